@@ -29,9 +29,7 @@ OPAQUE = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"}
 SHAPE_STEPS = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "rev", "copy_p"}
 ELEMENTWISE = set(
-    "abs add add_any atan atan2 cbrt ceil clamp convert_element_type copy cos cosh div erf erf_inv erfc "
-    "exp exp2 expm1 floor integer_pow log log1p logistic max min mul neg not pow reduce_precision rem "
-    "round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh".split()
+    ["abs", "add", "add_any", "atan", "atan2", "cbrt", "ceil", "clamp", "convert_element_type", "copy", "cos", "cosh", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "integer_pow", "log", "log1p", "logistic", "max", "min", "mul", "neg", "not", "pow", "reduce_precision", "rem", "round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt", "square", "stop_gradient", "sub", "tan", "tanh"]
 )
 
 
@@ -65,7 +63,9 @@ class _Replay:
         self.layers.append(_Layer(kind, name, out, channel, source))
         return _Value(out, True, len(self.layers) - 1, channel)
 
-    def run(self, jaxpr: Any, consts: Sequence[_Value], args: Sequence[_Value], stack: str = "") -> list[_Value]:
+    def run(
+        self, jaxpr: Any, consts: Sequence[_Value], args: Sequence[_Value], stack: str = ""
+    ) -> list[_Value]:
         env: dict[Any, _Value] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
         for eqn in jaxpr.eqns:
@@ -75,8 +75,7 @@ class _Replay:
                 inner = eqn.params[CALLS[eqn.primitive.name]]
                 written = self.run(inner.jaxpr, [_Value(c) for c in inner.consts], read, scope)
             else:
-                subfuns, params = eqn.primitive.get_bind_params(eqn.params)
-                out = eqn.primitive.bind(*subfuns, *(v.data for v in read), **params)
+                out = _bind(eqn, [v.data for v in read])
                 outs = out if eqn.primitive.multiple_results else [out]
                 written = [self.step(eqn, read, out, scope) for out in outs]
             env.update(zip(eqn.outvars, written, strict=True))
@@ -117,7 +116,9 @@ class _Replay:
             base = self.layers[index]
             if base.value.shape != out.shape:
                 continue
-            summaries = {i for i in met if self.layers[i].kind == "global_pool" and self.layers[i].source == index}
+            summaries = {
+                i for i in met if self.layers[i].kind == "global_pool" and self.layers[i].source == index
+            }
             if summaries:
                 for i in summaries:
                     self.layers[i].alive = False
@@ -132,6 +133,13 @@ class _Replay:
         if out.shape == layer.value.shape and jnp.issubdtype(out.dtype, jnp.floating):
             layer.value = out
         return _Value(out, True, latest, channel)
+
+
+def _bind(eqn: Any, args: Sequence[Any]) -> Any:
+    """Evaluate one step; JAX 0.10 keeps the subfunctions among the parameters, earlier ones apart."""
+    bound = eqn.primitive.get_bind_params(eqn.params)
+    subfuns, params = bound if isinstance(bound, tuple) else ([], bound)
+    return eqn.primitive.bind(*subfuns, *args, **params)
 
 
 def _channel(eqn: Any, read: Sequence[_Value], out: Any) -> int:
@@ -153,7 +161,9 @@ def _reduces(jaxpr: Any) -> bool:
     inner = getattr(jaxpr, "jaxpr", jaxpr)
     return any(
         eqn.primitive.name in REDUCTIONS
-        or any(_reduces(sub) for sub in eqn.params.values() if isinstance(sub, (core.ClosedJaxpr, core.Jaxpr)))
+        or any(
+            _reduces(sub) for sub in eqn.params.values() if isinstance(sub, (core.ClosedJaxpr, core.Jaxpr))
+        )
         for eqn in inner.eqns
     )
 
@@ -171,7 +181,9 @@ def _weight_path(path: tuple[Any, ...]) -> str:
 def _names(layers: Sequence[_Layer]) -> list[str]:
     """A unique name each: the weight's path or name stack, else the kind and its number."""
     root = {layer.name.split("/")[0] for layer in layers if "/" in layer.name}
-    shared = next(iter(root)) + "/" if len(root) == 1 and all("/" in la.name for la in layers if la.name) else ""
+    shared = (
+        next(iter(root)) + "/" if len(root) == 1 and all("/" in la.name for la in layers if la.name) else ""
+    )
     counts: dict[str, int] = {}
     names = []
     for layer in layers:
@@ -193,7 +205,9 @@ def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[_Laye
     return output, replay.tags or [layer for layer in replay.layers if layer.alive]
 
 
-def capture(f: Callable[[Any, jax.Array], Any], params: Any, x: jax.Array) -> tuple[Any, list[Layer], list[jax.Array]]:
+def capture(
+    f: Callable[[Any, jax.Array], Any], params: Any, x: jax.Array
+) -> tuple[Any, list[Layer], list[jax.Array]]:
     """`f(params, x)`, its layers, and each layer's value with the batch first and the channels last.
 
     The batch axis of a value is the one that follows the batch size of `x`; a value without one, or in
@@ -214,7 +228,9 @@ def capture(f: Callable[[Any, jax.Array], Any], params: Any, x: jax.Array) -> tu
     jax.eval_shape(trace, params, jax.ShapeDtypeStruct((x.shape[0] + 1, *x.shape[1:]), x.dtype))
     layers, values = [], []
     for name, layer, other in zip(_names(found), found, wider, strict=True):
-        axes = [i for i, (n, m) in enumerate(zip(layer.value.shape, other.value.shape, strict=True)) if n != m]
+        axes = [
+            i for i, (n, m) in enumerate(zip(layer.value.shape, other.value.shape, strict=True)) if n != m
+        ]
         if len(axes) != 1 or not jnp.issubdtype(layer.value.dtype, jnp.floating):
             continue
         value = layer.value if layer.value.ndim > 1 else layer.value[:, None]

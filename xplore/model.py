@@ -103,7 +103,9 @@ class Panel(struct.PyTreeNode):
         """
         if len(models) < 2:
             raise InputError("models", expected="two or more that should agree", got=str(len(models)))
-        given = [m if isinstance(m, Model) else Model(m, name=getattr(m, "__name__", "model")) for m in models]
+        given = [
+            m if isinstance(m, Model) else Model(m, name=getattr(m, "__name__", "model")) for m in models
+        ]
         names: list[str] = []
         for model in given:
             same = sum(name == model.name or name.startswith(model.name + "#") for name in names)
@@ -143,7 +145,9 @@ class Panel(struct.PyTreeNode):
                 ) from error
         shapes = {name: getattr(out, "shape", None) for name, out in outputs.items()}
         if any(s is None or len(s) != 2 or s[0] != 2 or s[1] < 2 for s in shapes.values()):
-            raise InputError("models", expected="an output [batch classes] each", got=f"for a batch of 2: {shapes}")
+            raise InputError(
+                "models", expected="an output [batch classes] each", got=f"for a batch of 2: {shapes}"
+            )
         if len(set(shapes.values())) > 1:
             classes = ", ".join(f"{name}: {s[1]}" for name, s in shapes.items() if s is not None)
             raise InputError(
