@@ -1,0 +1,98 @@
+"""One cell a neuron: how often the inputs on which models differ reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from markupsafe import Markup, escape
+from PIL import Image
+
+from xplore.report.pictures import embed, png
+from xplore.report.reading import Reading
+from xplore.report.wording import count, percent, plural
+
+LEVELS = (0.01, 0.05, 0.2, 0.5, 1.0)
+LEGEND = ("never", "up to 1 %", "to 5 %", "to 20 %", "to 50 %", "to 100 %")
+MOST_CELLS = 6000
+MOST_COUNTS = 150_000
+COLOURS = ("#ffffff", "#d5e3f1", "#a3c4e4", "#649bd0", "#2a6fb5", "#083f7a")
+NEVER = "#b35900"
+_COLUMNS = 160
+
+
+def coverage_map(reading: Reading) -> list[dict[str, Any]]:
+    """Each model's layers, each with its cells as markup.
+
+    Cells are elements of the page up to `MOST_CELLS` of them; beyond that one picture a layer, a pixel a
+    neuron, with the counts beside it for the pointer.
+    """
+    inputs, units, models = max(len(reading.rows), 1), len(reading.hits), []
+    for name, model, span in zip(reading.models, reading.layout, reading.spans, strict=True):
+        start, layers = span.start, []
+        for layer in model["layers"]:
+            hits = reading.hits[start : start + layer["units"]]
+            start += layer["units"]
+            reached = int((hits > 0).sum())
+            draw = _cells if units <= MOST_CELLS else _picture
+            layers.append(
+                {
+                    "name": layer["name"],
+                    "kind": layer.get("kind", ""),
+                    "units": layer["units"],
+                    "reached": reached,
+                    "cells": draw(layer["name"], hits, inputs, units),
+                }
+            )
+        models.append(
+            {
+                "name": name,
+                "layers": layers,
+                "units": span.stop - span.start,
+                "reached": sum(layer["reached"] for layer in layers),
+            }
+        )
+    return models
+
+
+def levels(hits: Int[np.ndarray, "u"], inputs: int) -> Int[np.ndarray, "u"]:
+    """0 for never, else 1 to 5: rising steps of the share of inputs that hit.
+
+    >>> levels(np.array([0, 1, 5, 20, 50, 51, 100]), 100).tolist()
+    [0, 1, 2, 3, 4, 5, 5]
+    """
+    return np.where(hits > 0, 1 + np.searchsorted(LEVELS, hits / inputs - 1e-12), 0).clip(0, len(LEVELS))
+
+
+def _cells(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> Markup:
+    cells = "".join(
+        f'<i class="h{level}" title="neuron {i}: {n if n else "never"}"></i>'
+        for i, (n, level) in enumerate(zip(hits.tolist(), levels(hits, inputs).tolist(), strict=True))
+    )
+    return Markup(f'<div class="cells" role="img" aria-label="{escape(_told(layer, hits, inputs))}">{cells}</div>')
+
+
+def _picture(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> Markup:
+    columns = min(_COLUMNS, max(len(hits), 1))
+    rows = max(-(-len(hits) // columns), 1)
+    grid = np.full(rows * columns, len(COLOURS), np.uint8)
+    grid[: len(hits)] = levels(hits, inputs)
+    image = Image.fromarray(grid.reshape(rows, columns)).convert("P")
+    image.putdata(grid.tolist())
+    # Too small to outline: never is filled with the colour of the outline.
+    palette = [NEVER, *COLOURS[1:], "#ffffff"]
+    image.putpalette([int(colour[k : k + 2], 16) for colour in palette for k in (1, 3, 5)])
+    counts = f' data-hits="{" ".join(map(str, hits.tolist()))}"' if units <= MOST_COUNTS else ""
+    return Markup(
+        f'<img class="neurons" width="{columns * 5}" height="{rows * 5}" data-columns="{columns}"'
+        f' src="{embed(png(image), "png")}" alt="{escape(_told(layer, hits, inputs))}"{counts}>'
+    )
+
+
+def _told(layer: str, hits: Int[np.ndarray, "u"], inputs: int) -> str:
+    reached = int((hits > 0).sum())
+    return (
+        f"{layer}: {count(reached)} of {plural(len(hits), 'neuron')} reached by {plural(inputs, 'input')} "
+        f"({percent(reached / len(hits) if len(hits) else 0)})"
+    )

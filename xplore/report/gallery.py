@@ -1,0 +1,88 @@
+"""All findings small, in sheets, with what is needed to filter them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from PIL import Image
+
+from xplore.report.pictures import SMALL, decode, embed, png, reduce, sheet, webp
+from xplore.report.reading import Reading, Row
+from xplore.report.wording import number, reason
+
+COLUMNS = 10
+_PER_SHEET = 100
+_LOSSY = ((160, 72), (128, 70), (96, 65), (80, 60), (64, 60), (56, 50), (48, 45), (40, 40), (32, 35))
+
+
+def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
+    """Findings for the page's script, and their pictures in at most about `budget` bytes.
+
+    Each sheet has a cell a finding, the seed left and the finding right. Valid findings come first
+    where there are more than `most`.
+    """
+    chosen = sorted(reading.rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
+    kept = {row.id for row in chosen}
+    rows = {row.id: row for row in reading.rows if row.id in kept}
+    findings = (f for f in reading.archive.findings(origin=None) if f.id in kept)
+    order: list[Row] = []
+    sheets: list[str] = []
+    cell, encoding = (0, 0), None
+    while batch := list(islice(findings, _PER_SHEET)):
+        pairs = [(decode(f.seed_png), decode(f.png)) for f in batch]
+        encoding = encoding or _encoding(pairs, len(kept), budget)
+        page, cell = _sheet(pairs, *encoding)
+        sheets.append(page)
+        order += [rows[f.id] for f in batch]
+    return {
+        "cell": cell,
+        "columns": COLUMNS,
+        "perSheet": _PER_SHEET,
+        "pixelated": max(cell) <= SMALL and bool(encoding and encoding[1] == 0),
+        "sheets": sheets,
+        "models": list(reading.models),
+        "classes": _classes(reading, order),
+        "labelled": reading.labelled,
+        "findings": [_entry(reading, row) for row in order],
+        "total": len(reading.rows),
+    }
+
+
+def _encoding(pairs: list[tuple[Image.Image, Image.Image]], total: int, budget: int) -> tuple[int, int]:
+    """The side and the quality (0: exact) with which all sheets fit, told from the first."""
+    allowed = budget * len(pairs) / total
+    largest = max(max(image.size) for pair in pairs for image in pair)
+    tries = [(largest, 0)] if largest <= SMALL else []
+    tries += [(side, quality) for side, quality in _LOSSY if side <= largest]
+    tries = tries or [(largest, 40)]
+    for side, quality in tries:
+        if len(_sheet(pairs, side, quality)[0]) * 3 / 4 <= allowed:
+            return side, quality
+    return tries[-1]
+
+
+def _sheet(pairs: list[tuple[Image.Image, Image.Image]], side: int, quality: int) -> tuple[str, tuple[int, int]]:
+    halves = [(reduce(seed, side), reduce(finding, side)) for seed, finding in pairs]
+    cells = [sheet(pair, columns=2) for pair in halves]
+    page = sheet(cells, COLUMNS)
+    cell = (cells[0].width // 2, cells[0].height)
+    return (embed(webp(page, quality), "webp") if quality else embed(png(page), "png")), cell
+
+
+def _classes(reading: Reading, rows: list[Row]) -> dict[str, str]:
+    """Names of the classes that occur, and of no others: there may be a thousand."""
+    used = {d for row in rows for d in (*row.decisions, row.expected) if d is not None}
+    return {str(decision): reading.class_name(decision) for decision in sorted(used)}
+
+
+def _entry(reading: Reading, row: Row) -> list[Any]:
+    """One finding: id, seed, expected, decisions, confidences in per cent, state, why it does not count, sizes.
+
+    The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
+    """
+    sizes = [number(row.measure(name)) for name in ("margin", "ssim", "l2", "linf")]
+    confidences = [None if c is None else round(100 * c) for c in row.confidences]
+    state = 2 if row.valid else int(row.origin == "search")
+    why = ", ".join(map(reason, row.reasons))
+    return [reading.short_ids[row.id], row.seed, row.expected, row.decisions, confidences, state, why, sizes]

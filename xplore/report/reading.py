@@ -1,0 +1,207 @@
+"""An archive read once, front to back, with its pictures left where they are.
+
+Campaigns may be unfinished or killed: whatever `meta` does not say yet is None or empty here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from xplore.archive import Archive, Finding, SeedRecord
+
+SHORTEST_ID = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finding without its pictures; `confidences` are each model's probability of its own decision."""
+
+    id: str
+    origin: str
+    seed: int
+    label: int | None
+    expected: int | None
+    decisions: tuple[int, ...]
+    confidences: tuple[float | None, ...]
+    reasons: tuple[str, ...]
+    measures: dict[str, Any]
+    steps: int
+
+    @property
+    def valid(self) -> bool:
+        return not self.reasons and self.origin == "search"
+
+    def measure(self, name: str) -> float | None:
+        """A measured number, or None where it was not taken or is not finite."""
+        return finite(self.measures.get(name))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Valid findings with one expected label and the same decisions; the example changes least."""
+
+    expected: int | None
+    decisions: tuple[int, ...]
+    rows: tuple[Row, ...] = field(repr=False)
+
+    @property
+    def example(self) -> Row:
+        return min(self.rows, key=lambda row: (row.measure("l2") or math.inf, row.id))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All of an archive but its pictures.
+
+    `hits` counts, for each unit, the inputs on which models differ that cover it by the main criterion;
+    `first` is how many seeds had been processed when it was first covered, 0 for never.
+    """
+
+    archive: Archive = field(repr=False)
+    meta: dict[str, Any]
+    seeds: tuple[SeedRecord, ...] = field(repr=False)
+    rows: tuple[Row, ...] = field(repr=False)
+    hits: Int[np.ndarray, "u"] = field(repr=False)
+    first: Int[np.ndarray, "u"] = field(repr=False)
+
+    @cached_property
+    def layout(self) -> list[dict[str, Any]]:
+        return self.meta.get("layout") or []
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The models' names; where they are not recorded, as many as there are decisions."""
+        named = self.meta.get("models") or self.layout
+        if named:
+            return tuple(str(model["name"]) for model in named)
+        records = (*self.seeds[:1], *self.rows[:1])
+        return tuple(f"model {i + 1}" for i in range(len(records[0].decisions) if records else 0))
+
+    @cached_property
+    def criteria(self) -> tuple[str, ...]:
+        return tuple(map(str, self.meta.get("criteria") or ()))
+
+    @cached_property
+    def main(self) -> int:
+        """The row of `covered` that the cards, the curve and the map show."""
+        return _main(self.meta)
+
+    @cached_property
+    def labelled(self) -> bool:
+        labels = (seed.label for seed in self.seeds)
+        return bool(self.meta.get("labelled", any(label is not None for label in labels)))
+
+    @cached_property
+    def found(self) -> tuple[Row, ...]:
+        """What the search found and the stored input confirmed, valid or not."""
+        return tuple(row for row in self.rows if row.origin == "search")
+
+    @cached_property
+    def valid(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.valid)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Fault groups of valid findings, largest first."""
+        rows: dict[tuple[int | None, tuple[int, ...]], list[Row]] = defaultdict(list)
+        for row in self.valid:
+            rows[row.expected, row.decisions].append(row)
+        groups = [Group(*key, tuple(members)) for key, members in rows.items()]
+        return tuple(sorted(groups, key=lambda g: (-len(g.rows), str(g.expected), g.decisions)))
+
+    @cached_property
+    def agree_wrongly(self) -> tuple[SeedRecord, ...]:
+        return tuple(seed for seed in self.seeds if seed.agree_wrongly)
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        """The columns of each model's units."""
+        ends = np.cumsum([0] + [sum(layer["units"] for layer in model["layers"]) for model in self.layout])
+        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+    @cached_property
+    def fates(self) -> Counter[str]:
+        return Counter(seed.fate for seed in self.seeds)
+
+    def class_name(self, decision: int | None) -> str:
+        """What a decision is called; its number where the classes have no names."""
+        classes = self.meta.get("classes") or []
+        if decision is None:
+            return "?"
+        return str(classes[decision]) if 0 <= decision < len(classes) else str(decision)
+
+    @cached_property
+    def short_ids(self) -> dict[str, str]:
+        """The shortest start of each id that names one finding alone."""
+        ids = sorted(row.id for row in self.rows)
+        short = {}
+        for i, name in enumerate(ids):
+            shared = max((_common(name, other) for other in ids[max(i - 1, 0) : i + 2] if other != name), default=0)
+            short[name] = name[: max(SHORTEST_ID, shared + 1)]
+        return short
+
+
+def read(archive: Archive) -> Reading:
+    """Read an archive.
+
+    An archive that does not say its layout yet has no findings that can be read: its seeds are told.
+    """
+    meta = archive.meta
+    seeds = tuple(archive.seeds())
+    if not (meta.get("layout") and meta.get("criteria")):
+        nothing = np.zeros(0, int)
+        return Reading(archive, meta, seeds, (), nothing, nothing)
+    processed = {s.seed: i + 1 for i, s in enumerate(sorted(seeds, key=lambda s: (s.round, s.seed)))}
+    main, rows = _main(meta), []
+    hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
+    for finding in archive.findings(origin=None):
+        rows.append(_row(finding))
+        covered: Bool[np.ndarray, "u"] = finding.covered[main]
+        hits += covered
+        first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
+    return Reading(archive, meta, seeds, tuple(rows), hits, np.where(hits > 0, first, 0))
+
+
+def finite(value: Any) -> float | None:
+    """A finite number, or None: JSON has no NaN, and a reader has no use for one."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return value
+    return None
+
+
+def _main(meta: dict[str, Any]) -> int:
+    main, criteria = meta.get("main_criterion", 0), meta.get("criteria") or [""]
+    if main in criteria:
+        return criteria.index(main)
+    return min(max(main, 0), len(criteria) - 1) if isinstance(main, int) else 0
+
+
+def _row(finding: Finding) -> Row:
+    confidences = []
+    for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
+        known = 0 <= decision < len(probabilities)
+        confidence = finite(float(probabilities[decision])) if known else None
+        confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
+    return Row(
+        id=finding.id,
+        origin=finding.origin,
+        seed=finding.seed,
+        label=finding.label,
+        expected=finding.expected,
+        decisions=finding.decisions,
+        confidences=tuple(confidences),
+        reasons=finding.reasons,
+        measures=finding.measures,
+        steps=finding.steps,
+    )
+
+
+def _common(a: str, b: str) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,0 +1,156 @@
+"""A campaign in figures: what every other report says, and what a program may read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from xplore.archive import Archive
+from xplore.report.reading import Reading, Row, finite, read
+
+SIZES = ("l2", "linf", "ssim", "changed")
+QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
+Z95 = 1.959964
+
+
+def summary(archive: Archive) -> dict[str, Any]:
+    """The figures of a campaign, JSON-able and free of NaN; None is what is not known."""
+    return figures(read(archive))
+
+
+def figures(reading: Reading) -> dict[str, Any]:
+    """The figures of an archive that was read."""
+    meta, seeds = reading.meta, len(reading.seeds)
+    with_valid = len({row.seed for row in reading.valid})
+    seconds = finite(meta.get("seconds"))
+    told = ("name", "created", "command", "search", "constraint", "bound", "baselines", "lanes", "rng")
+    told += ("device", "versions", "config", "notes")
+    return clean(
+        {
+            **{key: meta.get(key) for key in told},
+            "finished": bool(meta.get("finished", False)),
+            "labelled": reading.labelled,
+            "models": list(reading.models),
+            "criteria": list(reading.criteria),
+            "main_criterion": reading.criteria[reading.main] if reading.criteria else None,
+            "seeds": seeds,
+            "seeds_total": meta.get("seeds_total"),
+            "fates": dict(reading.fates),
+            "already_differ": reading.fates["already_differ"],
+            "agree_wrongly": len(reading.agree_wrongly),
+            "not_found": reading.fates["not_found"],
+            "found": reading.fates["found"] + reading.fates["rejudged_away"],
+            "rejudged_away": reading.fates["rejudged_away"],
+            "findings": len(reading.found),
+            "valid": len(reading.valid),
+            "invalid_by_reason": dict(Counter(r for row in reading.found for r in row.reasons).most_common()),
+            "seeds_with_valid_finding": with_valid,
+            "valid_share": share(with_valid, seeds),
+            "groups": [
+                {
+                    "expected": group.expected,
+                    "decisions": list(group.decisions),
+                    "count": len(group.rows),
+                    "example": group.example.id,
+                }
+                for group in reading.groups
+            ],
+            "wrong": dict(zip(reading.models, wrong(reading.valid, len(reading.models)), strict=True)),
+            "disagree": disagree(reading.valid, len(reading.models)),
+            "referee": referee(reading.valid),
+            "sizes": {name: quantiles([row.measure(name) for row in reading.valid]) for name in SIZES},
+            "coverage": _coverage(reading, reading.archive.coverage),
+            "coverage_valid": _coverage(reading, lambda: reading.archive.coverage(valid=True)),
+            "coverage_seeds": _coverage(reading, reading.archive.seed_coverage),
+            "steps": meta.get("steps", sum(seed.steps for seed in reading.seeds)),
+            "queries": meta.get("queries", sum(seed.queries for seed in reading.seeds)),
+            "seconds": seconds,
+            "compile_seconds": finite(meta.get("compile_seconds")),
+            "seeds_per_second": seeds / seconds if seconds else None,
+        }
+    )
+
+
+def share(part: int, whole: int) -> dict[str, float] | None:
+    """A share with its 95 % interval (Wilson, 1927), which stays in [0, 1] and is sound near its ends.
+
+    >>> {key: round(value, 3) for key, value in share(8, 10).items()}
+    {'share': 0.8, 'low': 0.49, 'high': 0.943}
+    """
+    if whole <= 0:
+        return None
+    p = min(part / whole, 1.0)
+    scale = 1 + Z95**2 / whole
+    centre = (p + Z95**2 / (2 * whole)) / scale
+    half = Z95 / scale * math.sqrt(p * (1 - p) / whole + Z95**2 / (4 * whole**2))
+    return {"share": p, "low": max(centre - half, 0.0), "high": min(centre + half, 1.0)}
+
+
+def wrong(rows: Sequence[Row], models: int) -> list[dict[str, int]]:
+    """How often each model is wrong alone, wrong with others, and right alone.
+
+    Without labels, wrong means: leaves the answer on which all models agreed.
+    """
+    tally = [{"alone": 0, "with_others": 0, "right_alone": 0} for _ in range(models)]
+    for row in rows:
+        if row.expected is None:
+            continue
+        off = [decision != row.expected for decision in row.decisions]
+        for count, is_off in zip(tally, off, strict=True):
+            if is_off:
+                count["alone" if sum(off) == 1 else "with_others"] += 1
+            elif sum(off) == len(off) - 1:
+                count["right_alone"] += 1
+    return tally
+
+
+def disagree(rows: Sequence[Row], models: int) -> list[list[int]]:
+    """In how many findings each model's decision differs from each other's."""
+    table = np.zeros((models, models), int)
+    for row in rows:
+        decisions = np.array(row.decisions)
+        table += decisions[:, None] != decisions[None, :]
+    return table.tolist()
+
+
+def referee(rows: Sequence[Row]) -> dict[str, int]:
+    """How often an outside classifier, where one was asked, gives the expected label."""
+    judged = [row for row in rows if row.measures.get("referee") is not None and row.expected is not None]
+    agree = sum(row.measures["referee"] == row.expected for row in judged)
+    return {"agree": agree, "judged": len(judged)}
+
+
+def quantiles(values: Sequence[float | None]) -> dict[str, float] | None:
+    """The spread of what was measured; None where nothing was."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    spread = np.quantile(known, list(QUANTILES.values()))
+    return {"count": len(known), **dict(zip(QUANTILES, spread.tolist(), strict=True))}
+
+
+def clean(value: Any) -> Any:
+    """The same value with every number finite: JSON has no NaN, None stands for it."""
+    if isinstance(value, dict):
+        return {str(key): clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _coverage(reading: Reading, measure: Any) -> dict[str, dict[str, float]]:
+    if not (reading.spans and reading.criteria):
+        return {}
+    covered: Bool[np.ndarray, "criteria u"] = measure()
+    return {
+        model: {
+            criterion: float(covered[row, span].mean()) if span.stop > span.start else 0.0
+            for row, criterion in enumerate(reading.criteria)
+        }
+        for model, span in zip(reading.models, reading.spans, strict=True)
+    }

@@ -1,0 +1,215 @@
+"""What the reports say: the same figures in the same words, whatever the format."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from xplore.report.reading import Reading, Row
+from xplore.report.summary import share
+
+_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_REASONS = {
+    "seed_wrong": "seed answered wrongly",
+    "beyond_bound": "beyond the bound",
+    "unstable_alone": "not the same when judged alone",
+}
+NO_BASELINE = (
+    "No other search was run at this budget, so nothing here says how much of this a random search would have found."
+)
+LIMITS = (
+    "That a finding keeps the label of its seed while it stays within the bound is an assumption, not proven: "
+    "review a sample.",
+    "Fault groups estimate faults: findings with one expected label and the same answers may have several causes, "
+    "and one cause may show in several groups.",
+    "Coverage measures reach, not quality: a neuron that was hit has not been shown to be right.",
+    "Margin, SSIM, distances and the referee are shown, not filtered on.",
+)
+
+
+def count(number: float | None) -> str:
+    """
+    >>> count(12345), count(None)
+    ('12,345', '–')
+    """
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def percent(part: float | None, digits: int = 0) -> str:
+    """A share in per cent; only what is whole or nothing reads 100 % or 0 %.
+
+    >>> percent(0.4124, 1), percent(0.9996), percent(0.0001)
+    ('41.2\\xa0%', '>99\\xa0%', '<1\\xa0%')
+    """
+    if part is None:
+        return "–"
+    step = 10.0**-digits
+    if 0 < part * 100 < step / 2:
+        return f"<{step:.{digits}f}\xa0%"
+    if 100 - step / 2 <= part * 100 < 100:
+        return f">{100 - step:.{digits}f}\xa0%"
+    return f"{part * 100:.{digits}f}\xa0%"
+
+
+def interval(value: dict[str, float] | None) -> str:
+    """
+    >>> interval({"share": 0.5, "low": 0.4, "high": 0.6})
+    '40.0 to 60.0\\xa0%'
+    """
+    return "–" if value is None else f"{value['low'] * 100:.1f} to {value['high'] * 100:.1f}\xa0%"
+
+
+def number(value: float | None) -> str:
+    """Three figures that matter.
+
+    >>> number(2.5941), number(0.0123), number(60.0), number(1234)
+    ('2.59', '0.0123', '60', '1,234')
+    """
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def plural(amount: int, one: str, many: str = "") -> str:
+    """
+    >>> plural(1, "seed"), plural(2000, "seed")
+    ('1 seed', '2,000 seeds')
+    """
+    return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
+
+
+def numeral(amount: int) -> str:
+    return _NUMERALS[amount] if amount < len(_NUMERALS) else count(amount)
+
+
+def listing(names: Sequence[str], last: str = "and") -> str:
+    """
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
+    """
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def criterion(name: str) -> str:
+    """
+    >>> criterion("NeuronCoverage(t=0.25)"), criterion("KMNC(k=10)")
+    ('neuron coverage, t = 0.25', 'KMNC, k = 10')
+    """
+    title, _, inside = name.removesuffix(")").partition("(")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)
+    words = " ".join(word if word.isupper() else word.lower() for word in words.split())
+    return ", ".join([words, *(part.strip().replace("=", " = ") for part in inside.split(",") if part.strip())])
+
+
+def reason(name: str) -> str:
+    return _REASONS.get(name, name.replace("_", " "))
+
+
+def duration(seconds: float | None) -> str:
+    """
+    >>> duration(0.51), duration(75), duration(7300)
+    ('0.5 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def verdict(figures: dict[str, Any]) -> str:
+    """The campaign in one sentence."""
+    seeds, valid = figures["seeds"], figures["valid"]
+    models = f"the {numeral(len(figures['models']))} models" if figures["models"] else "the models"
+    if not seeds and not figures["findings"]:
+        return "No seed has been judged yet."
+    if not valid:
+        left_out = figures["findings"]
+        tail = f"; {plural(left_out, 'finding')} did not count" if left_out else ""
+        return f"No valid finding near {plural(seeds, 'seed')}: within this budget {models} were not divided{tail}."
+    near = f"{count(figures['seeds_with_valid_finding'])} of {plural(seeds, 'seed')}"
+    groups = plural(len(figures["groups"]), "fault group")
+    name, times = worst(figures)
+    does = "is wrong" if figures["labelled"] else "leaves the agreed answer"
+    blame = f"; {name} {does} in {percent(times / valid)} of the findings" if times else ""
+    return f"{models.capitalize()} disagree near {near}, in {groups}{blame}."
+
+
+def worst(figures: dict[str, Any]) -> tuple[str, int]:
+    """The model that is wrong most often, and how often."""
+    times = {name: tally["alone"] + tally["with_others"] for name, tally in figures["wrong"].items()}
+    name = max(times, key=lambda key: times[key], default="")
+    return name, times.get(name, 0)
+
+
+def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The three numbers under the verdict, each with what it means."""
+    valid = figures["valid_share"]
+    reached = [values.get(figures["main_criterion"]) for values in figures["coverage"].values()]
+    if len(reached) <= 3:
+        coverage = " / ".join(f"{100 * value:.0f}" for value in reached) + "\xa0%" if reached else "–"
+    else:
+        coverage = f"{100 * min(reached):.0f} to {100 * max(reached):.0f}\xa0%"
+    name = criterion(figures["main_criterion"] or "coverage")
+    return [
+        (
+            percent(valid and valid["share"], 1),
+            f"of seeds have a valid finding (95\xa0% interval {interval(valid)})",
+        ),
+        (count(len(figures["groups"])), f"fault groups in {plural(figures['valid'], 'valid finding')}"),
+        (coverage, f"{name}, by the inputs on which models differ"),
+    ]
+
+
+def funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """From seeds to valid findings: what is left at each step, and what was left out before it and why."""
+    seeds, differ = figures["seeds"], figures["already_differ"]
+    agree, found, gone = seeds - differ, figures["found"], figures["rejudged_away"]
+    none = max(agree - found, 0)
+    reasons = [f"{count(n)} {reason(name)}" for name, n in figures["invalid_by_reason"].items()]
+    steps = [
+        ("seeds", seeds, []),
+        ("models agree on the seed", agree, [f"{count(differ)} already differ as they are"] if differ else []),
+        ("found by the search", found, [f"{count(none)} not divided within the budget"] if none else []),
+        ("differ as stored", found - gone, [f"{count(gone)} gone once stored"] if gone else []),
+        ("valid", figures["seeds_with_valid_finding"], reasons),
+    ]
+    return [
+        {"label": label, "count": left, "share": min(left / seeds, 1) if seeds else 0.0, "left_out": out}
+        for label, left, out in steps
+    ]
+
+
+def searches(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """This campaign and the searches it is compared with, one row each."""
+    own = {key: figures[key] for key in ("seeds", "queries", "found", "findings", "valid", "seconds")}
+    own |= {"search": figures["search"] or "this campaign", "groups": len(figures["groups"])}
+    own |= {"note": "this campaign", "share": figures["valid_share"], "own": True}
+    rows = [own]
+    for other in figures["baselines"] or []:
+        seeds, valid = other.get("seeds"), other.get("valid")
+        known = bool(seeds) and valid is not None
+        rows.append({**other, "share": share(min(valid, seeds), seeds) if known else None, "own": False})
+    return rows
+
+
+def told(reading: Reading, row: Row) -> str:
+    """A finding in words: what was expected and what each model answers."""
+    answers = [f"{m} says {reading.class_name(d)}" for m, d in zip(reading.models, row.decisions, strict=True)]
+    return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
+
+
+def replay(reading: Reading, row: Row) -> str:
+    """The command that shows a finding again."""
+    folder = shlex.quote(str(reading.archive.path.parent))
+    return f"xplore replay {folder} --finding {shlex.quote(reading.short_ids[row.id])}"
+
+
+def baseline_command(reading: Reading) -> str:
+    """The command that compares a campaign with random search."""
+    return f"xplore baseline {shlex.quote(str(reading.archive.path.parent))} --search random"
