@@ -15,7 +15,11 @@ from PIL import Image
 
 from xplore.archive import Archive, Finding, SeedRecord
 
-LENETS = {"lenet1": (4, 4, 12, 12, 10, 10), "lenet4": (6, 6, 16, 16, 84, 10, 10), "lenet5": (6, 6, 16, 16, 120, 84, 10, 10)}
+LENETS = {
+    "lenet1": (4, 4, 12, 12, 10, 10),
+    "lenet4": (6, 6, 16, 16, 84, 10, 10),
+    "lenet5": (6, 6, 16, 16, 120, 84, 10, 10),
+}
 LAYERS = ("conv1", "pool1", "conv2", "pool2", "fc1", "fc2", "logits", "softmax")
 CRITERIA = ["NeuronCoverage(t=0)", "NeuronCoverage(t=0.25)", "NeuronCoverage(t=0.75)"]
 
@@ -39,7 +43,13 @@ class Campaign:
     def layout(self) -> list[dict[str, Any]]:
         sizes = [self.units or LENETS.get(name, LENETS["lenet4"]) for name in self.models]
         return [
-            {"name": name, "layers": [{"name": n, "kind": n.rstrip("12"), "units": u} for n, u in zip(_names(size), size, strict=True)]}
+            {
+                "name": name,
+                "layers": [
+                    {"name": n, "kind": n.rstrip("12"), "units": u}
+                    for n, u in zip(_names(size), size, strict=True)
+                ],
+            }
             for name, size in zip(self.models, sizes, strict=True)
         ]
 
@@ -60,7 +70,9 @@ def build(folder: Path, campaign: Campaign = Campaign(), **changes: Any) -> Arch
     for start in range(0, len(seeds), 32):
         batch = range(start, start + 32)
         archive.commit(seeds[start : start + 32], [f for f in findings if f.seed in batch])
-        archive.commit_round(start // 32, len(batch), rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1))
+        archive.commit_round(
+            start // 32, len(batch), rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
+        )
     return archive
 
 
@@ -73,7 +85,12 @@ def _meta(campaign: Campaign) -> dict[str, Any]:
         "command": f"xplore run configs/mnist.toml --seeds {campaign.seeds}",
         "config": {"search": {"use": "xplore.search:Gradient", "steps": 50}, "seeds": campaign.seeds},
         "models": [
-            {"name": name, "digest": hashlib.sha256(name.encode()).hexdigest(), "parameters": 7206 * (i + 1) ** 2, "neurons": n}
+            {
+                "name": name,
+                "digest": hashlib.sha256(name.encode()).hexdigest(),
+                "parameters": 7206 * (i + 1) ** 2,
+                "neurons": n,
+            }
             for i, (name, n) in enumerate(zip(campaign.models, neurons, strict=True))
         ],
         "classes": list(campaign.classes),
@@ -100,7 +117,9 @@ def _meta(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def _seed(campaign: Campaign, index: int, rng: np.random.Generator, reach: np.ndarray) -> tuple[SeedRecord, Finding | None]:
+def _seed(
+    campaign: Campaign, index: int, rng: np.random.Generator, reach: np.ndarray
+) -> tuple[SeedRecord, Finding | None]:
     models, kinds = len(campaign.models), len(campaign.classes)
     pixels, label = picture(index, campaign.photographs)
     label = label if campaign.classes == tuple("0123456789") else int(rng.integers(kinds))
@@ -109,7 +128,7 @@ def _seed(campaign: Campaign, index: int, rng: np.random.Generator, reach: np.nd
         fate, origin = "already_differ", "seed"
     elif draw < 0.02 + campaign.found:
         fate, origin = "found", "search"
-        agreed = (label + 1) % kinds if rng.random() < 0.02 else label
+        agreed = (label + 1) % kinds if rng.random() < 0.04 else label
     else:
         fate, origin = ("rejudged_away" if draw > 0.99 and campaign.found else "not_found"), ""
     before = np.full(models, agreed)
@@ -117,7 +136,9 @@ def _seed(campaign: Campaign, index: int, rng: np.random.Generator, reach: np.nd
     spent = int(rng.integers(1, 50))
     if not origin:
         return SeedRecord(index, index // 32, known, tuple(before.tolist()), fate, 1, spent, 3 * spent), None
-    confusion = np.array([4, 7, 3, 8, 9, 3, 0, 9, 3, 7])[label % 10] if rng.random() < 0.7 else rng.integers(10)
+    confusion = (
+        np.array([4, 7, 3, 8, 9, 3, 0, 9, 3, 7])[label % 10] if rng.random() < 0.7 else rng.integers(10)
+    )
     other = int((label - label % 10 + confusion) % kinds)
     other = other if other != agreed else (agreed + 1) % kinds
     answers = before.copy()
@@ -157,7 +178,9 @@ def _seed(campaign: Campaign, index: int, rng: np.random.Generator, reach: np.nd
     )
 
 
-def _measures(seed: np.ndarray, finding: np.ndarray, agreed: int | None, rng: np.random.Generator) -> dict[str, Any]:
+def _measures(
+    seed: np.ndarray, finding: np.ndarray, agreed: int | None, rng: np.random.Generator
+) -> dict[str, Any]:
     change = (finding.astype(float) - seed) / 255
     return {
         "agreed": agreed,
@@ -228,4 +251,6 @@ def _weights(models: int) -> np.ndarray:
 
 
 def _names(sizes: Sequence[int]) -> list[str]:
-    return [LAYERS[i] if i < len(sizes) - 2 else LAYERS[len(LAYERS) - len(sizes) + i] for i in range(len(sizes))]
+    return [
+        LAYERS[i] if i < len(sizes) - 2 else LAYERS[len(LAYERS) - len(sizes) + i] for i in range(len(sizes))
+    ]

@@ -9,27 +9,26 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from xplore.report.reading import Reading
-from xplore.report.wording import count, number, percent, plural
+from xplore.report.wording import count, number, percent, plural, short_names
 
 COLOURS = ("#0b5cad", "#b35900", "#2d6a3e", "#7a3b9c", "#3d444d", "#00707a")
-_DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 3")
-_LABEL = 22
+_DASHES = ("", "9 2", "4 2", "9 2 3 2", "2 2", "6 3")
 
 
 def histogram(values: Sequence[float], name: str, means: str) -> Markup:
     """How a measure is spread over the valid findings, its median marked."""
-    width, height, base, bins = 320, 128, 100, 26
+    width, height, base, bins, edge = 320, 128, 100, 26, 18
     ticks = _ticks(min(values), max(values), 4)
     low, high = ticks[0], ticks[-1]
     counts, _ = np.histogram(values, bins=bins, range=(low, high))
-    step, top = (width - 20) / bins, max(int(counts.max()), 1)
+    step, top = (width - 2 * edge) / bins, max(int(counts.max()), 1)
     bars = [
-        f'<rect x="{10 + i * step + 0.5:.1f}" y="{base - n / top * 76:.1f}" width="{step - 1:.1f}"'
+        f'<rect x="{edge + i * step + 0.5:.1f}" y="{base - n / top * 76:.1f}" width="{step - 1:.1f}"'
         f' height="{n / top * 76:.1f}"/>'
         for i, n in enumerate(counts)
         if n
     ]
-    place = lambda value: 10 + (value - low) / (high - low) * (width - 20)  # noqa: E731
+    place = lambda value: edge + (value - low) / (high - low) * (width - 2 * edge)  # noqa: E731
     middle = float(np.median(values))
     q05, q95 = np.quantile(values, [0.05, 0.95])
     words = (
@@ -46,7 +45,7 @@ def histogram(values: Sequence[float], name: str, means: str) -> Markup:
     return Markup(
         f'<svg class="histogram" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
         f'<title>{escape(words)}</title><g class="bars">{"".join(bars)}</g>'
-        f'<line x1="10" x2="{width - 10}" y1="{base}" y2="{base}" class="axis"/>{axis}'
+        f'<line x1="{edge}" x2="{width - edge}" y1="{base}" y2="{base}" class="axis"/>{axis}'
         f'<line x1="{place(middle):.1f}" x2="{place(middle):.1f}" y1="12" y2="{base}" class="median"/>'
         f'<text x="{place(middle) + shift:.1f}" y="20" text-anchor="{anchor}" class="strong">'
         f"median {number(middle)}</text></svg>"
@@ -57,11 +56,11 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
     """How much of each model was reached as seeds were processed."""
     width, height, left, right, top, base = 920, 260, 46, 210, 14, 218
     seeds = max(len(reading.seeds), 1)
-    ticks = [t for t in _ticks(0, seeds, 6) if t <= seeds]
+    ticks = [t for t in _ticks(0, seeds, 6) if t <= seeds and t == int(t)]
     across = lambda n: left + n / seeds * (width - left - right)  # noqa: E731
     down = lambda part: base - part * (base - top)  # noqa: E731
     parts = [
-        f'<line x1="{left}" x2="{width - right}" y1="{down(p):.1f}" y2="{down(p):.1f}" class="{"axis" if p == 0 else "grid"}"/>'
+        f'<path d="M{left} {down(p):.1f}H{width - right}" class="{"axis" if p == 0 else "grid"}"/>'
         f'<text x="{left - 8}" y="{down(p) + 4:.1f}" text-anchor="end">{100 * p:.0f} %</text>'
         for p in (0, 0.25, 0.5, 0.75, 1)
     ]
@@ -70,7 +69,9 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
         f'<text x="{across(t):.1f}" y="{base + 19}" text-anchor="middle">{count(t)}</text>'
         for t in ticks
     ]
-    parts.append(f'<text x="{(left + width - right) / 2:.0f}" y="{height - 4}" text-anchor="middle">seeds processed</text>')
+    middle = (left + width - right) / 2
+    parts.append(f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle">seeds processed</text>')
+    short = dict(zip(reading.models, short_names(reading.models), strict=True))
     ends, lines = [], []
     for i, (model, span) in enumerate(zip(reading.models, reading.spans, strict=True)):
         colour, dash = COLOURS[i % len(COLOURS)], _DASHES[i % len(_DASHES)]
@@ -88,10 +89,9 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
         )
         ends.append((down(final), colour, model, final))
     for y, (_, colour, model, final) in _apart(sorted(ends), 15, top, base):
-        name = model if len(model) <= _LABEL else model[: _LABEL - 1] + "…"
         lines.append(
-            f'<text x="{width - right + 8}" y="{y + 4:.1f}" style="fill:{colour}"><title>{escape(model)}</title>'
-            f"{escape(name)} {percent(final)}</text>"
+            f'<text x="{width - right + 8}" y="{y + 4:.1f}" style="fill:{colour}">'
+            f"<title>{escape(model)}</title>{escape(short[model])} {percent(final)}</text>"
         )
     told = ", ".join(f"{model} {percent(final)}" for _, _, model, final in ends)
     words = f"{criterion} over {plural(len(reading.seeds), 'seed')}; at the end {told}"

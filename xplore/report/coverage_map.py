@@ -70,7 +70,9 @@ def _cells(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> M
         f'<i class="h{level}" title="neuron {i}: {n if n else "never"}"></i>'
         for i, (n, level) in enumerate(zip(hits.tolist(), levels(hits, inputs).tolist(), strict=True))
     )
-    return Markup(f'<div class="cells" role="img" aria-label="{escape(_told(layer, hits, inputs))}">{cells}</div>')
+    return Markup(
+        f'<div class="cells" role="img" aria-label="{escape(_told(layer, hits, inputs))}">{cells}</div>'
+    )
 
 
 def _picture(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> Markup:

@@ -44,7 +44,9 @@ def safe(cell: Any) -> Any:
 
 def _line_keys(reading: Reading) -> list[str]:
     start = ["id", "origin", "seed", "valid", "reasons", "label", "expected", "expected_name", "steps"]
-    each = [f"{part}:{model}" for model in reading.models for part in ("decision", "decision_name", "confidence")]
+    each = [
+        f"{part}:{model}" for model in reading.models for part in ("decision", "decision_name", "confidence")
+    ]
     return [*start, *map(safe, each), *MEASURES]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from xplore.report.pictures import SMALL, decode, embed, png, reduce, sheet, webp
 from xplore.report.reading import Reading, Row
-from xplore.report.wording import number, reason
+from xplore.report.wording import reason, short_names
 
 COLUMNS = 10
 _PER_SHEET = 100
@@ -25,7 +25,8 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     chosen = sorted(reading.rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
     kept = {row.id for row in chosen}
     rows = {row.id: row for row in reading.rows if row.id in kept}
-    findings = (f for f in reading.archive.findings(origin=None) if f.id in kept)
+    stored = reading.archive.findings(origin=None) if kept else ()
+    findings = (f for f in stored if f.id in kept)
     order: list[Row] = []
     sheets: list[str] = []
     cell, encoding = (0, 0), None
@@ -42,6 +43,7 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
         "pixelated": max(cell) <= SMALL and bool(encoding and encoding[1] == 0),
         "sheets": sheets,
         "models": list(reading.models),
+        "short": short_names(reading.models),
         "classes": _classes(reading, order),
         "labelled": reading.labelled,
         "findings": [_entry(reading, row) for row in order],
@@ -62,7 +64,9 @@ def _encoding(pairs: list[tuple[Image.Image, Image.Image]], total: int, budget: 
     return tries[-1]
 
 
-def _sheet(pairs: list[tuple[Image.Image, Image.Image]], side: int, quality: int) -> tuple[str, tuple[int, int]]:
+def _sheet(
+    pairs: list[tuple[Image.Image, Image.Image]], side: int, quality: int
+) -> tuple[str, tuple[int, int]]:
     halves = [(reduce(seed, side), reduce(finding, side)) for seed, finding in pairs]
     cells = [sheet(pair, columns=2) for pair in halves]
     page = sheet(cells, COLUMNS)
@@ -77,11 +81,12 @@ def _classes(reading: Reading, rows: list[Row]) -> dict[str, str]:
 
 
 def _entry(reading: Reading, row: Row) -> list[Any]:
-    """One finding: id, seed, expected, decisions, confidences in per cent, state, why it does not count, sizes.
+    """One finding: id, seed, expected, decisions, confidences (%), state, why it does not count, sizes.
 
     The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
     """
-    sizes = [number(row.measure(name)) for name in ("margin", "ssim", "l2", "linf")]
+    measured = [row.measure(name) for name in ("margin", "ssim", "l2", "linf")]
+    sizes = ["–" if value is None else f"{value:.2f}" for value in measured]
     confidences = [None if c is None else round(100 * c) for c in row.confidences]
     state = 2 if row.valid else int(row.origin == "search")
     why = ", ".join(map(reason, row.reasons))

@@ -85,12 +85,19 @@
     finding.drawImage(image, at.x + width, at.y, width, height, 0, 0, width, height);
     const before = seed.getImageData(0, 0, width, height), after = finding.getImageData(0, 0, width, height);
     const grey = (pixels, i) => (pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3;
-    const steps = [];
-    for (let i = 0; i < before.data.length; i += 4) steps.push(grey(after.data, i) - grey(before.data, i));
-    const largest = Math.max(1, ...steps.map(Math.abs)), result = change.createImageData(width, height);
+    /* Compressed thumbnails differ a little everywhere. */
+    const greys = [], steps = [], faint = data.pixelated ? 0 : 20;
+    for (let i = 0; i < before.data.length; i += 4) {
+      greys.push(grey(before.data, i));
+      const step = grey(after.data, i) - greys.at(-1);
+      steps.push(Math.abs(step) > faint ? step : 0);
+    }
+    const quantile = (values, part) => [...values].sort((a, b) => a - b)[Math.floor(part * (values.length - 1))] ?? 1;
+    const usual = quantile(greys, 0.5), most = quantile(steps.filter(Boolean).map(Math.abs), 0.95);
+    const result = change.createImageData(width, height);
     steps.forEach((step, i) => {
-      const weight = Math.sqrt(Math.abs(step) / largest), tint = step > 0 ? [201, 84, 0] : [11, 92, 173];
-      tint.forEach((value, k) => { result.data[4 * i + k] = 255 * (1 - weight) + value * weight; });
+      const weight = Math.sqrt(Math.min(Math.abs(step) / most, 1)), ghost = 255 - 38 * Math.abs(greys[i] - usual) / 255;
+      (step > 0 ? [201, 84, 0] : [11, 92, 173]).forEach((value, k) => { result.data[4 * i + k] = ghost * (1 - weight) + value * weight; });
       result.data[4 * i + 3] = 255;
     });
     change.putImageData(result, 0, 0);
@@ -115,7 +122,7 @@
       const wrong = f[ANSWERS][i] !== f[EXPECTED], confidence = f[CONFIDENCES][i], bar = make("span");
       bar.style.width = `${confidence ?? 0}%`;
       return make("tr", { className: wrong ? "off" : "" },
-        make("th", { scope: "row", textContent: model, title: model }), make("td", { className: "says", textContent: called(f[ANSWERS][i]), title: called(f[ANSWERS][i]) }),
+        make("th", { scope: "row", textContent: data.short[i], title: model }), make("td", { className: "says", textContent: called(f[ANSWERS][i]), title: called(f[ANSWERS][i]) }),
         make("td", { className: "bar" }, bar), make("td", { className: "num", textContent: confidence === null ? "–" : `${confidence} %` }),
         make("td", { className: "verdict", textContent: wrong ? (data.labelled ? "wrong" : "leaves") : "" }));
     });
@@ -141,7 +148,7 @@
     data.sheets.forEach((sheet, i) => browse.style.setProperty(`--sheet${i}`, `url(${sheet})`));
     const add = (id, values, text) => values.forEach((value) => $(id).append(make("option", { value, textContent: text(value) })));
     const labels = (values) => [...new Set(values)].filter((v) => v !== null).sort((a, b) => a - b);
-    add("model", data.models.map((_, i) => i), (i) => data.models[i]);
+    add("model", data.models.map((_, i) => i), (i) => data.short[i]);
     add("expected", labels(data.findings.map((f) => f[EXPECTED])), called);
     add("answered", labels(data.findings.flatMap(off)), called);
     if (!data.findings.some((f) => f[STATE] === 2)) $("state").value = data.findings.some((f) => f[STATE]) ? "1" : "0";

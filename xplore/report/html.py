@@ -29,7 +29,7 @@ CARD_PICTURE = 15_000
 GALLERY_PICTURES = 700_000
 FRAGMENT_PICTURE = 16_000
 MOST_LISTED = 200
-BADGES = (("margin", "margin"), ("SSIM", "ssim"), ("L2", "l2"), ("L∞", "linf"))
+BADGES = (("margin", "margin"), ("SSIM", "ssim"), ("L2", "l2"))
 SIZES = (
     ("L2", "l2", "distance between seed and finding"),
     ("L∞", "linf", "largest change of one value"),
@@ -93,10 +93,12 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     seed, finding = decode(stored.seed_png), decode(stored.png)
     change, times = difference(seed, finding)
     measured = [(label, row.measure(name)) for label, name in BADGES]
-    badges = [f"{label} {wording.number(value)}" for label, value in measured if value is not None]
+    badges = [f"{label} {value:.2f}" for label, value in measured if value is not None]
     hidden, referee = row.measure("hidden"), row.measures.get("referee")
     badges += [f"{wording.percent(hidden)} hidden"] if hidden is not None else []
-    badges += [f"referee: {reading.class_name(referee)}"] if isinstance(referee, int) else []
+    # A referee that agrees is no news on a card; the share is told below.
+    differs = isinstance(referee, int) and referee != row.expected
+    badges += [f"referee: {reading.class_name(referee)}"] if differs else []
     shown: dict[str, Any] = {}
     if pictures:
         shown = {"seed": data_uri(seed, CARD_PICTURE), "finding": data_uri(finding, CARD_PICTURE)}
@@ -119,15 +121,18 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
 
 def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str, Any]:
     told = figures(reading)
+    shown = [card(reading, group, pictures=pictures) for group in reading.groups[:cards]]
     return {
         "f": told,
         "meta": {"models": reading.meta.get("models")},
         "models": reading.models,
+        "short": wording.short_names(reading.models),
         "verdict": wording.verdict(told),
         "headline": wording.headline(told),
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
-        "cards": [card(reading, group, pictures=pictures) for group in reading.groups[:cards]],
+        "cards": shown,
+        "wordy": any(len(answer["answer"]) > 4 for card in shown for answer in card["answers"]),
         "no_baseline": wording.NO_BASELINE,
         "baseline_command": wording.baseline_command(reading),
         "limits": wording.LIMITS,
@@ -136,22 +141,29 @@ def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str,
 
 
 def _group(reading: Reading, group: Group) -> dict[str, Any]:
-    off = [d != group.expected for d in group.decisions]
+    off, short = [d != group.expected for d in group.decisions], wording.short_names(reading.models)
     answers = dict.fromkeys(d for d, is_off in zip(group.decisions, off, strict=True) if is_off)
     return {
         "expected": reading.class_name(group.expected),
         "answered": ", ".join(map(reading.class_name, answers)),
         "by": wording.listing([m for m, is_off in zip(reading.models, off, strict=True) if is_off]),
-        "decisions": [reading.class_name(d) for d in group.decisions],
+        "by_short": wording.listing([m for m, is_off in zip(short, off, strict=True) if is_off]),
         "count": len(group.rows),
         "id": reading.short_ids[group.example.id],
     }
 
 
 def _answers(reading: Reading, row: Row) -> list[dict[str, Any]]:
+    short = wording.short_names(reading.models)
     return [
-        {"model": model, "answer": reading.class_name(d), "confidence": c, "off": d != row.expected}
-        for model, d, c in zip(reading.models, row.decisions, row.confidences, strict=True)
+        {
+            "model": model,
+            "short": name,
+            "answer": reading.class_name(d),
+            "confidence": c,
+            "off": d != row.expected,
+        }
+        for model, name, d, c in zip(reading.models, short, row.decisions, row.confidences, strict=True)
     ]
 
 
@@ -179,7 +191,11 @@ def _text(name: str) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_text)
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(_text),
     )
     environment.filters.update(
         {name: getattr(wording, name) for name in ("count", "percent", "interval", "number", "criterion")}

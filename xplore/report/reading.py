@@ -9,6 +9,7 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ class Reading:
     def spans(self) -> tuple[slice, ...]:
         """The columns of each model's units."""
         ends = np.cumsum([0] + [sum(layer["units"] for layer in model["layers"]) for model in self.layout])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @cached_property
     def fates(self) -> Counter[str]:
@@ -143,7 +144,9 @@ class Reading:
         ids = sorted(row.id for row in self.rows)
         short = {}
         for i, name in enumerate(ids):
-            shared = max((_common(name, other) for other in ids[max(i - 1, 0) : i + 2] if other != name), default=0)
+            shared = max(
+                (_common(name, other) for other in ids[max(i - 1, 0) : i + 2] if other != name), default=0
+            )
             short[name] = name[: max(SHORTEST_ID, shared + 1)]
         return short
 

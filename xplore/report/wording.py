@@ -5,25 +5,24 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from xplore.report.reading import Reading, Row
 from xplore.report.summary import share
 
-_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _REASONS = {
     "seed_wrong": "seed answered wrongly",
     "beyond_bound": "beyond the bound",
     "unstable_alone": "not the same when judged alone",
 }
-NO_BASELINE = (
-    "No other search was run at this budget, so nothing here says how much of this a random search would have found."
-)
+NO_BASELINE = "No other search was run at this budget: how much of this chance would find is not known."
 LIMITS = (
-    "That a finding keeps the label of its seed while it stays within the bound is an assumption, not proven: "
-    "review a sample.",
-    "Fault groups estimate faults: findings with one expected label and the same answers may have several causes, "
-    "and one cause may show in several groups.",
+    "That a finding keeps the label of its seed while it stays within the bound is an assumption, "
+    "not proven: review a sample.",
+    "Fault groups estimate faults: findings with one expected label and the same answers may have several "
+    "causes, and one cause may show in several groups.",
     "Coverage measures reach, not quality: a neuron that was hit has not been shown to be right.",
     "Margin, SSIM, distances and the referee are shown, not filtered on.",
 )
@@ -94,6 +93,35 @@ def listing(names: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
+def short_names(names: Sequence[str], most: int = 14) -> list[str]:
+    """Names cut to what tells them apart: models are often called alike.
+
+    >>> short_names(["lenet1", "lenet4"])
+    ['lenet1', 'lenet4']
+    >>> short_names(["resnet50-imagenet-float32", "resnet50-imagenet-int8"], 12)
+    ['…net-float32', '…agenet-int8']
+    """
+    head = _shared(names)
+    tail = _shared([name[head:][::-1] for name in names])
+    return [name if len(name) <= most else _window(name, head, len(name) - tail, most) for name in names]
+
+
+def _window(name: str, start: int, stop: int, most: int) -> str:
+    """What lies between start and stop, with as much before it as there is room for."""
+    start = max(0, min(start, stop - (most - 2)))
+    if start <= 1:
+        return f"{name[: most - 1]}…"
+    if start + most - 1 >= len(name):
+        return f"…{name[1 - most :]}"
+    return f"…{name[start : start + most - 2]}…"
+
+
+def _shared(names: Sequence[str]) -> int:
+    """How many characters all names begin with."""
+    columns = takewhile(lambda column: len(set(column)) == 1, zip(*names, strict=False))
+    return len(list(columns)) if len(names) > 1 else 0
+
+
 def criterion(name: str) -> str:
     """
     >>> criterion("NeuronCoverage(t=0.25)"), criterion("KMNC(k=10)")
@@ -102,7 +130,9 @@ def criterion(name: str) -> str:
     title, _, inside = name.removesuffix(")").partition("(")
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)
     words = " ".join(word if word.isupper() else word.lower() for word in words.split())
-    return ", ".join([words, *(part.strip().replace("=", " = ") for part in inside.split(",") if part.strip())])
+    return ", ".join(
+        [words, *(part.strip().replace("=", " = ") for part in inside.split(",") if part.strip())]
+    )
 
 
 def reason(name: str) -> str:
@@ -111,7 +141,7 @@ def reason(name: str) -> str:
 
 def duration(seconds: float | None) -> str:
     """
-    >>> duration(0.51), duration(75), duration(7300)
+    >>> duration(0.51), duration(75), duration(7320)
     ('0.5 s', '1 min 15 s', '2 h 2 min')
     """
     if seconds is None:
@@ -119,20 +149,23 @@ def duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    return (
+        f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    )
 
 
 def verdict(figures: dict[str, Any]) -> str:
     """The campaign in one sentence."""
     seeds, valid = figures["seeds"], figures["valid"]
     models = f"the {numeral(len(figures['models']))} models" if figures["models"] else "the models"
+    tried = plural(seeds, "seed")
     if not seeds and not figures["findings"]:
         return "No seed has been judged yet."
     if not valid:
         left_out = figures["findings"]
         tail = f"; {plural(left_out, 'finding')} did not count" if left_out else ""
-        return f"No valid finding near {plural(seeds, 'seed')}: within this budget {models} were not divided{tail}."
-    near = f"{count(figures['seeds_with_valid_finding'])} of {plural(seeds, 'seed')}"
+        return f"No valid finding near {tried}: within this budget {models} were not divided{tail}."
+    near = f"{count(figures['seeds_with_valid_finding'])} of {tried}"
     groups = plural(len(figures["groups"]), "fault group")
     name, times = worst(figures)
     does = "is wrong" if figures["labelled"] else "leaves the agreed answer"
@@ -150,6 +183,7 @@ def worst(figures: dict[str, Any]) -> tuple[str, int]:
 def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The three numbers under the verdict, each with what it means."""
     valid = figures["valid_share"]
+    spread = f" (95\xa0% interval {interval(valid)})" if valid else ""
     reached = [values.get(figures["main_criterion"]) for values in figures["coverage"].values()]
     if len(reached) <= 3:
         coverage = " / ".join(f"{100 * value:.0f}" for value in reached) + "\xa0%" if reached else "–"
@@ -157,10 +191,7 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
         coverage = f"{100 * min(reached):.0f} to {100 * max(reached):.0f}\xa0%"
     name = criterion(figures["main_criterion"] or "coverage")
     return [
-        (
-            percent(valid and valid["share"], 1),
-            f"of seeds have a valid finding (95\xa0% interval {interval(valid)})",
-        ),
+        (percent(valid and valid["share"], 1), f"of seeds have a valid finding{spread}"),
         (count(len(figures["groups"])), f"fault groups in {plural(figures['valid'], 'valid finding')}"),
         (coverage, f"{name}, by the inputs on which models differ"),
     ]
@@ -174,7 +205,11 @@ def funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
     reasons = [f"{count(n)} {reason(name)}" for name, n in figures["invalid_by_reason"].items()]
     steps = [
         ("seeds", seeds, []),
-        ("models agree on the seed", agree, [f"{count(differ)} already differ as they are"] if differ else []),
+        (
+            "models agree on the seed",
+            agree,
+            [f"{count(differ)} already differ as they are"] if differ else [],
+        ),
         ("found by the search", found, [f"{count(none)} not divided within the budget"] if none else []),
         ("differ as stored", found - gone, [f"{count(gone)} gone once stored"] if gone else []),
         ("valid", figures["seeds_with_valid_finding"], reasons),
@@ -189,18 +224,31 @@ def searches(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """This campaign and the searches it is compared with, one row each."""
     own = {key: figures[key] for key in ("seeds", "queries", "found", "findings", "valid", "seconds")}
     own |= {"search": figures["search"] or "this campaign", "groups": len(figures["groups"])}
-    own |= {"note": "this campaign", "share": figures["valid_share"], "own": True}
+    own |= {
+        "note": "this campaign" if figures["search"] else "",
+        "share": figures["valid_share"],
+        "own": True,
+    }
     rows = [own]
     for other in figures["baselines"] or []:
         seeds, valid = other.get("seeds"), other.get("valid")
         known = bool(seeds) and valid is not None
-        rows.append({**other, "share": share(min(valid, seeds), seeds) if known else None, "own": False})
+        rows.append(
+            {
+                **dict.fromkeys(own),
+                **other,
+                "share": share(min(valid, seeds), seeds) if known else None,
+                "own": False,
+            }
+        )
     return rows
 
 
 def told(reading: Reading, row: Row) -> str:
     """A finding in words: what was expected and what each model answers."""
-    answers = [f"{m} says {reading.class_name(d)}" for m, d in zip(reading.models, row.decisions, strict=True)]
+    answers = [
+        f"{m} says {reading.class_name(d)}" for m, d in zip(reading.models, row.decisions, strict=True)
+    ]
     return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
 
 

@@ -1,0 +1,48 @@
+"""One browser for all tests of this folder, and the campaigns of the reporters' tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _beside(path: Path, name: str) -> ModuleType:
+    """A module that lies in no package."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec and spec.loader
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    chromium = _beside(Path(__file__).with_name("chromium.py"), "browser_chromium")
+    if not chromium.PROGRAM:
+        pytest.skip("no chromium on PATH: the report was not opened in a browser")
+    running = chromium.Browser()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    """The page of a synthetic campaign by its traits, written once."""
+    archives = _beside(Path(__file__).parents[1] / "report" / "archives.py", "report_archives")
+    written: dict[str, Path] = {}
+
+    def write(**traits):
+        from xplore.report import reporter
+
+        key = repr(sorted(traits.items()))
+        if key not in written:
+            folder = tmp_path_factory.mktemp("browser") / "mnist"
+            written[key] = reporter("html").write(archives.build(folder, **traits), folder)
+        return written[key]
+
+    return write

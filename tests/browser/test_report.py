@@ -1,0 +1,179 @@
+"""The report in a real browser: it draws, filters, fits and keeps to itself."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+CAMPAIGNS = {
+    "digits": {"seeds": 200},
+    "no labels": {"seeds": 60, "labelled": False},
+    "photographs": {"seeds": 24, "photographs": 96},
+    "long names": {
+        "seeds": 60,
+        "models": tuple(f"a-very-long-model-name-{i}/fine-tuned" for i in range(6)),
+        "classes": tuple(f"n{i:08d} a class of a long name indeed" for i in range(1000)),
+    },
+    "large models": {"seeds": 24, "units": (64, 4000, 1000)},
+    "none found": {"seeds": 60, "found": 0.0},
+    "none valid": {"seeds": 60, "valid": False},
+    "no seeds": {"seeds": 0},
+}
+OPEN = """new Promise((done) => {
+  document.querySelectorAll('details').forEach((d) => { d.open = true; });
+  setTimeout(() => done(document.querySelectorAll('.tile').length), 60);
+})"""
+IMAGES = """Promise.all([...document.images].map((i) => i.src)
+  .concat(JSON.parse(document.getElementById('findings').textContent).sheets)
+  .map((src) => { const i = new Image(); i.src = src; return i.decode().then(() => i.naturalWidth); }))"""
+FIELDS = ("state", "model", "expected", "answered")
+
+
+def findings(path):
+    text = path.read_text()
+    return json.loads(re.search(r'id="findings">(.*?)</script>', text, re.S).group(1))
+
+
+def choose(browser, **values):
+    for field, value in values.items():
+        browser.run(f"(e => {{ e.value = '{value}'; e.dispatchEvent(new Event('change')); }})({field})")
+    return browser.run("document.getElementById('shown').textContent")
+
+
+@pytest.mark.parametrize("campaign", CAMPAIGNS)
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_page_draws_fits_and_is_silent(browser, report, campaign, width, height):
+    browser.open(path := report(**CAMPAIGNS[campaign]), width, height)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    browser.run(OPEN)
+    browser.run("document.querySelector('.tile')?.click()")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert all(natural > 0 for natural in browser.run(IMAGES))
+    assert browser.messages == []
+    assert browser.requests == [path.resolve().as_uri()], "nothing else is asked for"
+
+
+@pytest.mark.parametrize("campaign", ["digits", "no labels", "photographs", "long names"])
+def test_verdict_and_three_whole_cards_are_on_the_first_screen(browser, report, campaign):
+    browser.open(report(**CAMPAIGNS[campaign]), 1280, 800)
+    bottoms = browser.run(
+        "[...document.querySelectorAll('.card')].map((c) => c.getBoundingClientRect().bottom)"
+    )
+    assert sum(bottom <= 800 for bottom in bottoms) >= 3
+    inside = """[...document.querySelectorAll('.card')].every((c) => [...c.querySelectorAll('td,th,h3,code')]
+      .every((e) => e.closest('.unseen')
+        || e.getBoundingClientRect().right <= c.getBoundingClientRect().right))"""
+    assert browser.run(inside), "nothing sticks out of a card"
+
+
+def test_filters_count_what_they_show(browser, report):
+    browser.open(path := report(**CAMPAIGNS["digits"]))
+    data = findings(path)
+    rows, total = data["findings"], len(data["findings"])
+    browser.run(OPEN)
+
+    def expect(keep):
+        return f"{sum(map(bool, map(keep, rows)))} of {total}"
+
+    shown = browser.run("document.getElementById('shown').textContent")
+    assert shown == expect(lambda f: f[5] == 2)
+    assert choose(browser, state=1) == expect(lambda f: f[5] >= 1)
+    assert choose(browser, state=0) == f"{total} of {total}"
+    assert choose(browser, model=0) == expect(lambda f: f[3][0] != f[2])
+    assert choose(browser, expected=4) == expect(lambda f: f[3][0] != f[2] and f[2] == 4)
+    assert choose(browser, answered=9) == expect(lambda f: f[3][0] == 9 and f[2] == 4)
+    count = int(browser.run("document.getElementById('shown').textContent").split()[0])
+    assert browser.run("document.querySelectorAll('.tile').length") == count > 0
+    browser.run("document.getElementById('reset').click()")
+    assert browser.run("document.getElementById('shown').textContent") == shown
+    assert browser.messages == []
+
+
+def test_a_filter_by_answer_alone_looks_at_models_that_are_wrong(browser, report):
+    browser.open(path := report(**CAMPAIGNS["digits"]))
+    rows = findings(path)["findings"]
+    browser.run(OPEN)
+    wanted = sum(f[5] == 2 and any(a == 3 != f[2] for a in f[3]) for f in rows)
+    assert choose(browser, answered=3).startswith(f"{wanted} of")
+
+
+def test_further_tiles_come_on_demand(browser, report):
+    browser.open(report(seeds=300, found=0.9))
+    first = browser.run(OPEN)
+    browser.run("document.getElementById('further').click()")
+    more = browser.run("document.querySelectorAll('.tile').length")
+    shown = int(browser.run("document.getElementById('shown').textContent").split()[0])
+    assert first == 150 < more == shown
+
+
+def test_the_gallery_works_by_keyboard(browser, report):
+    browser.open(report(**CAMPAIGNS["digits"]))
+    browser.run("document.querySelector('#gallery summary').focus()")
+    browser.press("Enter")
+    browser.run("new Promise((done) => setTimeout(done, 60))")
+    assert browser.run("document.getElementById('gallery').open")
+    browser.run("document.querySelector('.tile').focus()")
+    browser.press("ArrowRight")
+    assert browser.run("document.activeElement === document.querySelectorAll('.tile')[1]")
+    browser.press("Enter")
+    words = browser.run("document.querySelector('#chosen h4').textContent")
+    assert words.startswith("Seed ")
+    assert browser.run("document.activeElement.getAttribute('aria-pressed')") == "true"
+    painted = """(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v))"""
+    browser.run("new Promise((done) => setTimeout(done, 60))")
+    assert browser.run(f"[...document.querySelectorAll('#chosen canvas')].every({painted})")
+    browser.press("Escape")
+    assert browser.run("document.querySelectorAll('#chosen *').length") == 0
+    assert browser.run("document.activeElement.className").startswith("tile")
+
+
+def test_a_thumbnail_is_the_finding_it_names(browser, report):
+    """The right cell of the right sheet: the canvas shows the pixels that the archive holds."""
+    from xplore.archive import Archive
+    from xplore.report.pictures import decode
+
+    path = report(**CAMPAIGNS["digits"])
+    stored = {f.id: decode(f.png) for f in Archive.open(path.parent).findings(origin=None)}
+    browser.open(path)
+    browser.run(OPEN)
+    choose(browser, state=0)
+    rows = findings(path)["findings"]
+    for index in (0, 37, len(rows) - 1):
+        browser.run(f"document.querySelectorAll('.tile')[{index}].click()")
+        browser.run("new Promise((done) => setTimeout(done, 60))")
+        shown = browser.run(
+            "(c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+            ".filter((_, i) => i % 4 == 0))(document.querySelectorAll('#chosen canvas')[1])"
+        )
+        image = next(image for name, image in stored.items() if name.startswith(rows[index][0]))
+        assert shown == list(image.tobytes())
+
+
+def test_names_do_not_run(browser, report):
+    script = "<script>document.title='ran'; alert(1)</script>"
+    path = report(
+        seeds=40,
+        models=(script, '"><img src=x onerror=alert(2)>'),
+        classes=tuple(f"</script>{script}{i}" for i in range(10)),
+        meta={"name": script, "notes": [script], "config": {script: f"</pre>{script}"}, "bound": script},
+    )
+    browser.open(path)
+    browser.run(OPEN)
+    browser.run("document.querySelector('.tile').click()")
+    assert browser.run("document.title") != "ran"
+    assert browser.run("document.scripts.length") == 2
+    assert browser.messages == []
+
+
+def test_a_neuron_of_a_large_model_is_named_under_the_pointer(browser, report):
+    browser.open(report(**CAMPAIGNS["large models"]))
+    browser.run(OPEN)
+    title = browser.run(
+        """(i => { i.scrollIntoView(); const r = i.getBoundingClientRect();
+        i.dispatchEvent(new MouseEvent('mousemove', { clientX: r.left + 12, clientY: r.top + 2 }));
+        return i.title; })
+        (document.querySelector('img.neurons'))"""
+    )
+    assert re.fullmatch(r"neuron 2: (never|\d+)", title)

@@ -1,0 +1,51 @@
+"""Every valid finding as a picture: seed, finding and change side by side."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from PIL import Image
+
+from xplore.archive import Archive, Finding
+from xplore.report._base import Reporter, store
+from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
+
+OVERVIEW_SIDE = 56
+OVERVIEW_MOST = 1200
+OVERVIEW_ROW = 12
+
+
+@dataclass(frozen=True)
+class Png(Reporter):
+    """`findings/`: one picture a valid finding, named by seed and id, and `overview.png` of them all.
+
+    The overview pairs each seed with its finding, in the order of the seeds.
+    """
+
+    file_name: ClassVar[str] = "findings"
+    side: int = 224
+
+    def write(self, archive: Archive, out: Path) -> Path:
+        folder, pairs = self.target(out), []
+        for finding in archive.findings() if archive.meta.get("layout") else ():
+            if not finding.valid:
+                continue
+            seed, found = decode(finding.seed_png), decode(finding.png)
+            store(folder / file_name(finding), png(triptych(seed, found, self.side)))
+            if len(pairs) < OVERVIEW_MOST:
+                pairs.append(sheet([_thumbnail(seed), _thumbnail(found)], columns=2, gap=1))
+        overview = sheet(pairs, OVERVIEW_ROW, gap=8) if pairs else Image.new("L", (1, 1), "white")
+        store(folder / "overview.png", png(overview))
+        return folder
+
+
+def file_name(finding: Finding) -> str:
+    """A file name no two findings share, in the order of the seeds; an id never makes a path."""
+    return f"{finding.seed:07d}-{re.sub(r'[^0-9A-Za-z_-]', '_', finding.id)}.png"
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    return enlarge(reduce(image, OVERVIEW_SIDE), OVERVIEW_SIDE)
