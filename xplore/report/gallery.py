@@ -13,6 +13,7 @@ from xplore.report.wording import reason, short_names
 
 COLUMNS = 10
 _PER_SHEET = 100
+_SMALL = (0, 90, 80, 65, 50, 35)
 _LOSSY = ((160, 72), (128, 70), (96, 65), (80, 60), (64, 60), (56, 50), (48, 45), (40, 40), (32, 35))
 
 
@@ -29,9 +30,10 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     findings = (f for f in stored if f.id in kept)
     order: list[Row] = []
     sheets: list[str] = []
-    cell, encoding = (0, 0), None
+    cell, encoding, first = (0, 0), None, []
     while batch := list(islice(findings, _PER_SHEET)):
         pairs = [(decode(f.seed_png), decode(f.png)) for f in batch]
+        first = first or pairs[:1]
         encoding = encoding or _encoding(pairs, len(kept), budget)
         page, cell = _sheet(pairs, *encoding)
         sheets.append(page)
@@ -40,7 +42,8 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
         "cell": cell,
         "columns": COLUMNS,
         "perSheet": _PER_SHEET,
-        "pixelated": max(cell) <= SMALL and bool(encoding and encoding[1] == 0),
+        "pixelated": bool(encoding and encoding[0] == _largest(first) <= SMALL),
+        "exact": bool(encoding and encoding[1] == 0),
         "sheets": sheets,
         "models": list(reading.models),
         "short": short_names(reading.models),
@@ -51,13 +54,16 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     }
 
 
+def _largest(pairs: list[tuple[Image.Image, Image.Image]]) -> int:
+    return max(max(image.size) for pair in pairs for image in pair)
+
+
 def _encoding(pairs: list[tuple[Image.Image, Image.Image]], total: int, budget: int) -> tuple[int, int]:
     """The side and the quality (0: exact) with which all sheets fit, told from the first."""
     allowed = budget * len(pairs) / total
-    largest = max(max(image.size) for pair in pairs for image in pair)
-    tries = [(largest, 0)] if largest <= SMALL else []
-    tries += [(side, quality) for side, quality in _LOSSY if side <= largest]
-    tries = tries or [(largest, 40)]
+    largest = _largest(pairs)
+    tries = [(largest, quality) for quality in _SMALL] if largest <= SMALL else []
+    tries += [(side, quality) for side, quality in _LOSSY if side < largest]
     for side, quality in tries:
         if len(_sheet(pairs, side, quality)[0]) * 3 / 4 <= allowed:
             return side, quality

@@ -14,7 +14,7 @@
   const blamed = (f) => data.models.filter((_, i) => f[ANSWERS][i] !== f[EXPECTED]).join(", ");
   const counted = (n) => n.toLocaleString("en");
   const [width, height] = data.cell;
-  const shownWidth = data.pixelated ? width * Math.max(1, Math.round(56 / width)) : Math.min(width, 96);
+  const shownWidth = data.pixelated ? width * Math.max(1, Math.round(56 / width)) : Math.min(Math.max(width, 56), 96);
   const scale = shownWidth / width;
   const PAGE = 150;
   const gallery = $("gallery"), tiles = $("tiles"), browse = tiles.parentNode, controls = ["state", "model", "expected", "answered"];
@@ -54,7 +54,7 @@
       });
       const words = `seed ${f[SEED]}: ${called(f[EXPECTED])} answered ${said(f)} by ${blamed(f)}`;
       const tile = make("button", { type: "button", className: f[STATE] === 2 ? "tile" : "tile left-out", title: words, ariaPressed: "false" },
-        thumb, `${called(f[EXPECTED])} → ${said(f)}`);
+        thumb, make("b", { textContent: called(f[EXPECTED]) }), " ", make("b", { textContent: `→ ${said(f)}` }));
       tile.setAttribute("aria-label", words + (f[WHY] ? `; left out: ${f[WHY]}` : ""));
       tile.dataset.index = index;
       tiles.append(make("li", {}, tile));
@@ -86,7 +86,7 @@
     const before = seed.getImageData(0, 0, width, height), after = finding.getImageData(0, 0, width, height);
     const grey = (pixels, i) => (pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3;
     /* Compressed thumbnails differ a little everywhere. */
-    const greys = [], steps = [], faint = data.pixelated ? 0 : 20;
+    const greys = [], steps = [], faint = data.exact ? 0 : 20;
     for (let i = 0; i < before.data.length; i += 4) {
       greys.push(grey(before.data, i));
       const step = grey(after.data, i) - greys.at(-1);
@@ -144,6 +144,7 @@
   const fill = () => {
     ready = true;
     browse.classList.toggle("pixelated", data.pixelated);
+    browse.classList.toggle("wordy", Object.values(data.classes).some((name) => name.length > 4));
     tiles.style.setProperty("--tile", `${Math.max(shownWidth, 56) + 8}px`);
     data.sheets.forEach((sheet, i) => browse.style.setProperty(`--sheet${i}`, `url(${sheet})`));
     const add = (id, values, text) => values.forEach((value) => $(id).append(make("option", { value, textContent: text(value) })));

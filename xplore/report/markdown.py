@@ -134,11 +134,12 @@ def _searches(told: dict[str, Any]) -> list[str]:
     for row in wording.searches(told):
         share = row["share"]
         part = f"{wording.percent(share['share'], 1)} ({wording.interval(share)})" if share else "–"
-        counts = [wording.count(row[key]) for key in ("seeds", "queries", "valid", "groups")]
+        counts = [wording.count(row[key]) for key in ("valid", "groups", "queries", "seeds")]
         label = f"{row['search'] or '–'}{' (this campaign)' if row['own'] else ''}"
-        rows.append([cell(label), *counts, part, wording.duration(row["seconds"])])
+        rows.append([cell(label), counts[0], part, *counts[1:], wording.duration(row["seconds"])])
     return table(
-        ["search", "seeds", "queries", "valid findings", "fault groups", "of seeds (95 %)", "time"], rows
+        ["search", "valid findings", "share of seeds (95 %)", "fault groups", "queries", "seeds", "time"],
+        rows,
     )
 
 
