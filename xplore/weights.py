@@ -112,7 +112,7 @@ def _read(path: Path, n_bytes: int) -> dict[str, np.ndarray]:
     try:
         flat = _parse(content)
         (header,) = struct.unpack_from("<Q", content)
-        metadata = json.loads(content[8 : 8 + header]).get("__metadata__", {})
+        metadata = json.loads(content[8 : 8 + header]).get("__metadata__") or {}
     # The library answers some damage with its own error and some (a type it does not know) with Python's.
     except (SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
