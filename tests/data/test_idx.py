@@ -16,6 +16,9 @@ from xplore.errors import InputError
 CODES = {np.dtype(text): code for code, text in idx.DTYPES.items()}
 BIG_ENDIAN = st.sampled_from(sorted(idx.DTYPES.values())).map(np.dtype)
 SMALL = BIG_ENDIAN.flatmap(lambda dtype: arrays.arrays(dtype, arrays.array_shapes(max_dims=4, max_side=5)))
+DAMAGE = st.tuples(
+    st.sampled_from(["flip", "cut", "insert"]), st.floats(0, 1, exclude_max=True), st.integers(1, 255)
+)
 
 
 def packed(array):
@@ -59,17 +62,10 @@ def test_random_bytes_give_an_input_error_or_an_array_of_all_their_content(file,
         assert packed(came.astype(came.dtype.newbyteorder(">"))) == prefix + content
 
 
-@given(
-    array=SMALL,
-    zipped=st.booleans(),
-    place=st.floats(0, 1, exclude_max=True),
-    change=st.sampled_from(["flip", "cut", "insert"]),
-    byte=st.integers(1, 255),
-)
-def test_mutated_bytes_give_an_input_error_or_what_the_file_now_says(
-    file, array, zipped, place, change, byte
-):
+@given(array=SMALL, zipped=st.booleans(), damage=DAMAGE)
+def test_mutated_bytes_give_an_input_error_or_what_the_file_now_says(file, array, zipped, damage):
     content = bytearray(gzip.compress(packed(array), mtime=0) if zipped else packed(array))
+    change, place, byte = damage
     at = int(place * len(content))
     if change == "flip":
         content[at] ^= byte

