@@ -1,9 +1,9 @@
 """An outside referee that reads digits in another way than the models under test, so that it errs elsewhere.
 
-Histograms of oriented gradients (Dalal & Triggs, 2005) in overlapping normalised blocks, their
-principal components, random Fourier features (Rahimi & Recht, 2007) and a ridge regression: a kernel machine
-without a convolution or a gradient step. It only judges. It has seen lit, erased and noisy digits in training, which
-the LeNets have not. NumPy alone, no JAX.
+Histograms of oriented gradients (Dalal & Triggs, 2005) in overlapping normalised blocks, their principal
+components, random Fourier features (Rahimi & Recht, 2007) and a ridge regression: a kernel machine that has
+neither a convolution nor a gradient step. It only judges. It has seen lit, erased and noisy digits in
+training, which the LeNets have not. NumPy alone, no JAX.
 """
 
 import functools
