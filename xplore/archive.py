@@ -1,0 +1,294 @@
+"""Findings on disk: one SQLite file a campaign, which holds all of it.
+
+A batch of judged inputs commits in one transaction: seeds' fates, findings, what they covered and their
+pictures. Coverage is not stored apart: it is the union of the findings' rows, so that archives merge
+and a file killed at any instant holds what was committed, and nothing that contradicts it.
+
+NumPy and the standard library only: a report can be drawn where JAX is not installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from xplore.errors import InputError
+
+FILE = "archive.sqlite"
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE artefacts (hash TEXT PRIMARY KEY, media TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE rounds (
+  round INTEGER PRIMARY KEY, seeds INTEGER NOT NULL, seed_coverage BLOB NOT NULL
+);
+CREATE TABLE seeds (
+  seed INTEGER PRIMARY KEY, round INTEGER NOT NULL, label INTEGER, decisions TEXT NOT NULL,
+  fate TEXT NOT NULL, tries INTEGER NOT NULL, steps INTEGER NOT NULL, queries INTEGER NOT NULL
+);
+CREATE TABLE findings (
+  id TEXT PRIMARY KEY, origin TEXT NOT NULL, seed INTEGER NOT NULL REFERENCES seeds(seed),
+  seed_artefact TEXT NOT NULL REFERENCES artefacts(hash), artefact TEXT NOT NULL REFERENCES artefacts(hash),
+  label INTEGER, decisions TEXT NOT NULL, probabilities BLOB NOT NULL, valid INTEGER NOT NULL,
+  reasons TEXT NOT NULL, measures TEXT NOT NULL, steps INTEGER NOT NULL, covered BLOB NOT NULL
+);
+CREATE INDEX findings_seed ON findings(seed);
+"""
+
+
+@dataclass(frozen=True)
+class SeedRecord:
+    """What became of one seed: `fate` is `already_differ`, `found`, `rejudged_away` or `not_found`."""
+
+    seed: int
+    round: int
+    label: int | None
+    decisions: tuple[int, ...]
+    fate: str
+    tries: int = 0
+    steps: int = 0
+    queries: int = 0
+
+    @property
+    def agree_wrongly(self) -> bool:
+        """All models give one answer, and it is not the label."""
+        return (
+            self.label is not None
+            and set(self.decisions) == {d for d in self.decisions if d != self.label}
+            and (len(set(self.decisions)) == 1)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """An input on which models differ, as stored: what is judged is what is read back from here.
+
+    `origin` is `search`, or `seed` for a seed on which models differ as it is; `reasons` tell why a
+    finding is not valid; `covered` has a row a criterion and a column a unit.
+    """
+
+    id: str
+    origin: str
+    seed: int
+    seed_png: bytes = field(repr=False)
+    png: bytes = field(repr=False)
+    label: int | None
+    decisions: tuple[int, ...]
+    probabilities: Float[np.ndarray, "m c"] = field(repr=False)
+    reasons: tuple[str, ...]
+    measures: dict[str, Any]
+    steps: int
+    covered: Bool[np.ndarray, "criteria u"] = field(repr=False)
+
+    @property
+    def valid(self) -> bool:
+        return not self.reasons
+
+    @property
+    def group(self) -> tuple[int | None, tuple[int, ...]]:
+        """The fault group: the same label (the agreed one, without labels) and the same decisions."""
+        return self.expected, self.decisions
+
+    @property
+    def expected(self) -> int | None:
+        """The label, or what all models answered on the seed."""
+        return self.label if self.label is not None else self.measures.get("agreed")
+
+
+def content_hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
+    """Bits, compressed.
+
+    >>> unpack(pack(np.eye(3, dtype=bool)), 3).astype(int).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    """
+    return zlib.compress(np.packbits(covered, axis=1).tobytes())
+
+
+def unpack(data: bytes, units: int) -> Bool[np.ndarray, "k u"]:
+    width = -(-units // 8)
+    rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(-1, width)
+    return np.unpackbits(rows, axis=1, count=units).astype(bool)
+
+
+class Archive:
+    """A campaign on disk. `meta` holds what was run: config, models, layout, criteria, versions, device."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    @classmethod
+    def create(cls, folder: Path, meta: dict[str, Any]) -> Archive:
+        """A new archive in a folder that holds none.
+
+        Raises:
+            InputError: the folder already holds a campaign, or cannot be written.
+        """
+        path = Path(folder) / FILE
+        if path.exists():
+            raise InputError(
+                f"output folder {folder}",
+                expected="a folder without a campaign",
+                got=f"one that holds {FILE}",
+                fix="choose a new folder with --out; nothing was overwritten",
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(path)
+            db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+            db.executescript("BEGIN;" + _TABLES + f"PRAGMA user_version={SCHEMA}; COMMIT;")
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"output folder {folder}",
+                expected="a folder that can be written",
+                got=str(error),
+                fix="choose --out",
+            ) from error
+        db.execute("PRAGMA foreign_keys=ON")
+        archive = cls(db, path)
+        archive.note(**meta)
+        return archive
+
+    @classmethod
+    def open(cls, folder: Path) -> Archive:
+        """An archive that exists, read only.
+
+        Raises:
+            InputError: there is none, it is damaged, or another version of xplore wrote it.
+        """
+        path = Path(folder)
+        path = path / FILE if path.is_dir() else path
+        if not path.is_file():
+            raise InputError(
+                str(path), expected="an archive", got="no such file", fix="name a campaign's folder"
+            )
+        try:
+            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            db.execute("SELECT count(*) FROM meta, rounds").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise InputError(str(path), expected="an archive of xplore", got=str(error)) from error
+        if version != SCHEMA:
+            raise InputError(str(path), expected=f"schema version {SCHEMA}", got=str(version))
+        return cls(db, path)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def note(self, **meta: Any) -> None:
+        """Add to, or replace in, what is known of the campaign as a whole."""
+        rows = [(key, json.dumps(value)) for key, value in meta.items()]
+        self._write([("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)])
+
+    def commit(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> None:
+        """One batch, whole or not at all."""
+        pictures = {content_hash(png): png for f in findings for png in (f.seed_png, f.png)}
+        self._write(
+            [
+                ("INSERT OR IGNORE INTO artefacts VALUES (?, 'image/png', ?)", list(pictures.items())),
+                ("INSERT INTO seeds VALUES (?,?,?,?,?,?,?,?)", [_seed_row(s) for s in seeds]),
+                (
+                    "INSERT OR IGNORE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    [_row(f) for f in findings],
+                ),
+            ]
+        )
+
+    def commit_round(self, index: int, seeds: int, seed_coverage: Bool[np.ndarray, "criteria u"]) -> None:
+        """The seeds of a round were read: what they cover as they are."""
+        self._write([("INSERT INTO rounds VALUES (?,?,?)", [(index, seeds, pack(seed_coverage))])])
+
+    def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
+        try:
+            with self._db:
+                for sql, rows in statements:
+                    self._db.executemany(sql, rows)
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                str(self.path),
+                expected="room and the right to write",
+                got=str(error),
+                fix="free some disk or choose another --out; what was committed before is kept",
+            ) from error
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+
+    def seeds(self) -> Iterator[SeedRecord]:
+        """Every seed whose fate is known, in order."""
+        for row in self._db.execute("SELECT * FROM seeds ORDER BY seed"):
+            yield SeedRecord(*row[:3], tuple(json.loads(row[3])), *row[4:])
+
+    def findings(self, *, origin: str | None = "search", prefix: str = "") -> Iterator[Finding]:
+        """Findings in the order of their seeds; `prefix` selects by the start of the id."""
+        units = self.units
+        query = (
+            "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
+            " f.measures, f.steps, f.covered FROM findings f JOIN artefacts a ON a.hash = f.artefact"
+            " JOIN artefacts s ON s.hash = f.seed_artefact"
+            " WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2 ORDER BY f.seed, f.id"
+        )
+        for row in self._db.execute(query, (origin, prefix)):
+            decisions = tuple(json.loads(row[6]))
+            probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
+            reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
+            covered = unpack(row[11], units)
+            yield Finding(*row[:6], decisions, probabilities, reasons, measures, row[10], covered)
+
+    @property
+    def units(self) -> int:
+        return sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
+
+    def seed_coverage(self) -> Bool[np.ndarray, "criteria u"]:
+        """What the seeds cover as they are, all of them together."""
+        covered = np.zeros((len(self.meta["criteria"]), self.units), bool)
+        for (data,) in self._db.execute("SELECT seed_coverage FROM rounds"):
+            covered |= unpack(data, covered.shape[1])
+        return covered
+
+    def coverage(self, *, valid: bool = False) -> Bool[np.ndarray, "criteria u"]:
+        """What was covered by inputs on which models differ; with `valid`, by valid findings alone."""
+        covered = np.zeros((len(self.meta["criteria"]), self.units), bool)
+        where = " WHERE valid AND origin = 'search'" if valid else ""
+        for (data,) in self._db.execute("SELECT covered FROM findings" + where):
+            covered |= unpack(data, covered.shape[1])
+        return covered
+
+
+def _seed_row(s: SeedRecord) -> tuple[Any, ...]:
+    return (s.seed, s.round, s.label, json.dumps(s.decisions), s.fate, s.tries, s.steps, s.queries)
+
+
+def _row(f: Finding) -> tuple[Any, ...]:
+    pictures = (content_hash(f.seed_png), content_hash(f.png))
+    judged = (
+        json.dumps(f.decisions),
+        f.probabilities.astype(np.float32).tobytes(),
+        f.valid,
+        json.dumps(f.reasons),
+    )
+    return (
+        f.id,
+        f.origin,
+        f.seed,
+        *pictures,
+        f.label,
+        *judged,
+        json.dumps(f.measures),
+        f.steps,
+        pack(f.covered),
+    )

@@ -1,0 +1,182 @@
+"""Models under test as functions of one canonical input, and panels of models that should agree."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from xplore.capture import capture
+from xplore.errors import InputError
+from xplore.units import Activations, Layer, Layout, Number, gather
+
+Head = Literal["logits", "probabilities"]
+
+
+class Model(struct.PyTreeNode):
+    """`f(params, x)` or `f(x)` as a model under test: `x [b *x] -> outputs [b classes]`.
+
+    The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`.
+    Weights are leaves, so they are arguments of every compiled program and never baked into one.
+    """
+
+    f: Callable[..., Any] = struct.field(pytree_node=False)
+    params: Any = None
+    name: str = struct.field(pytree_node=False, default="model", kw_only=True)
+    output: Head = struct.field(pytree_node=False, default="logits", kw_only=True)
+    scale: Number = struct.field(default=None, kw_only=True)
+    mean: Number = struct.field(default=None, kw_only=True)
+    std: Number = struct.field(default=None, kw_only=True)
+
+    def read(self, x: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+        """What the model itself reads, differentiably."""
+        x = x if self.scale is None else x * self.scale
+        x = x if self.mean is None else x - self.mean
+        return x if self.std is None else x / self.std
+
+    def _call(self, params: Any, x: Float[Array, "b *x"]) -> Any:
+        return self.f(self.read(x)) if params is None else self.f(params, self.read(x))
+
+    def __call__(self, x: Float[Array, "b *x"]) -> Float[Array, "b *o"]:
+        """The model as written, without capture."""
+        return self._call(self.params, x)
+
+    def captured(self, x: Float[Array, "b *x"]) -> tuple[Any, list[Layer], list[Array]]:
+        """Outputs, layers, and each layer's value (batch first, channels last)."""
+        outputs, layers, values = capture(self._call, self.params, x)
+        if self.output == "logits":
+            layers = [*layers, Layer("softmax", "head", outputs.shape[1:])]
+            values = [*values, jax.nn.softmax(outputs)]
+        return outputs, layers, values
+
+    def digest(self) -> str:
+        """sha256 over the weights' paths, shapes and bytes: which model was tested."""
+        sha = hashlib.sha256(f"{self.output} {self.scale} {self.mean} {self.std}".encode())
+        for path, leaf in jax.tree_util.tree_flatten_with_path(self.params)[0]:
+            array = np.ascontiguousarray(leaf)
+            sha.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+            sha.update(array.tobytes())
+        return sha.hexdigest()
+
+
+class Forward(struct.PyTreeNode):
+    """What a panel says of a batch: scores a model and class, and every unit's activation.
+
+    `logits` are log-probabilities up to a constant a row: a model that returns probabilities is read
+    through its logarithm.
+    """
+
+    outputs: Float[Array, "m b c"]
+    logits: Float[Array, "m b c"]
+    activations: Activations
+
+    @property
+    def labels(self) -> Int[Array, "m b"]:
+        """Each model's decision."""
+        return self.outputs.argmax(axis=-1)
+
+
+class Panel(struct.PyTreeNode):
+    """Models of one task that should agree, called together on one input.
+
+    >>> f = lambda p, x: x @ p["fc"]["w"]
+    >>> panel = Panel.of([Model(f, {"fc": {"w": jnp.eye(3)}}, name="a"), Model(f, {"fc": {"w": -jnp.eye(3)}}, name="b")])
+    >>> now = panel(jnp.eye(3)[:1])
+    >>> now.labels.tolist(), now.activations.layout.names
+    ([[0], [1]], ('a/fc', 'a/softmax', 'b/fc', 'b/softmax'))
+    """
+
+    models: tuple[Model, ...]
+
+    @classmethod
+    def of(cls, models: Sequence[Model | Callable[..., Any]]) -> Panel:
+        """A panel of two or more models; plain functions are taken as they are.
+
+        Raises:
+            InputError: fewer than two models, or non-finite weights.
+        """
+        if len(models) < 2:
+            raise InputError("models", expected="two or more that should agree", got=str(len(models)))
+        given = [
+            m if isinstance(m, Model) else Model(m, name=getattr(m, "__name__", "model")) for m in models
+        ]
+        names: list[str] = []
+        for model in given:
+            same = sum(name == model.name or name.startswith(model.name + "#") for name in names)
+            names.append(model.name if not same else f"{model.name}#{same + 1}")
+            for path, leaf in jax.tree_util.tree_flatten_with_path(model.params)[0]:
+                if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and not np.isfinite(leaf).all():
+                    key = jax.tree_util.keystr(path, simple=True, separator="/")
+                    raise InputError(
+                        f"weights of {names[-1]}, {key}",
+                        expected="finite numbers",
+                        got=f"{int((~np.isfinite(leaf)).sum())} that are NaN or infinite",
+                        fix="train or load the model again",
+                    )
+        return cls(tuple(model.replace(name=name) for model, name in zip(given, names, strict=True)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(model.name for model in self.models)
+
+    def check(self, shape: tuple[int, ...]) -> Layout:
+        """The layout for inputs `[b *shape]`, by abstract evaluation: no compute is spent.
+
+        Raises:
+            InputError: a model that cannot read the shape, or models with different numbers of classes.
+        """
+        x = jax.ShapeDtypeStruct((2, *shape), jnp.zeros(()).dtype)
+        outputs = {}
+        for model in self.models:
+            try:
+                outputs[model.name] = jax.eval_shape(model, x)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"model {model.name}",
+                    expected=f"a function that reads inputs of shape {shape}",
+                    got=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                    fix="give seeds of the shape that the models read",
+                ) from error
+        shapes = {name: getattr(out, "shape", None) for name, out in outputs.items()}
+        if any(s is None or len(s) != 2 or s[0] != 2 or s[1] < 2 for s in shapes.values()):
+            raise InputError(
+                "models", expected="an output [batch classes] each", got=f"for a batch of 2: {shapes}"
+            )
+        if len(set(shapes.values())) > 1:
+            classes = ", ".join(f"{name}: {s[1]}" for name, s in shapes.items() if s is not None)
+            raise InputError(
+                "models",
+                expected="the same number of classes each",
+                got=classes,
+                fix="test only models of one task together",
+            )
+        return jax.eval_shape(Panel.__call__, self, x).activations.layout
+
+    def __call__(self, x: Float[Array, "b *x"]) -> Forward:
+        """Every model's outputs, and every unit of every model."""
+        outputs, layers, values = [], [], []
+        for model in self.models:
+            out, model_layers, model_values = model.captured(x)
+            outputs.append(out)
+            layers.append((model.name, tuple(model_layers)))
+            values.extend(model_values)
+        logits = [
+            out if model.output == "logits" else jnp.log(jnp.maximum(out, jnp.finfo(out.dtype).tiny))
+            for model, out in zip(self.models, outputs, strict=True)
+        ]
+        return Forward(jnp.stack(outputs), jnp.stack(logits), gather(values, Layout(tuple(layers))))
+
+    def plain(self, x: Float[Array, "b *x"]) -> Float[Array, "m b c"]:
+        """Every model's outputs as written, without capture: what judges a stored finding."""
+        return jnp.stack([model(x) for model in self.models])
+
+    def probabilities(self, outputs: Float[Array, "m b c"]) -> Float[Array, "m b c"]:
+        """Outputs as probabilities, whatever each model returns."""
+        pairs = zip(self.models, outputs, strict=True)
+        return jnp.stack([jax.nn.softmax(out) if model.output == "logits" else out for model, out in pairs])

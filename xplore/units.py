@@ -1,0 +1,97 @@
+"""What a unit is, and where each one sits: the layout of `Activations`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+Number: TypeAlias = Any
+"""A float that may be traced: hyperparameters are float32 leaves, so new values never retrace."""
+
+
+class Layer(NamedTuple):
+    """One layer as captured: `shape` is that of its value for one input, channels last."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        return self.shape[-1] if self.shape else 1
+
+
+class Layout(NamedTuple):
+    """Names and sizes of every layer of every model, end to end; static and hashable.
+
+    >>> layout = Layout((("a", (Layer("conv", "conv", (8, 8, 4)), Layer("logits", "dense", (10,)))),))
+    >>> layout.names, layout.n_units, layout.span("a")
+    (('a/conv', 'a/logits'), 14, slice(0, 14, None))
+    """
+
+    models: tuple[tuple[str, tuple[Layer, ...]], ...]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for _, layers in self.models for layer in layers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{model}/{layer.name}" for model, layers in self.models for layer in layers)
+
+    @property
+    def n_units(self) -> int:
+        return sum(layer.units for layer in self.layers)
+
+    @property
+    def layer_of_unit(self) -> Int[np.ndarray, " u"]:
+        return np.repeat(np.arange(len(self.layers)), [layer.units for layer in self.layers])
+
+    def spans(self) -> dict[str, slice]:
+        """Where each model's units lie in a row of `Activations.values`."""
+        ends = np.cumsum([sum(layer.units for layer in layers) for _, layers in self.models]).tolist()
+        return {
+            name: slice(start, end)
+            for (name, _), start, end in zip(self.models, [0, *ends[:-1]], ends, strict=True)
+        }
+
+    def span(self, model: str) -> slice:
+        return self.spans()[model]
+
+
+class Activations(struct.PyTreeNode):
+    """Every unit of every layer of every model in one row, and each layer's extremes before averaging.
+
+    `low` and `high` are taken over the whole layer (channels and positions), per input: DeepXplore
+    scales by them (Pei et al., 2017).
+    """
+
+    values: Float[Array, "b u"]
+    low: Float[Array, "b layers"]
+    high: Float[Array, "b layers"]
+    layout: Layout = struct.field(pytree_node=False)
+
+
+def channel_mean(value: Float[Array, "b *positions c"]) -> Float[Array, "b c"]:
+    """One unit a channel: its mean over space, as in DeepXplore (Pei et al., 2017).
+
+    >>> channel_mean(jnp.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+    [[3.0, 4.0]]
+    """
+    return value.mean(axis=tuple(range(1, value.ndim - 1))) if value.ndim > 2 else value
+
+
+def gather(layers: Sequence[Float[Array, "b *shape"]], layout: Layout) -> Activations:
+    """The captured values of all layers (channels last) as one `Activations`."""
+    axes = [tuple(range(1, value.ndim)) for value in layers]
+    return Activations(
+        values=jnp.concatenate([channel_mean(value) for value in layers], axis=1),
+        low=jnp.stack([value.min(axis=axis) for value, axis in zip(layers, axes, strict=True)], axis=1),
+        high=jnp.stack([value.max(axis=axis) for value, axis in zip(layers, axes, strict=True)], axis=1),
+        layout=layout,
+    )
