@@ -12,6 +12,7 @@ from xplore import weights
 
 if TYPE_CHECKING:
     from flax import linen as nn
+
     from xplore.model import Model
 
 # name: channels of the two convolutions, units of the dense layers before the logits

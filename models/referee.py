@@ -154,9 +154,11 @@ def damages(random: np.random.RandomState) -> Iterator[tuple[str, Callable[[np.n
         return images
 
     def spots(images: np.ndarray) -> np.ndarray:
-        for _ in range(random.randint(1, 6)):
-            images = erase(images, 6, 6, lambda _: 0)
-        return images
+        spotted = images.copy()
+        count = random.randint(1, 6, len(images))
+        for number in range(5):
+            spotted[count > number] = erase(spotted[count > number], 6, 6, lambda _: 0)
+        return spotted
 
     def light(images: np.ndarray) -> np.ndarray:
         return np.clip(images + random.uniform(-0.3, 0.3, (len(images), 1, 1, 1)), 0, 1)

@@ -117,7 +117,7 @@ def train_referee(
     jitted_move = jax.jit(move)
 
     def draw(number: int) -> tuple[Float[np.ndarray, "n 28 28 1"], Int[np.ndarray, " n"]]:
-        print(f"  referee round {number + 1}/{rounds}", flush=True)
+        print(f"  referee draws round {number + 1} of {rounds}", flush=True)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(rng), number), len(damages))
         seen = [
             damage(np.array(jitted_move(key, images)))

@@ -13,6 +13,7 @@ from models import lenet
 from xplore import weights
 from xplore.data import mnist
 from xplore.errors import InputError
+from xplore.model import Panel
 
 SHAPES = {
     "lenet1": {"conv1": (5, 5, 1, 4), "conv2": (5, 5, 4, 12), "logits": (588, 10)},
@@ -53,6 +54,30 @@ def test_held_out_digits_are_read(name, digits):
     assert right >= BOUNDS[name]
     card = Path(lenet.__file__).with_name(f"{name}.md").read_text(encoding="utf-8")
     assert f"| {100 * right:.1f} % |" in card
+
+
+def test_as_models_they_have_the_neurons_that_deepxplore_counts():
+    panel = Panel.of([lenet.lenet1(), lenet.lenet4(), lenet.lenet5()])
+    layout = panel.check((28, 28, 1))
+    units = {name: sum(layer.units for layer in layers) for name, layers in layout.models}
+    assert units == {"lenet1": 52, "lenet4": 148, "lenet5": 268}
+    assert [layer.name for layer in layout.models[2][1] if "pool" not in layer.kind] == [
+        "conv1",
+        "conv2",
+        "fc1",
+        "fc2",
+        "logits",
+        "softmax",
+    ]
+
+
+def test_models_and_modules_give_the_same_logits(digits):
+    images = digits.images[:10].astype(np.float32) / 255
+    for name in SHAPES:
+        model = getattr(lenet, name)()
+        assert model.name == name
+        plain = lenet.module(name).apply({"params": lenet.load_parameters(name)}, images)
+        np.testing.assert_array_equal(model(images), plain)
 
 
 def test_weights_of_another_architecture_are_refused():
