@@ -65,8 +65,8 @@ def save(path: Path, machine: Machine) -> None:
     weights.save(path, {name: value.astype(_STORED) for name, value in machine._asdict().items()})
 
 
-def judge(machine: Machine, images: Images) -> Int64[np.ndarray, " n"]:
-    """The digit that each image shows; raises `InputError` for images of another shape or type."""
+def judge(machine: Machine, images: np.ndarray) -> Int64[np.ndarray, " n"]:
+    """The digit that each image shows, [n 28 28 1]; raises `InputError` for another shape or type."""
     if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or images.dtype.kind not in "uf":
         raise InputError(
             "images for the referee",

@@ -115,7 +115,7 @@ def test_missing_large_and_unusable_paths(file, tmp_path):
         weights.load(file, TREE)
 
 
-@pytest.mark.parametrize("key", ["a/b", "", 3])
+@pytest.mark.parametrize("key", ["a/b", ""])
 def test_keys_that_would_not_come_back_are_refused(file, key):
     with pytest.raises(InputError, match="without a slash"):
         weights.save(file, {key: np.ones(1, np.float32)})

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -77,7 +78,7 @@ def test_models_and_modules_give_the_same_logits(digits):
         model = getattr(lenet, name)()
         assert model.name == name
         plain = lenet.module(name).apply({"params": lenet.load_parameters(name)}, images)
-        np.testing.assert_array_equal(model(images), plain)
+        np.testing.assert_array_equal(model(jnp.asarray(images)), plain)
 
 
 def test_weights_of_another_architecture_are_refused():

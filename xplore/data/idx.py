@@ -1,11 +1,11 @@
 """The idx format of MNIST and Fashion-MNIST: big-endian arrays behind a short header, plain or gzipped."""
 
 import gzip
+import io
 import math
 import os
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
@@ -133,7 +133,7 @@ def _labels_beside(images_path: Path, images: UInt8[np.ndarray, "n h w"]) -> Int
     return labels.astype(np.int64)
 
 
-def _read(stream: BinaryIO | gzip.GzipFile, path: Path, largest: int) -> Shaped[np.ndarray, "..."]:
+def _read(stream: io.BufferedIOBase, path: Path, largest: int) -> Shaped[np.ndarray, "..."]:
     magic = stream.read(4)
     if not magic:
         raise InputError(str(path), expected="an idx file", got="an empty file", fix=_FRESH_COPY)
