@@ -123,7 +123,7 @@ def step(method: Method, state: State) -> State:
     differ = method.oracle.judge(jnp.moveaxis(lanes.before, 1, 0), outputs)
     if search.as_stored:
         differ &= (codes != codes[:, :1, :1, :1]).any(axis=(1, 2, 3))
-    found = live & differ & ((lanes.done > 0) | (not search.first_is_seed))
+    found = live & differ & (x != lanes.start.x0).any(axis=(1, 2, 3))
     point = search.advance(constraint, lanes.point, lanes.start, (slope, lanes.done))
     done = lanes.done + 1
     ends = found | (live & (done >= search.steps))

@@ -31,6 +31,11 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     def words(self) -> str:
         """The bound in words, for reports."""
 
+    @property
+    def places_by_slope(self) -> bool:
+        """Does every try need the slope at the seed to choose its place, restarts too?"""
+        return False
+
     @abc.abstractmethod
     def init(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]

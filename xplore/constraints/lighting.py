@@ -12,11 +12,24 @@ from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.units import Number
 
 
+def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:
+    """Starts in [-1, 1], far ones first, each new one amid the widest gap; both signs in turn.
+
+    >>> rungs(jnp.arange(8)).tolist()
+    [1.0, -1.0, 0.5, -0.5, 0.75, -0.75, 0.25, -0.25]
+    """
+    index = turn // 2
+    bits = jnp.arange(10)
+    half = ((index[:, None] >> bits) & 1) * 0.5 ** (bits + 1.0)  # van der Corput, base 2
+    return jnp.where(turn % 2 == 0, 1, -1) * (1 - half.sum(axis=1))
+
+
 class Lighting(Constraint):
     """`x = clip(x0 + z, 0, 1)`, one `z` for the whole image, `|z| <= bound` (Pei et al., 2017, section 6).
 
-    A first try goes where the slope points, the next the other way: at z = 0 a saturated image has a
-    slope to one side only. Without a bound `|z| <= 0.5`: beyond it any seed ends in a constant image.
+    The score is no hill in `z`, so tries are many and short: the first starts at the end that the seed's
+    slope points to, the next at both ends, then amid the widest gap left (`rungs`). Without a bound
+    `|z| <= 0.5`: beyond it every seed nears a constant image.
     """
 
     bound: Number = 0.3
@@ -34,12 +47,17 @@ class Lighting(Constraint):
         return f"every pixel lighter or darker by at most {float(self.limit):g}"
 
     def init(
-        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
     ) -> tuple[Float[Array, " b"], tuple[()]]:
         up = jnp.where(x0 < 1, slope, 0).sum(axis=(1, 2, 3))
         down = jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3))
-        sign = jnp.where((up >= down) == (turn % 2 == 0), 1.0, -1.0).astype(x0.dtype)
-        return sign * HALF_LEVEL, ()
+        uphill = jnp.where(up >= down, 1.0, -1.0)
+        start = jnp.where(turn == 0, uphill, rungs(turn - 1))
+        return (start * self.limit).astype(x0.dtype), ()
 
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, " b"], tuple[()]]:
         draw = jax.vmap(lambda k: jax.random.uniform(k, dtype=x0.dtype, minval=-1, maxval=1))

@@ -32,6 +32,10 @@ class Occlusion(Constraint):
         shape = f"one {self.height}x{self.width} rectangle"
         return shape if self.bound is None else f"{shape} that hides at most {float(self.bound):.0%} of the content"
 
+    @property
+    def places_by_slope(self) -> bool:
+        return True
+
     def _place(self, key: Key[Array, " b"], gain: Float[Array, "b rows cols"], x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """The mask at the place of the largest gain that the bound allows."""
         seen = content(x0, self.background)

@@ -39,11 +39,6 @@ class Search(struct.PyTreeNode, abc.ABC):
     def as_stored(self) -> bool:
         """Is each proposal judged as it would be stored?"""
 
-    @property
-    @abc.abstractmethod
-    def first_is_seed(self) -> bool:
-        """Is a try's first proposal the seed itself, there only for its slope?"""
-
     @abc.abstractmethod
     def init(self, constraint: Constraint, start: Start) -> Any:
         """Where a try stands before its first step; every leaf leads with b."""

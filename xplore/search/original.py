@@ -43,10 +43,6 @@ class Original(Search):
     def as_stored(self) -> bool:
         return self.clip
 
-    @property
-    def first_is_seed(self) -> bool:
-        return True
-
     def init(self, constraint: Constraint, start: Start) -> OriginalPoint:
         return OriginalPoint(start.x0, jax.vmap(lambda key: self.corner(key, start.x0.shape[1:3]))(start.key))
 

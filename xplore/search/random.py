@@ -26,10 +26,6 @@ class Random(Search):
     def as_stored(self) -> bool:
         return True
 
-    @property
-    def first_is_seed(self) -> bool:
-        return False
-
     def init(self, constraint: Constraint, start: Start) -> Any:
         return constraint.sample(start.key, start.x0)
 

@@ -24,10 +24,6 @@ class Sweep(Search):
     def as_stored(self) -> bool:
         return True
 
-    @property
-    def first_is_seed(self) -> bool:
-        return False
-
     def _latent(self, constraint: Constraint, done: Int[Array, " b"]) -> Float[Array, " b"]:
         rungs = (self.steps + 1) // 2
         sign = jnp.where(done % 2 == 0, 1, -1)
