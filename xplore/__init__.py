@@ -1,0 +1,42 @@
+"""xplore: inputs on which models that should agree do not, and how much of each model the tests reached."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xplore.api import Result as Result
+    from xplore.api import replay as replay
+    from xplore.api import run as run
+    from xplore.errors import InputError as InputError
+    from xplore.model import Model as Model
+    from xplore.model import Panel as Panel
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "InputError": "xplore.errors",
+    "Model": "xplore.model",
+    "Panel": "xplore.model",
+    "Result": "xplore.api",
+    "replay": "xplore.api",
+    "run": "xplore.api",
+}
+__all__ = [*_PUBLIC, "__version__"]
+
+_checkout = Path(__file__).parents[1]
+if not Path(__file__).with_name("models").is_dir() and (_checkout / "models" / "lenet.py").is_file():
+    __path__.append(str(_checkout))  # models/ travels inside a wheel; in a checkout it stands beside the package
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562): importing xplore costs nothing."""
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'xplore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

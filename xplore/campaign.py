@@ -1,0 +1,284 @@
+"""The outer loop: read the seeds, search from each, judge again what was found, keep it.
+
+Seeds go in rounds. What a seed aims at depends on its own key and on the coverage merged `lag` rounds
+before its own, never on lanes or timing: a campaign with the same config and rng finds the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from xplore.archive import Archive, Finding, SeedRecord, content_hash
+from xplore.encoding import to_png
+from xplore.engine import Engine, Method, Outcome, Try
+from xplore.units import Layout
+from xplore.validity import BATCH, Judge, Judgement
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign does beside its method; all of it is recorded."""
+
+    lanes: int = 64
+    rng: int = 0
+    round_size: int = 256
+    lag: int = 2
+    main_criterion: int = 0
+    query_limit: int | None = None
+
+
+@dataclass
+class Tally:
+    """Sums over a campaign so far; `coverage` is each model's, by the criterion that guides the search."""
+
+    seeds: int = 0
+    closed: int = 0
+    already_differ: int = 0
+    found: int = 0
+    rejudged_away: int = 0
+    findings: int = 0
+    valid: int = 0
+    steps: int = 0
+    queries: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    groups: set[Any] = field(default_factory=set)
+    coverage: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Round:
+    """A round in flight: the seeds whose fate is open, their tries to come, what was covered."""
+
+    open: set[int]
+    tries: deque[Try]
+    aims: tuple[Bool[np.ndarray, " _"], ...]
+    covered: Bool[np.ndarray, "criteria u"]
+
+
+class Campaign:
+    """One run over given seeds: `for tally in campaign.run(archive): ...`.
+
+    `archive` may be None: then only the tally is kept (a baseline beside a campaign).
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        judge: Judge,
+        layout: Layout,
+        images: UInt8[np.ndarray, "n h w c"],
+        labels: Int[np.ndarray, " n"] | None,
+        plan: Plan,
+    ) -> None:
+        self.method, self.judge, self.layout, self.plan = method, judge, layout, plan
+        self.images, self.labels = images, labels
+        self.tally = Tally()
+        nothing = np.zeros((len(judge.criteria), layout.n_units), bool)
+        self.covered = nothing.copy()
+        self._spans = layout.spans()
+        self._archive: Archive | None = None
+        self._rounds: dict[int, _Round] = {}
+        self._merged = [nothing]  # entry r holds the coverage of the rounds before r
+        self._outputs: dict[int, Float[np.ndarray, "m c"]] = {}
+        self._spent: dict[int, int] = {}
+        self._unjudged: list[Outcome] = []
+
+    def run(self, archive: Archive | None = None) -> Iterator[Tally]:
+        """Run to the end; yields whenever there is news."""
+        self._archive = archive
+        engine = self._warm_up()
+        start, steps_before = time.perf_counter(), engine.live_steps
+        rounds = -(-len(self.images) // self.plan.round_size)
+        admitted = finished = 0
+        while finished < rounds:
+            while admitted < min(rounds, finished + self.plan.lag):
+                self._rounds[admitted] = self._admit(admitted)
+                admitted += 1
+            for current in self._rounds.values():
+                batch = [current.tries.popleft() for _ in range(min(engine.room, len(current.tries)))]
+                if batch:
+                    engine.push(batch, current.aims)
+            for outcome in engine.advance():
+                self._end(outcome)
+            waiting = any(current.tries for current in self._rounds.values())
+            if len(self._unjudged) >= BATCH or (self._unjudged and not engine.busy and not waiting):
+                self._judge_found()
+            while finished < admitted and not self._rounds[finished].open:
+                self._merged.append(self._merged[-1] | self._rounds.pop(finished).covered)
+                finished += 1
+            self.tally.steps = engine.live_steps - steps_before
+            self.tally.queries = self.tally.steps * self.method.search.queries_a_step
+            self.tally.seconds = time.perf_counter() - start
+            row = self.covered[self.plan.main_criterion]
+            self.tally.coverage = {name: float(row[span].mean()) for name, span in self._spans.items()}
+            yield self.tally
+            if self.plan.query_limit is not None and self.tally.queries >= self.plan.query_limit:
+                self._judge_found()
+                return
+
+    def _warm_up(self) -> Engine:
+        """Compile every program that the campaign will run, on its first seed."""
+        start = time.perf_counter()
+        first = self.images[:1]
+        judged = self.judge.judge(first)
+        self.judge.measures(first, first, judged)
+        models, _, classes = judged.outputs.shape
+        shape = tuple(int(n) for n in self.images.shape[1:])
+        engine = Engine(self.method, jax.random.key(self.plan.rng), self.plan.lanes, shape, (models, classes))
+        engine.push([Try(0, 0, first[0], judged.outputs[:, 0])], self._aims(0))
+        while engine.busy:
+            engine.advance()
+        self.tally.compile_seconds = time.perf_counter() - start
+        return engine
+
+    def _aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
+        """What the seeds of a round take as covered, model by model."""
+        row = self._merged[max(0, index + 1 - self.plan.lag)][self.plan.main_criterion]
+        return tuple(row[span] for span in self._spans.values())
+
+    def _admit(self, index: int) -> _Round:
+        """Read the seeds of a round: those on which models differ need no search."""
+        first = index * self.plan.round_size
+        codes = self.images[first : first + self.plan.round_size]
+        outputs = self.judge.outputs(codes)
+        differ = self.judge.differ(outputs)
+        covered = self.judge.covered(codes)
+        agree = [first + int(row) for row in np.flatnonzero(~differ)]
+        for seed in agree:
+            self._outputs[seed] = outputs[:, seed - first]
+            self._spent[seed] = 0
+        new = _Round(
+            open=set(agree),
+            tries=deque(Try(seed, 0, self.images[seed], self._outputs[seed]) for seed in agree),
+            aims=self._aims(index),
+            covered=covered[differ].any(axis=0),
+        )
+        self.covered |= new.covered
+        self.tally.seeds += len(codes)
+        self.tally.already_differ += int(differ.sum())
+        self.tally.closed += int(differ.sum())
+        if self._archive is not None:
+            self._archive.commit_round(index, len(codes), covered.any(axis=0))
+            self._keep_differing(first + np.flatnonzero(differ), index)
+        return new
+
+    def _end(self, outcome: Outcome) -> None:
+        """A try ended: judge it, try again, or give the seed up."""
+        seed = outcome.seed
+        self._spent[seed] += outcome.steps
+        current = self._rounds[seed // self.plan.round_size]
+        if outcome.found:
+            self._unjudged.append(outcome)
+        elif outcome.turn + 1 < self.method.search.tries:
+            current.tries.append(Try(seed, outcome.turn + 1, self.images[seed], self._outputs[seed]))
+        else:
+            self._close([self._record(outcome, "not_found")], [])
+
+    def _record(self, outcome: Outcome, fate: str) -> SeedRecord:
+        seed = outcome.seed
+        decisions = tuple(self._outputs[seed].argmax(axis=-1).tolist())
+        spent = self._spent[seed]
+        queries = spent * self.method.search.queries_a_step
+        index = seed // self.plan.round_size
+        return SeedRecord(seed, index, self._label(seed), decisions, fate, outcome.turn + 1, spent, queries)
+
+    def _label(self, seed: int) -> int | None:
+        return None if self.labels is None else int(self.labels[seed])
+
+    def _close(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> None:
+        """These fates are known: keep them together with their findings."""
+        if self._archive is not None:
+            self._archive.commit(seeds, findings)
+        for record in seeds:
+            self._rounds[record.round].open.discard(record.seed)
+            self._outputs.pop(record.seed, None)
+        self.tally.closed += len(seeds)
+
+    def _judge_found(self) -> None:
+        """Decode what was found, judge it by the plain models, and keep what still divides them."""
+        outcomes, self._unjudged = self._unjudged, []
+        if not outcomes:
+            return
+        codes = np.stack([outcome.codes for outcome in outcomes])
+        judged = self.judge.judge(codes)
+        stands = self.judge.differ(judged.outputs)
+        kept = np.flatnonzero(stands)
+        before = np.stack([self._outputs[outcome.seed] for outcome in outcomes])
+        agreed = before[:, 0].argmax(axis=-1)
+        right = np.array([self._label(o.seed) in (None, int(c)) for o, c in zip(outcomes, agreed, strict=True)])
+        records = [self._record(o, "found" if s else "rejudged_away") for o, s in zip(outcomes, stands, strict=True)]
+        findings: list[Finding] = []
+        if len(kept):
+            origin = np.array([outcome.seed for outcome in outcomes])[kept]
+            part = Judgement(judged.outputs[:, kept], judged.alone[:, kept], judged.probabilities[:, kept], judged.covered[kept])
+            measures = self.judge.measures(self.images[origin], codes[kept], part)
+            for row, measured in enumerate(measures):
+                measured["agreed"] = int(agreed[kept[row]])
+            reasons = self.judge.reasons(part, measures, right[kept])
+            steps = [self._spent[seed] for seed in origin.tolist()]
+            findings = self._findings("search", origin, codes[kept], part, measures, reasons, steps)
+            for finding in findings:
+                current = self._rounds[finding.seed // self.plan.round_size]
+                current.covered = current.covered | finding.covered
+                self.covered |= finding.covered
+        self.tally.found += len(outcomes)
+        self.tally.rejudged_away += int((~stands).sum())
+        self.tally.findings += len(findings)
+        self.tally.valid += sum(finding.valid for finding in findings)
+        self.tally.groups |= {finding.group for finding in findings if finding.valid}
+        self._close(records, findings)
+
+    def _keep_differing(self, seeds: Int[np.ndarray, " d"], index: int) -> None:
+        """Seeds on which models differ as they are: kept apart from what the search finds."""
+        if not len(seeds):
+            return
+        codes = self.images[seeds]
+        judged = self.judge.judge(codes)
+        measures = self.judge.measures(codes, codes, judged)
+        reasons = [("already_differ",)] * len(seeds)
+        findings = self._findings("seed", seeds, codes, judged, measures, reasons, [0] * len(seeds))
+        records = [
+            SeedRecord(finding.seed, index, finding.label, finding.decisions, "already_differ") for finding in findings
+        ]
+        assert self._archive is not None
+        self._archive.commit(records, findings)
+
+    def _findings(
+        self,
+        origin: str,
+        seeds: Int[np.ndarray, " k"],
+        codes: UInt8[np.ndarray, "k h w c"],
+        judged: Judgement,
+        measures: Sequence[dict[str, Any]],
+        reasons: Sequence[tuple[str, ...]],
+        steps: Sequence[int],
+    ) -> list[Finding]:
+        findings = []
+        for row, seed in enumerate(seeds.tolist()):
+            seed_png, png = to_png(self.images[seed]), to_png(codes[row])
+            findings.append(
+                Finding(
+                    id=content_hash(seed_png + png)[:12],
+                    origin=origin,
+                    seed=seed,
+                    seed_png=seed_png,
+                    png=png,
+                    label=self._label(seed),
+                    decisions=tuple(judged.decisions[row].tolist()),
+                    probabilities=judged.probabilities[:, row],
+                    reasons=reasons[row],
+                    measures={k: v for k, v in measures[row].items() if k != "within"},
+                    steps=steps[row],
+                    covered=judged.covered[row],
+                )
+            )
+        return findings

@@ -1,0 +1,100 @@
+"""What every constraint is: a chart from latents to inputs inside the domain."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+HALF_LEVEL = 0.5 / 255 + 1e-6
+"""How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
+
+
+class Constraint(struct.PyTreeNode, abc.ABC):
+    """The search moves latents `z`; `render` makes an input inside [0, 1] of them, at every step.
+
+    `fixed` holds what does not move: corners, masks. `reach` is how far a latent goes, so that step
+    sizes mean the same in every chart.
+    """
+
+    @property
+    @abc.abstractmethod
+    def reach(self) -> Any:
+        """The size of a latent's range; step sizes are shares of it."""
+
+    @property
+    @abc.abstractmethod
+    def words(self) -> str:
+        """The bound in words, for reports."""
+
+    @property
+    def places_by_slope(self) -> bool:
+        """Does every try need the slope at the seed to choose its place, restarts too?"""
+        return False
+
+    @abc.abstractmethod
+    def init(
+        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+    ) -> tuple[Any, Any]:
+        """Where a try starts, as `(z, fixed)`: it renders the seed, or next to it.
+
+        `slope` is the score's gradient at the seed, for charts that choose a place; `turn` counts the
+        tries of one seed, so that a restart differs.
+        """
+
+    @abc.abstractmethod
+    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Any, Any]:
+        """A random point of the chart within the bound: random search."""
+
+    @abc.abstractmethod
+    def render(self, z: Any, fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """The input that the latents stand for, in [0, 1]."""
+
+    @abc.abstractmethod
+    def project(self, z: Any, fixed: Any, x0: Float[Array, "b h w c"]) -> Any:
+        """The nearest latents within the bound; idempotent."""
+
+    @abc.abstractmethod
+    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+        """Could this chart, in its bound, have made `after` (as stored) of `before`?"""
+
+
+def content(x: Float[Array, "b h w c"], background: float = 0.0) -> Float[Array, "b h w"]:
+    """What there is to see at each position: `sum_c |x - background|`."""
+    return jnp.abs(x - background).sum(axis=-1)
+
+
+def hidden_share(
+    before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], background: float = 0.0
+) -> Float[Array, " b"]:
+    """The share of the seed's content at the positions that changed."""
+    seen = content(before, background)
+    changed = (before != after).any(axis=-1)
+    return jnp.where(changed, seen, 0).sum(axis=(1, 2)) / jnp.maximum(seen.sum(axis=(1, 2)), 1e-6)
+
+
+def windows(values: Float[Array, "b h w"], height: int, width: int) -> Float[Array, "b rows cols"]:
+    """The sum over every `height x width` window, as two products with banded matrices.
+
+    >>> windows(jnp.ones((1, 3, 3)), 2, 2).tolist()
+    [[[4.0, 4.0], [4.0, 4.0]]]
+    """
+    rows = jnp.asarray(_band(values.shape[1], height), values.dtype)
+    cols = jnp.asarray(_band(values.shape[2], width), values.dtype)
+    return jnp.einsum("rh,bhw,cw->brc", rows, values, cols)
+
+
+def cover(places: Float[Array, "b rows cols"], height: int, width: int) -> Float[Array, "b h w"]:
+    """The transpose of `windows`: each window's value spread over its pixels."""
+    rows = jnp.asarray(_band(places.shape[1] + height - 1, height), places.dtype)
+    cols = jnp.asarray(_band(places.shape[2] + width - 1, width), places.dtype)
+    return jnp.einsum("rh,brc,cw->bhw", rows, places, cols)
+
+
+def _band(size: int, window: int) -> Float[np.ndarray, "places size"]:
+    offset = np.arange(size)[None] - np.arange(size - window + 1)[:, None]
+    return ((offset >= 0) & (offset < window)).astype(float)

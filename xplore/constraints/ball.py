@@ -1,0 +1,65 @@
+"""Ball: any small change of every pixel."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.units import Number
+
+
+class Ball(Constraint):
+    """`x = x0 + z`, `|z| <= bound` in L-infinity or L2, inside [0, 1].
+
+    A first try starts at the seed, a restart at a random point of the ball. `bound=None` allows every
+    image.
+    """
+
+    bound: Number = 0.2
+    norm: Literal["inf", "2"] = struct.field(pytree_node=False, default="inf")
+
+    @property
+    def reach(self) -> Any:
+        return 1.0 if self.bound is None else self.bound
+
+    @property
+    def words(self) -> str:
+        name = "L-infinity" if self.norm == "inf" else "L2"
+        return "any change" if self.bound is None else f"{name} change of at most {float(self.bound):g}"
+
+    def init(
+        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+    ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
+        start, fixed = self.sample(key, x0)
+        return jnp.where((turn > 0)[:, None, None, None], start, 0), fixed
+
+    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w c"], tuple[()]]:
+        sign = jax.vmap(lambda k: jax.random.rademacher(k, x0.shape[1:], x0.dtype))(key)
+        return self.project(sign * self.reach, (), x0), ()
+
+    def render(self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return x0 + z
+
+    def project(self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        if self.bound is not None and self.norm == "inf":
+            z = jnp.clip(z, -self.bound, self.bound)
+        if self.bound is not None and self.norm == "2":
+            z = z * jnp.minimum(1, self.bound / jnp.maximum(_length(z), 1e-12))[:, None, None, None]
+        return jnp.clip(z, -x0, 1 - x0)
+
+    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+        if self.bound is None:
+            return jnp.ones(len(before), bool)
+        change = after - before
+        if self.norm == "inf":
+            return (jnp.abs(change) <= self.bound + HALF_LEVEL).all(axis=(1, 2, 3))
+        return _length(change) <= self.bound + HALF_LEVEL * change[0].size ** 0.5
+
+
+def _length(z: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+    return jnp.sqrt((z**2).sum(axis=(1, 2, 3)))

@@ -1,0 +1,79 @@
+"""Lighting: every pixel becomes brighter or darker by one amount."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.units import Number
+
+
+def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:
+    """Starts in [-1, 1], far ones first, each new one amid the widest gap; both signs in turn.
+
+    >>> rungs(jnp.arange(8)).tolist()
+    [1.0, -1.0, 0.5, -0.5, 0.75, -0.75, 0.25, -0.25]
+    """
+    index = turn // 2
+    bits = jnp.arange(10)
+    half = ((index[:, None] >> bits) & 1) * 0.5 ** (bits + 1.0)  # van der Corput, base 2
+    return jnp.where(turn % 2 == 0, 1, -1) * (1 - half.sum(axis=1))
+
+
+class Lighting(Constraint):
+    """`x = clip(x0 + z, 0, 1)`, one `z` for the whole image, `|z| <= bound` (Pei et al., 2017, section 6).
+
+    The score is no hill in `z`, so tries are many and short: the first starts at the end that the seed's
+    slope points to, the next at both ends, then amid the widest gap left (`rungs`). Without a bound
+    `|z| <= 0.5`: beyond it every seed nears a constant image.
+    """
+
+    bound: Number = 0.3
+
+    @property
+    def limit(self) -> Any:
+        return 0.5 if self.bound is None else self.bound
+
+    @property
+    def reach(self) -> Any:
+        return self.limit
+
+    @property
+    def words(self) -> str:
+        return f"every pixel lighter or darker by at most {float(self.limit):g}"
+
+    def init(
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
+    ) -> tuple[Float[Array, " b"], tuple[()]]:
+        up = jnp.where(x0 < 1, slope, 0).sum(axis=(1, 2, 3))
+        down = jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3))
+        uphill = jnp.where(up >= down, 1.0, -1.0)
+        start = jnp.where(turn == 0, uphill, rungs(turn - 1))
+        return (start * self.limit).astype(x0.dtype), ()
+
+    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, " b"], tuple[()]]:
+        draw = jax.vmap(lambda k: jax.random.uniform(k, dtype=x0.dtype, minval=-1, maxval=1))
+        return draw(key) * self.limit, ()
+
+    def render(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return jnp.clip(x0 + z[:, None, None, None], 0, 1)
+
+    def project(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        return jnp.clip(z, -self.limit, self.limit)
+
+    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+        change = after - before
+        free = (after > 0) & (after < 1)
+        shift = jnp.where(free, change, 0).sum(axis=(1, 2, 3)) / jnp.maximum(free.sum(axis=(1, 2, 3)), 1)
+        largest = change.reshape(len(change), -1)[jnp.arange(len(change)), jnp.abs(change).reshape(len(change), -1).argmax(axis=1)]
+        shift = jnp.where(free.any(axis=(1, 2, 3)), shift, largest)[:, None, None, None]
+        uniform = (jnp.abs(jnp.clip(before + shift, 0, 1) - after) <= 2 * HALF_LEVEL).all(axis=(1, 2, 3))
+        return uniform & (jnp.abs(change) <= self.limit + HALF_LEVEL).all(axis=(1, 2, 3))

@@ -1,0 +1,1 @@
+"""Inputs and labels to start a campaign from: one data set a file, each with a function `load`."""

@@ -1,0 +1,53 @@
+"""What every data set hands over: images, labels where there are any, and the names of the classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from xplore.errors import InputError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images as they are stored, with the label of each where one is known.
+
+    `images` are uint8, `labels` index `classes` (which may be empty where the names are not known), and
+    `name` says which data set and part this is, for reports. Raises `InputError` where images and labels
+    do not fit together.
+
+    >>> digits = Inputs(np.zeros((2, 28, 28, 1), np.uint8), np.array([3, 8]), "blank")
+    >>> digits.images.shape, len(digits.labels)
+    ((2, 28, 28, 1), 2)
+    """
+
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int64[np.ndarray, " n"] | None
+    name: str
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise InputError(
+                f"{self.name} images",
+                expected="uint8 [n h w c]",
+                got=f"{self.images.dtype} {list(self.images.shape)}",
+            )
+        if self.labels is None:
+            return
+        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
+            raise InputError(
+                f"{self.name} labels",
+                expected=f"int64 [{len(self.images)}], one for each image",
+                got=f"{self.labels.dtype} {list(self.labels.shape)}",
+            )
+        if (
+            self.classes
+            and self.labels.size
+            and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes)
+        ):
+            raise InputError(
+                f"{self.name} labels",
+                expected=f"numbers from 0 to {len(self.classes) - 1}, one for each of the named classes",
+                got=f"numbers from {self.labels.min()} to {self.labels.max()}",
+            )

@@ -1,0 +1,4 @@
+"""What the search climbs. One objective a file."""
+
+from xplore.objectives._base import Objective as Objective
+from xplore.objectives.joint import Joint as Joint

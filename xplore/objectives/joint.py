@@ -1,0 +1,83 @@
+"""DeepXplore's joint objective: make one model differ, and wake a sleeping neuron."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from xplore.model import Forward
+from xplore.objectives._base import Objective
+from xplore.units import Number
+
+
+class JointAim(struct.PyTreeNode):
+    """The agreed class, the model that is to deviate from it, and a sleeping neuron of each model."""
+
+    label: Int[Array, " b"]
+    deviate: Int[Array, " b"]
+    neurons: Int[Array, "b m"]
+
+
+class Joint(Objective):
+    """`sum_{k != j} F_k(x)[c] - lambda1 F_j(x)[c] + lambda2 sum_k f_{n_k}(x)` (Pei et al., 2017, eq. 3).
+
+    `j` is the model that is to deviate: one fixed by its index, one drawn per try (`"random"`), or each in
+    turn, the least certain on the seed first (`"weakest"`). `n_k` is a neuron of model k that no finding
+    has covered yet (any, once all are), its activation the unscaled mean over space. `F` is read as
+    `on` says; on probabilities a confident model has almost no gradient, on log-probabilities it has.
+    """
+
+    lambda1: Number = 1.0
+    lambda2: Number = 0.1
+    on: Literal["logits", "log_probabilities", "probabilities"] = struct.field(
+        pytree_node=False, default="log_probabilities"
+    )
+    deviate: int | Literal["random", "weakest"] = struct.field(pytree_node=False, default="weakest")
+
+    def aim(
+        self,
+        key: Key[Array, " b"],
+        before: Float[Array, "m b c"],
+        covered: tuple[Bool[Array, " _"], ...],
+        turn: Int[Array, " b"],
+    ) -> JointAim:
+        models, _, _ = before.shape
+        label = before[0].argmax(axis=-1)
+        keys = jax.vmap(lambda k: jax.random.split(k, models + 1))(key)
+        if self.deviate == "random":
+            deviate = jax.vmap(lambda k: jax.random.randint(k, (), 0, models))(keys[:, 0])
+        elif self.deviate == "weakest":
+            top = jax.lax.top_k(jax.nn.log_softmax(before), 2)[0]
+            order = jnp.argsort(top[..., 0] - top[..., 1], axis=0)
+            deviate = jnp.take_along_axis(order, (turn % models)[None], axis=0)[0]
+        else:
+            deviate = jnp.full_like(label, self.deviate)
+        starts = itertools.accumulate((units.size for units in covered), initial=0)
+        neurons = [
+            start + jax.vmap(_sleeping, (0, None))(keys[:, k + 1], units)
+            for k, (start, units) in enumerate(zip(starts, covered, strict=False))
+        ]
+        return JointAim(label, deviate, jnp.stack(neurons, axis=1))
+
+    def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
+        if self.on == "logits":
+            values = now.logits
+        else:
+            values = jax.nn.log_softmax(now.logits)
+            values = jnp.exp(values) if self.on == "probabilities" else values
+        agreed = jnp.take_along_axis(values, aim.label[None, :, None], axis=2)[..., 0]
+        deviates = jnp.arange(agreed.shape[0])[:, None] == aim.deviate
+        differ = jnp.where(deviates, -self.lambda1 * agreed, agreed).sum(axis=0)
+        awake = jnp.take_along_axis(now.activations.values, aim.neurons, axis=1).sum(axis=1)
+        return differ + self.lambda2 * awake
+
+
+def _sleeping(key: Key[Array, ""], covered: Bool[Array, " n"]) -> Int[Array, ""]:
+    """The index of a neuron drawn from those not covered; from all, where none is left."""
+    weight = jnp.where(covered.all(), jnp.zeros(covered.shape), jnp.where(covered, -jnp.inf, 0.0))
+    return jax.random.categorical(key, weight)

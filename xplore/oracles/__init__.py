@@ -1,0 +1,4 @@
+"""What counts as a disagreement. One judgement a file."""
+
+from xplore.oracles._base import Oracle as Oracle
+from xplore.oracles.labels import LabelsDiffer as LabelsDiffer

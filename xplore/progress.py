@@ -1,0 +1,86 @@
+"""What a person sees of a running campaign: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from xplore.campaign import Tally
+
+PLAIN_EVERY = 5.0
+"""Seconds between two plain lines."""
+
+
+Watch = Callable[[Tally], None]
+
+
+def line(now: Tally, of: int) -> str:
+    """One line that says how far it is."""
+    rate = now.closed / max(now.seconds, 1e-9)
+    left = (of - now.closed) / rate if rate > 0 else float("inf")
+    reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
+    return (
+        f"{now.closed}/{of} seeds  {now.findings} findings ({now.valid} valid)  {rate:.1f} seeds/s  "
+        f"{now.steps / max(now.seconds, 1e-9):.0f} steps/s  coverage {reached}  {duration(left)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(5), duration(125), duration(float("inf"))
+    ('5 s', '2 min 05 s', '?')
+    """
+    if seconds == float("inf"):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def display(title: str, of: int, *, stream: TextIO | None = None) -> Iterator[Watch]:
+    """Show progress on the stream (standard error), live where it is a terminal."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield _plain(title, of, stream)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(file=stream), refresh_per_second=8, transient=False) as live:
+        yield _rich(title, of, live)
+
+
+def _plain(title: str, of: int, stream: TextIO) -> Watch:
+    last = time.monotonic()
+    print(f"{title}: {of} seeds; compiling", file=stream, flush=True)
+
+    def show(now: Tally) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_EVERY or now.closed == of:
+            last = time.monotonic()
+            print(f"{title}: {line(now, of)}", file=stream, flush=True)
+
+    return show
+
+
+def _rich(title: str, of: int, live: object) -> Watch:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    def show(now: Tally) -> None:
+        rate = now.closed / max(now.seconds, 1e-9)
+        left = (of - now.closed) / rate if rate > 0 else float("inf")
+        table = Table.grid(padding=(0, 2))
+        table.add_row(f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{duration(left)} left")
+        table.add_row("seeds", f"{now.closed} of {of}", f"{rate:.1f}/s")
+        table.add_row("findings", f"{now.findings}, {now.valid} of them valid", f"{len(now.groups)} groups")
+        table.add_row("gradient steps", f"{now.steps}", f"{now.steps / max(now.seconds, 1e-9):.0f}/s")
+        reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())
+        table.add_row("coverage", reached, "")
+        live.update(table)
+
+    return show

@@ -1,0 +1,8 @@
+"""How the latents move. One search a file."""
+
+from xplore.search._base import Recipe as Recipe
+from xplore.search._base import Search as Search
+from xplore.search.gradient import Gradient as Gradient
+from xplore.search.original import Original as Original
+from xplore.search.random import Random as Random
+from xplore.search.sweep import Sweep as Sweep

@@ -1,0 +1,93 @@
+"""What every search is, and recipes for what it is made of."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import struct
+from jaxtyping import Array, Float, Int, Key
+
+from xplore.constraints import Constraint
+
+
+class Start(struct.PyTreeNode):
+    """What a lane knows of its seed: the input, the lane's own key, and how many tries came before."""
+
+    x0: Float[Array, "b h w c"]
+    key: Key[Array, " b"]
+    turn: Int[Array, " b"]
+
+
+class Search(struct.PyTreeNode, abc.ABC):
+    """A walk of every lane for itself: `propose` an input, see its slope, `advance`.
+
+    `steps` bounds one try, `tries` the tries of one seed. `climbs` says whether a step needs the score's
+    gradient (a query forward and one back) or only the models' answers; `as_stored`, whether what is
+    judged on the way is the input as 8 bits will hold it.
+    """
+
+    @property
+    @abc.abstractmethod
+    def climbs(self) -> bool:
+        """Does a step need the gradient?"""
+
+    @property
+    @abc.abstractmethod
+    def as_stored(self) -> bool:
+        """Is each proposal judged as it would be stored?"""
+
+    @abc.abstractmethod
+    def init(self, constraint: Constraint, start: Start) -> Any:
+        """Where a try stands before its first step; every leaf leads with b."""
+
+    @abc.abstractmethod
+    def propose(self, constraint: Constraint, point: Any, start: Start) -> Float[Array, "b h w c"]:
+        """The input to look at."""
+
+    @abc.abstractmethod
+    def advance(
+        self, constraint: Constraint, point: Any, start: Start, seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]]
+    ) -> Any:
+        """The next point, from the slope at the proposal and the number of steps done."""
+
+    @property
+    def queries_a_step(self) -> int:
+        """Model queries a step: one forward, and as much again for a gradient."""
+        return 2 if self.climbs else 1
+
+
+class Recipe(struct.PyTreeNode):
+    """A function and its keyword arguments, to be called when needed: `Recipe.of(optax.adam, learning_rate=0.1)`.
+
+    It prints, compares and pickles; its floats are leaves, so that a new value never retraces; its other
+    arguments are static.
+
+    >>> import optax
+    >>> recipe = Recipe.of(optax.sgd, learning_rate=0.5, nesterov=True)
+    >>> recipe == Recipe.of(optax.sgd, learning_rate=0.5, nesterov=True), jax.tree.leaves(recipe)
+    (True, [0.5])
+    """
+
+    function: Callable[..., Any] = struct.field(pytree_node=False)
+    static: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
+    numbers: dict[str, Any] = struct.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], **arguments: Any) -> Recipe:
+        floats = {name: value for name, value in arguments.items() if isinstance(value, float)}
+        return cls(function, tuple(sorted((k, v) for k, v in arguments.items() if k not in floats)), floats)
+
+    def __call__(self) -> Any:
+        return self.function(**dict(self.static), **self.numbers)
+
+
+def where_rows(condition: Any, one: Any, other: Any) -> Any:
+    """Rows of `one` where the condition holds, else of `other`; over any tree whose leaves lead with b."""
+
+    def pick(a: Any, b: Any) -> Any:
+        return jax.numpy.where(condition.reshape(condition.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, one, other)

@@ -1,0 +1,84 @@
+"""Gradient ascent on a constraint's latents, with any optax optimizer, and restarts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from xplore.constraints import Constraint
+from xplore.search._base import Recipe, Search, Start, where_rows
+
+
+class GradientPoint(struct.PyTreeNode):
+    z: Any
+    fixed: Any
+    optimizer: Any
+
+
+class Gradient(Search):
+    """`z <- project(z + reach * update)`, `update` the optimizer's for the slope over its largest entry.
+
+    The first try of a seed, and every try of a chart that chooses a place by the slope, begins at the
+    seed: its slope there is the first of the climb, too. Other restarts begin where the chart says. The
+    optimizer runs in each lane for itself; learning rates are shares of the latents' reach.
+    """
+
+    optimizer: Recipe = struct.field(default_factory=lambda: Recipe.of(optax.sign_sgd, learning_rate=0.1))
+    steps: int = struct.field(pytree_node=False, default=50)
+    tries: int = struct.field(pytree_node=False, default=4)
+
+    @property
+    def climbs(self) -> bool:
+        return True
+
+    @property
+    def as_stored(self) -> bool:
+        return True
+
+    def init(self, constraint: Constraint, start: Start) -> GradientPoint:
+        z, fixed = constraint.init(start.key, start.x0, jnp.zeros_like(start.x0), start.turn)
+        at_seed = self._at_seed(constraint, start)
+        z = where_rows(at_seed, jax.tree.map(jnp.zeros_like, z), z)
+        return GradientPoint(z, fixed, jax.vmap(self.optimizer().init)(z))
+
+    def _at_seed(self, constraint: Constraint, start: Start) -> Bool[Array, " b"]:
+        """Which tries begin at the seed?"""
+        return jnp.full(start.turn.shape, constraint.places_by_slope) | (start.turn == 0)
+
+    def propose(self, constraint: Constraint, point: GradientPoint, start: Start) -> Float[Array, "b h w c"]:
+        return constraint.render(point.z, point.fixed, start.x0)
+
+    def advance(
+        self,
+        constraint: Constraint,
+        point: GradientPoint,
+        start: Start,
+        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+    ) -> GradientPoint:
+        slope, done = seen
+        placed = constraint.init(start.key, start.x0, slope, start.turn)
+        begins = (done == 0) & self._at_seed(constraint, start)
+        z, fixed = where_rows(begins, placed, (point.z, point.fixed))
+        _, pull = jax.vjp(lambda z: constraint.render(z, fixed, start.x0), z)
+        (climb,) = pull(slope)
+        climb = jax.tree.map(_over_largest, climb)
+        update, state = jax.vmap(self.optimizer().update)(jax.tree.map(jnp.negative, climb), point.optimizer, z)
+        moved = jax.tree.map(lambda z, u: z + constraint.reach * u, z, update)
+        away = begins & ~_all_zero(z)  # the slope is the seed's: look at such a start before leaving it
+        z = where_rows(away, z, constraint.project(moved, fixed, start.x0))
+        return GradientPoint(z, fixed, state)
+
+
+def _all_zero(z: Any) -> Bool[Array, " b"]:
+    flat = [(leaf == 0).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(z)]
+    return jnp.stack(flat).all(axis=0)
+
+
+def _over_largest(g: Float[Array, "b *z"]) -> Float[Array, "b *z"]:
+    axes = tuple(range(1, g.ndim))
+    return g / jnp.maximum(jnp.abs(g).max(axis=axes, keepdims=True), 1e-30)

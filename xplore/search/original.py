@@ -1,0 +1,92 @@
+"""DeepXplore's own procedure, step for step, for figures beside the paper's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int, Key
+
+from xplore.constraints import Constraint
+from xplore.search._base import Search, Start
+from xplore.units import Number
+
+
+class OriginalPoint(struct.PyTreeNode):
+    x: Float[Array, "b h w c"]
+    corner: Int[Array, "b 2"]
+
+
+class Original(Search):
+    """`x <- x + step * edit(g / (rms(g) + 1e-5))` (Pei et al., 2017, algorithm 1, and its published code).
+
+    `edit` is `light` (every pixel moves by the gradient's mean), `occlusion` (one rectangle, drawn once,
+    moves) or `blackout` (a small rectangle drawn anew at each step moves by -1 if its mean gradient is
+    negative). As published, pixels are not clipped on the way, so what it claims is judged again once
+    stored and mostly gone; `clip=True` mends that. The campaign's constraint only checks the bound.
+    """
+
+    edit: Literal["light", "occlusion", "blackout"] = struct.field(pytree_node=False, default="light")
+    step: Number = 10.0
+    size: int = struct.field(pytree_node=False, default=10)
+    clip: bool = struct.field(pytree_node=False, default=False)
+    steps: int = struct.field(pytree_node=False, default=50)
+    tries: int = struct.field(pytree_node=False, default=1)
+
+    @property
+    def climbs(self) -> bool:
+        return True
+
+    @property
+    def as_stored(self) -> bool:
+        return self.clip
+
+    def init(self, constraint: Constraint, start: Start) -> OriginalPoint:
+        return OriginalPoint(start.x0, jax.vmap(lambda key: self.corner(key, start.x0.shape[1:3]))(start.key))
+
+    def corner(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, " 2"]:
+        """A rectangle's upper left corner, anywhere inside the image."""
+        return jax.random.randint(key, (2,), 0, jnp.asarray(shape) - self.size + 1)
+
+    def propose(self, constraint: Constraint, point: OriginalPoint, start: Start) -> Float[Array, "b h w c"]:
+        return point.x
+
+    def advance(
+        self,
+        constraint: Constraint,
+        point: OriginalPoint,
+        start: Start,
+        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+    ) -> OriginalPoint:
+        slope, done = seen
+        g = slope / (jnp.sqrt((slope**2).mean(axis=(1, 2, 3), keepdims=True)) + 1e-5)
+        corner = point.corner
+        if self.edit == "blackout":
+            keys = jax.vmap(jax.random.fold_in)(start.key, done)
+            corner = jax.vmap(lambda key: self.corner(key, slope.shape[1:3]))(keys)
+        x = point.x + self.step * edited(self.edit, g, corner, self.size)
+        return OriginalPoint(jnp.clip(x, 0, 1) if self.clip else x, corner)
+
+
+def edited(
+    edit: str, g: Float[Array, "b h w c"], corner: Int[Array, "b 2"], size: int
+) -> Float[Array, "b h w c"]:
+    """The gradient as the original's constraint lets it through.
+
+    >>> g = jnp.arange(4.0).reshape(1, 2, 2, 1) - 2
+    >>> edited("light", g, jnp.zeros((1, 2), int), 1)[0, :, :, 0].tolist()
+    [[-0.5, -0.5], [-0.5, -0.5]]
+    >>> edited("blackout", g, jnp.zeros((1, 2), int), 1)[0, :, :, 0].tolist()
+    [[-1.0, 0.0], [0.0, 0.0]]
+    """
+    if edit == "light":
+        return jnp.broadcast_to(g.mean(axis=(1, 2, 3), keepdims=True), g.shape)
+    offset = jnp.stack(jnp.meshgrid(*map(jnp.arange, g.shape[1:3]), indexing="ij"), axis=-1)
+    offset = offset - corner[:, None, None, :]
+    mask = ((offset >= 0) & (offset < size)).all(axis=-1)[..., None]
+    if edit == "occlusion":
+        return jnp.where(mask, g, 0)
+    mean = (g * mask).sum(axis=(1, 2, 3), keepdims=True) / (size * size * g.shape[3])
+    return jnp.where(mask & (mean < 0), -jnp.ones_like(g), 0)

@@ -1,0 +1,40 @@
+"""Random search: a fresh random point of the chart at every step; the baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from xplore.constraints import Constraint
+from xplore.search._base import Search, Start
+
+
+class Random(Search):
+    """Points drawn by the constraint's `sample`, one a step, each judged as stored."""
+
+    steps: int = struct.field(pytree_node=False, default=50)
+    tries: int = struct.field(pytree_node=False, default=1)
+
+    @property
+    def climbs(self) -> bool:
+        return False
+
+    @property
+    def as_stored(self) -> bool:
+        return True
+
+    def init(self, constraint: Constraint, start: Start) -> Any:
+        return constraint.sample(start.key, start.x0)
+
+    def propose(self, constraint: Constraint, point: Any, start: Start) -> Float[Array, "b h w c"]:
+        z, fixed = point
+        return constraint.render(z, fixed, start.x0)
+
+    def advance(
+        self, constraint: Constraint, point: Any, start: Start, seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]]
+    ) -> Any:
+        keys = jax.vmap(jax.random.fold_in)(start.key, seen[1] + 1)
+        return constraint.sample(keys, start.x0)

@@ -1,0 +1,45 @@
+"""Sweep: the plain grid over a constraint of one dimension; the baseline for lighting."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from xplore.constraints import Constraint
+from xplore.search._base import Search, Start
+
+
+class Sweep(Search):
+    """`z` over `steps` points evenly spaced, the nearest to the seed first, both signs in turn."""
+
+    steps: int = struct.field(pytree_node=False, default=50)
+    tries: int = struct.field(pytree_node=False, default=1)
+
+    @property
+    def climbs(self) -> bool:
+        return False
+
+    @property
+    def as_stored(self) -> bool:
+        return True
+
+    def _latent(self, constraint: Constraint, done: Int[Array, " b"]) -> Float[Array, " b"]:
+        rungs = (self.steps + 1) // 2
+        sign = jnp.where(done % 2 == 0, 1, -1)
+        return sign * (done // 2 + 1) / rungs * constraint.reach
+
+    def init(self, constraint: Constraint, start: Start) -> Float[Array, " b"]:
+        return self._latent(constraint, jnp.zeros_like(start.turn)).astype(start.x0.dtype)
+
+    def propose(self, constraint: Constraint, point: Float[Array, " b"], start: Start) -> Float[Array, "b h w c"]:
+        return constraint.render(point, (), start.x0)
+
+    def advance(
+        self,
+        constraint: Constraint,
+        point: Float[Array, " b"],
+        start: Start,
+        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+    ) -> Float[Array, " b"]:
+        return self._latent(constraint, seen[1] + 1).astype(point.dtype)
