@@ -19,7 +19,8 @@ MOST_CELLS = 6000
 MOST_COUNTS = 150_000
 COLOURS = ("#ffffff", "#d5e3f1", "#a3c4e4", "#649bd0", "#2a6fb5", "#083f7a")
 NEVER = "#b35900"
-_COLUMNS = 160
+_COLUMNS, _PIXELS = (160, 280), (5, 3)
+_WIDE = 3000
 
 
 def coverage_map(reading: Reading) -> list[dict[str, Any]]:
@@ -78,7 +79,8 @@ def _cells(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> M
 
 
 def _picture(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> Markup:
-    columns = min(_COLUMNS, max(len(hits), 1))
+    wide = len(hits) > _WIDE
+    columns, pixels = min(_COLUMNS[wide], max(len(hits), 1)), _PIXELS[wide]
     rows = max(-(-len(hits) // columns), 1)
     grid = np.full(rows * columns, len(COLOURS), np.uint8)
     grid[: len(hits)] = levels(hits, inputs)
@@ -89,7 +91,7 @@ def _picture(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) ->
     image.putpalette([int(colour[k : k + 2], 16) for colour in palette for k in (1, 3, 5)])
     counts = f' data-hits="{" ".join(map(str, hits.tolist()))}"' if units <= MOST_COUNTS else ""
     return Markup(
-        f'<img class="neurons" width="{columns * 5}" height="{rows * 5}" data-columns="{columns}"'
+        f'<img class="neurons" width="{columns * pixels}" height="{rows * pixels}" data-columns="{columns}"'
         f' src="{embed(png(image), "png")}" alt="{escape(_told(layer, hits, inputs))}"{counts}>'
     )
 
