@@ -154,6 +154,20 @@ def test_a_baseline_has_its_interval(build, tmp_path):
     assert "1.0 to 8.5" in text
 
 
+def test_searches_are_compared_in_words_at_equal_queries_only(build, tmp_path):
+    alike = {"search": "Random(steps=9)", "seeds": 24, "queries": 24 * 63, "valid": 2}
+    cheap = {"search": "Cheap()", "seeds": 24, "queries": 10, "valid": 1}
+    text = write(build(seeds=24, meta={"baselines": [alike, cheap]}), tmp_path)
+    assert "With about as many model queries, Random has 2 valid findings; this campaign has" in text
+    assert "queries, Cheap" not in text
+
+
+def test_a_measure_that_never_differs_is_said_in_words():
+    from xplore.report.charts import histogram
+
+    assert histogram([1.0, 1.0], "L∞", "") == '<p class="same"><b>1</b> in all 2 valid findings</p>'
+
+
 def test_the_verdict_agrees_with_the_figures(build):
     told = summary(build(seeds=60))
     words = wording.verdict(told)

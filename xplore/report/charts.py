@@ -17,6 +17,10 @@ _DASHES = ("", "9 2", "4 2", "9 2 3 2", "2 2", "6 3")
 
 def histogram(values: Sequence[float], name: str, means: str) -> Markup:
     """How a measure is spread over the valid findings, its median marked."""
+    if min(values) == max(values):
+        return Markup('<p class="same"><b>{}</b> in all {}</p>').format(
+            number(values[0]), plural(len(values), "valid finding")
+        )
     width, height, base, bins, edge = 320, 128, 100, 26, 18
     ticks = _ticks(min(values), max(values), 4)
     low, high = ticks[0], ticks[-1]

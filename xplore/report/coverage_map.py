@@ -59,7 +59,7 @@ def coverage_map(reading: Reading) -> list[dict[str, Any]]:
     return models
 
 
-def levels(hits: Int[np.ndarray, "u"], inputs: int) -> Int[np.ndarray, "u"]:
+def levels(hits: Int[np.ndarray, " u"], inputs: int) -> Int[np.ndarray, " u"]:
     """0 for never, else 1 to 5: rising steps of the share of inputs that hit.
 
     >>> levels(np.array([0, 1, 5, 20, 50, 51, 100]), 100).tolist()
@@ -68,7 +68,7 @@ def levels(hits: Int[np.ndarray, "u"], inputs: int) -> Int[np.ndarray, "u"]:
     return np.where(hits > 0, 1 + np.searchsorted(LEVELS, hits / inputs - 1e-12), 0).clip(0, len(LEVELS))
 
 
-def _cells(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> Markup:
+def _cells(layer: str, hits: Int[np.ndarray, " u"], inputs: int, units: int) -> Markup:
     cells = "".join(
         f'<i class="h{level}" title="neuron {i}: {n if n else "never"}"></i>'
         for i, (n, level) in enumerate(zip(hits.tolist(), levels(hits, inputs).tolist(), strict=True))
@@ -78,7 +78,7 @@ def _cells(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> M
     )
 
 
-def _picture(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) -> Markup:
+def _picture(layer: str, hits: Int[np.ndarray, " u"], inputs: int, units: int) -> Markup:
     wide = len(hits) > _WIDE
     columns, pixels = min(_COLUMNS[wide], max(len(hits), 1)), _PIXELS[wide]
     rows = max(-(-len(hits) // columns), 1)
@@ -96,7 +96,7 @@ def _picture(layer: str, hits: Int[np.ndarray, "u"], inputs: int, units: int) ->
     )
 
 
-def _told(layer: str, hits: Int[np.ndarray, "u"], inputs: int) -> str:
+def _told(layer: str, hits: Int[np.ndarray, " u"], inputs: int) -> str:
     reached = int((hits > 0).sum())
     return (
         f"{layer}: {count(reached)} of {plural(len(hits), 'neuron')} reached by {plural(inputs, 'input')} "

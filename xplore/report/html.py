@@ -133,8 +133,9 @@ def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str,
         "searches": wording.searches(told),
         "cards": shown,
         "wordy": any(len(answer["answer"]) > 4 for card in shown for answer in card["answers"]),
+        "compared": wording.compared(told),
         "no_baseline": wording.NO_BASELINE,
-        "baseline_command": wording.baseline_command(reading),
+        "baseline": wording.BASELINE,
         "limits": wording.LIMITS,
         "deviates": "wrong" if reading.labelled else "leaves",
     }
@@ -200,6 +201,6 @@ def _environment() -> Environment:
     environment.filters.update(
         {name: getattr(wording, name) for name in ("count", "percent", "interval", "number", "criterion")}
     )
-    environment.filters.update(duration=wording.duration, listing=wording.listing, said=wording.reason)
+    environment.filters.update(duration=wording.duration, listing=wording.listing, spoken=wording.spoken)
     environment.globals.update(plural=wording.plural)
     return environment

@@ -81,13 +81,16 @@ def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
             table(["model", f"{off} alone", f"{off} with others", "right alone"], rows),
         ]
     parts += [["## Against other searches"], _searches(told)]
+    parts += [[cell(words)] for words in wording.compared(told)]
     if len(wording.searches(told)) == 1:
-        parts += [[f"{wording.NO_BASELINE} To run one: {code(wording.baseline_command(reading))}"]]
+        parts += [[f"{wording.NO_BASELINE} To run one, add {code(wording.BASELINE)} to the config."]]
     if told["coverage"]:
         parts += [["## Coverage"], _coverage(told)]
         parts += [["By the inputs on which models differ (by valid findings; by the seeds as they are)."]]
     made = [
-        f"- {key}: {code(told[key])}" for key in ("command", "constraint", "search", "device") if told[key]
+        f"- {key}: {code(wording.spoken(told[key]))}"
+        for key in ("command", "constraint", "search", "device")
+        if told[key]
     ]
     made += (
         [f"- versions: {cell(', '.join(f'{k} {v}' for k, v in told['versions'].items()))}"]
@@ -135,7 +138,7 @@ def _searches(told: dict[str, Any]) -> list[str]:
         share = row["share"]
         part = f"{wording.percent(share['share'], 1)} ({wording.interval(share)})" if share else "–"
         counts = [wording.count(row[key]) for key in ("valid", "groups", "queries", "seeds")]
-        label = f"{row['search'] or '–'}{' (this campaign)' if row['own'] else ''}"
+        label = wording.search_name(row) + (" (this campaign)" if row["own"] else "")
         rows.append([cell(label), counts[0], part, *counts[1:], wording.duration(row["seconds"])])
     return table(
         ["search", "valid findings", "share of seeds (95 %)", "fault groups", "queries", "seeds", "time"],

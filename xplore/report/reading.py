@@ -69,8 +69,8 @@ class Reading:
     meta: dict[str, Any]
     seeds: tuple[SeedRecord, ...] = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
-    hits: Int[np.ndarray, "u"] = field(repr=False)
-    first: Int[np.ndarray, "u"] = field(repr=False)
+    hits: Int[np.ndarray, " u"] = field(repr=False)
+    first: Int[np.ndarray, " u"] = field(repr=False)
 
     @cached_property
     def layout(self) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ def read(archive: Archive) -> Reading:
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
     for finding in archive.findings(origin=None):
         rows.append(_row(finding))
-        covered: Bool[np.ndarray, "u"] = finding.covered[main]
+        covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
         first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
     return Reading(archive, meta, seeds, tuple(rows), hits, np.where(hits > 0, first, 0))

@@ -28,7 +28,18 @@ def figures(reading: Reading) -> dict[str, Any]:
     meta, seeds = reading.meta, len(reading.seeds)
     with_valid = len({row.seed for row in reading.valid})
     seconds = finite(meta.get("seconds"))
-    told = ("name", "created", "command", "search", "constraint", "bound", "baselines", "lanes", "rng")
+    told = (
+        "name",
+        "created",
+        "command",
+        "search",
+        "objective",
+        "constraint",
+        "bound",
+        "baselines",
+        "lanes",
+        "rng",
+    )
     told += ("device", "versions", "config", "notes")
     return clean(
         {

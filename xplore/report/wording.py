@@ -18,6 +18,7 @@ _REASONS = {
     "unstable_alone": "not the same when judged alone",
 }
 NO_BASELINE = "No other search was run at this budget: how much of this chance would find is not known."
+BASELINE = '[baseline] use = "xplore.search:Random"'
 LIMITS = (
     "That a finding keeps the label of its seed while it stays within the bound is an assumption, "
     "not proven: review a sample.",
@@ -126,13 +127,24 @@ def criterion(name: str) -> str:
     """
     >>> criterion("NeuronCoverage(t=0.25)"), criterion("KMNC(k=10)")
     ('neuron coverage, t = 0.25', 'KMNC, k = 10')
+    >>> criterion("NeuronCoverage(t=0.0, scale='layer')")
+    'neuron coverage, t = 0, scale = layer'
     """
-    title, _, inside = name.removesuffix(")").partition("(")
+    title, _, inside = re.sub(r"(?<=\d)\.0\b|['\"]", "", name).removesuffix(")").partition("(")
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)
     words = " ".join(word if word.isupper() else word.lower() for word in words.split())
     return ", ".join(
         [words, *(part.strip().replace("=", " = ") for part in inside.split(",") if part.strip())]
     )
+
+
+def spoken(text: str | None) -> str:
+    """What Python calls a part, without the addresses of its functions.
+
+    >>> spoken("Gradient(optimizer=<function sgd at 0x7f4756f86fc0>)")
+    'Gradient(optimizer=sgd)'
+    """
+    return re.sub(r"<(?:built-in )?(?:function|method) (\S+)(?: at 0x[0-9a-f]+)?>", r"\1", text or "")
 
 
 def reason(name: str) -> str:
@@ -184,7 +196,7 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The three numbers under the verdict, each with what it means."""
     valid = figures["valid_share"]
     spread = f" (95\xa0% interval {interval(valid)})" if valid else ""
-    reached = [values.get(figures["main_criterion"]) for values in figures["coverage"].values()]
+    reached = [values[figures["main_criterion"]] for values in figures["coverage"].values()]
     if len(reached) <= 3:
         coverage = " / ".join(f"{100 * value:.0f}" for value in reached) + "\xa0%" if reached else "–"
     else:
@@ -232,16 +244,32 @@ def searches(figures: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [own]
     for other in figures["baselines"] or []:
         seeds, valid = other.get("seeds"), other.get("valid")
-        known = bool(seeds) and valid is not None
-        rows.append(
-            {
-                **dict.fromkeys(own),
-                **other,
-                "share": share(min(valid, seeds), seeds) if known else None,
-                "own": False,
-            }
-        )
+        part = share(min(valid, seeds), seeds) if seeds and valid is not None else None
+        rows.append({**dict.fromkeys(own), **other, "share": part, "own": False})
     return rows
+
+
+def compared(figures: dict[str, Any]) -> list[str]:
+    """What the other searches found, in words, where they had about as many queries.
+
+    More and fewer queries are not compared: a search that is given more finds more.
+    """
+    own, *others = searches(figures)
+    words = []
+    for other in others:
+        queries, valid = other["queries"], other["valid"]
+        if valid is None or not queries or not 0.8 <= queries / max(own["queries"] or 0, 1) <= 1.25:
+            continue
+        times = f", {own['valid'] / valid:.1f} times as many" if 0 < valid < own["valid"] else ""
+        found = f"{search_name(other)} has {plural(valid, 'valid finding')}"
+        words.append(
+            f"With about as many model queries, {found}; this campaign has {count(own['valid'])}{times}."
+        )
+    return words
+
+
+def search_name(row: dict[str, Any]) -> str:
+    return spoken(row["search"]).partition("(")[0] or "–"
 
 
 def told(reading: Reading, row: Row) -> str:
@@ -256,8 +284,3 @@ def replay(reading: Reading, row: Row) -> str:
     """The command that shows a finding again."""
     folder = shlex.quote(str(reading.archive.path.parent))
     return f"xplore replay {folder} --finding {shlex.quote(reading.short_ids[row.id])}"
-
-
-def baseline_command(reading: Reading) -> str:
-    """The command that compares a campaign with random search."""
-    return f"xplore baseline {shlex.quote(str(reading.archive.path.parent))} --search random"
