@@ -72,19 +72,18 @@ class Browser:
 
     def open(self, path: Path, width: int = 1280, height: int = 800) -> None:
         """Load a local page and wait until it is whole."""
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        self.resize(width, height)
         self.messages.clear()
         self.requests.clear()
         self._events.clear()
         self.send("Page.navigate", url=path.resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._receive()
+
+    def resize(self, width: int, height: int) -> None:
+        """Another screen; below 600 pixels a phone's."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.send("Emulation.setDeviceMetricsOverride", **screen)
 
     def run(self, script: str) -> Any:
         """The value of an expression on the page, awaited."""

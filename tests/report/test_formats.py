@@ -27,7 +27,7 @@ CAMPAIGNS = {
     "no labels": {"labelled": False},
     "two models": {"models": ("float32", "int8")},
     "six models": {"models": tuple(f"a-model-with-a-long-name-{i}/tuned" for i in range(6))},
-    "photographs": {"seeds": 12, "photographs": 80, "classes": tuple(f"class {i}" for i in range(1000))},
+    "photographs": {"seeds": 6, "photographs": 80, "classes": tuple(f"class {i}" for i in range(1000))},
     "no seeds": {"seeds": 0},
     "killed": {"missing": ("seconds", "finished", "versions", "queries", "steps", "models", "classes")},
     "killed at once": {"missing": ("layout", "criteria", "models", "name", "config")},
@@ -37,7 +37,7 @@ CAMPAIGNS = {
 @pytest.mark.parametrize("campaign", CAMPAIGNS)
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_takes_every_campaign(build, tmp_path, format, campaign):
-    archive = build(**{"seeds": 24, **CAMPAIGNS[campaign]})
+    archive = build(**{"seeds": 12, **CAMPAIGNS[campaign]})
     path = reporter(format).write(archive, tmp_path / "out")
     assert path.exists()
     assert path.parent == tmp_path / "out"
