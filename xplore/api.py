@@ -307,6 +307,14 @@ def device() -> str:
     return f"{first.platform} ({os.cpu_count()} cores)" if first.platform == "cpu" else first.device_kind
 
 
+def _keep_compilations() -> None:
+    """Compiled programs are kept between runs, unless the user has said where or that they are not."""
+    if jax.config.jax_compilation_cache_dir is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        jax.config.update("jax_compilation_cache_dir", str(home / "xplore"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
 def _planned(plan: Plan, rng: int | None, lanes: int | None) -> Plan:
     plan = replace(plan, rng=plan.rng if rng is None else rng, lanes=plan.lanes if lanes is None else lanes)
     if plan.lanes < 1:

@@ -7,8 +7,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
+
+from xplore.recipe import Recipe
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
@@ -25,6 +28,11 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     @abc.abstractmethod
     def reach(self) -> Any:
         """The size of a latent's range; step sizes are shares of it."""
+
+    @property
+    def ascent(self) -> Recipe:
+        """The optimizer that climbs this chart best, as measured; a search may bring another."""
+        return Recipe.of(optax.sign_sgd, learning_rate=0.35)
 
     @property
     @abc.abstractmethod

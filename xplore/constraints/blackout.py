@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.constraints._base import HALF_LEVEL, Constraint, content, cover, hidden_share, windows
+from xplore.recipe import Recipe
 from xplore.units import Number
 
 
@@ -27,6 +29,11 @@ class Blackout(Constraint):
     @property
     def reach(self) -> float:
         return 1.0
+
+    @property
+    def ascent(self) -> Recipe:
+        """Places are chosen anew by the sum of all slopes so far: dual averaging."""
+        return Recipe.of(optax.sgd, learning_rate=10.0, momentum=0.9)
 
     @property
     def words(self) -> str:

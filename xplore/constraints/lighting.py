@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.recipe import Recipe
 from xplore.units import Number
 
 
@@ -41,6 +43,10 @@ class Lighting(Constraint):
     @property
     def reach(self) -> Any:
         return self.limit
+
+    @property
+    def ascent(self) -> Recipe:
+        return Recipe.of(optax.sign_sgd, learning_rate=0.05)
 
     @property
     def words(self) -> str:

@@ -29,13 +29,15 @@ class Joint(Objective):
     `j` is the model that is to deviate: one fixed by its index, one drawn per try (`"random"`), or each in
     turn, the least certain on the seed first (`"weakest"`). `n_k` is a neuron of model k that no finding
     has covered yet (any, once all are), its activation the unscaled mean over space. `F` is read as
-    `on` says; on probabilities a confident model has almost no gradient, on log-probabilities it has.
+    `on` says: on probabilities, and on log-probabilities of a model that is sure of c, there is almost no
+    gradient to leave c; on `"log_odds"` the model that is to deviate is read as log p / (1 - p), which
+    never flattens, and the others as log p, which does once they are sure.
     """
 
     lambda1: Number = 1.0
     lambda2: Number = 0.1
-    on: Literal["logits", "log_probabilities", "probabilities"] = struct.field(
-        pytree_node=False, default="log_probabilities"
+    on: Literal["log_odds", "log_probabilities", "probabilities", "logits"] = struct.field(
+        pytree_node=False, default="log_odds"
     )
     deviate: int | Literal["random", "weakest"] = struct.field(pytree_node=False, default="weakest")
 
@@ -65,16 +67,25 @@ class Joint(Objective):
         return JointAim(label, deviate, jnp.stack(neurons, axis=1))
 
     def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
-        if self.on == "logits":
-            values = now.logits
-        else:
-            values = jax.nn.log_softmax(now.logits)
-            values = jnp.exp(values) if self.on == "probabilities" else values
-        agreed = jnp.take_along_axis(values, aim.label[None, :, None], axis=2)[..., 0]
-        deviates = jnp.arange(agreed.shape[0])[:, None] == aim.deviate
+        deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate
+        agreed = self._read(now.logits, aim.label, deviates)
         differ = jnp.where(deviates, -self.lambda1 * agreed, agreed).sum(axis=0)
         awake = jnp.take_along_axis(now.activations.values, aim.neurons, axis=1).sum(axis=1)
         return differ + self.lambda2 * awake
+
+    def _read(
+        self, logits: Float[Array, "m b c"], label: Int[Array, " b"], deviates: Bool[Array, "m b"]
+    ) -> Float[Array, "m b"]:
+        """Each model's `F` of the agreed class."""
+        if self.on == "logits":
+            return jnp.take_along_axis(logits, label[None, :, None], axis=2)[..., 0]
+        is_label = jax.nn.one_hot(label, logits.shape[-1], dtype=bool)
+        others = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, logits), axis=-1)
+        odds = jnp.take_along_axis(logits, label[None, :, None], axis=2)[..., 0] - others
+        if self.on == "probabilities":
+            return jax.nn.sigmoid(odds)
+        certain = jax.nn.log_sigmoid(odds)
+        return jnp.where(deviates, odds, certain) if self.on == "log_odds" else certain
 
 
 def _sleeping(key: Key[Array, ""], covered: Bool[Array, " n"]) -> Int[Array, ""]:

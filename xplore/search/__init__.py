@@ -1,6 +1,6 @@
 """How the latents move. One search a file."""
 
-from xplore.search._base import Recipe as Recipe
+from xplore.recipe import Recipe as Recipe
 from xplore.search._base import Search as Search
 from xplore.search.gradient import Gradient as Gradient
 from xplore.search.original import Original as Original

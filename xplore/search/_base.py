@@ -1,9 +1,8 @@
-"""What every search is, and recipes for what it is made of."""
+"""What every search is."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -57,31 +56,6 @@ class Search(struct.PyTreeNode, abc.ABC):
     def queries_a_step(self) -> int:
         """Model queries a step: one forward, and as much again for a gradient."""
         return 2 if self.climbs else 1
-
-
-class Recipe(struct.PyTreeNode):
-    """A function and its keyword arguments, to be called when needed: `Recipe.of(optax.adam, learning_rate=0.1)`.
-
-    It prints, compares and pickles; its floats are leaves, so that a new value never retraces; its other
-    arguments are static.
-
-    >>> import optax
-    >>> recipe = Recipe.of(optax.sgd, learning_rate=0.5, nesterov=True)
-    >>> recipe == Recipe.of(optax.sgd, learning_rate=0.5, nesterov=True), jax.tree.leaves(recipe)
-    (True, [0.5])
-    """
-
-    function: Callable[..., Any] = struct.field(pytree_node=False)
-    static: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
-    numbers: dict[str, Any] = struct.field(default_factory=dict)
-
-    @classmethod
-    def of(cls, function: Callable[..., Any], **arguments: Any) -> Recipe:
-        floats = {name: value for name, value in arguments.items() if isinstance(value, float)}
-        return cls(function, tuple(sorted((k, v) for k, v in arguments.items() if k not in floats)), floats)
-
-    def __call__(self) -> Any:
-        return self.function(**dict(self.static), **self.numbers)
 
 
 def where_rows(condition: Any, one: Any, other: Any) -> Any:

@@ -11,7 +11,8 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from xplore.constraints import Constraint
-from xplore.search._base import Recipe, Search, Start, where_rows
+from xplore.recipe import Recipe
+from xplore.search._base import Search, Start, where_rows
 
 
 class GradientPoint(struct.PyTreeNode):
@@ -25,12 +26,13 @@ class Gradient(Search):
 
     The first try of a seed, and every try of a chart that chooses a place by the slope, begins at the
     seed: its slope there is the first of the climb, too. Other restarts begin where the chart says. The
-    optimizer runs in each lane for itself; learning rates are shares of the latents' reach.
+    optimizer, by default the one that the constraint recommends, runs in each lane for itself; learning
+    rates are shares of the latents' reach.
     """
 
-    optimizer: Recipe = struct.field(default_factory=lambda: Recipe.of(optax.sign_sgd, learning_rate=0.1))
-    steps: int = struct.field(pytree_node=False, default=50)
-    tries: int = struct.field(pytree_node=False, default=4)
+    optimizer: Recipe | None = None
+    steps: int = struct.field(pytree_node=False, default=10)
+    tries: int = struct.field(pytree_node=False, default=10)
 
     @property
     def climbs(self) -> bool:
@@ -44,7 +46,10 @@ class Gradient(Search):
         z, fixed = constraint.init(start.key, start.x0, jnp.zeros_like(start.x0), start.turn)
         at_seed = self._at_seed(constraint, start)
         z = where_rows(at_seed, jax.tree.map(jnp.zeros_like, z), z)
-        return GradientPoint(z, fixed, jax.vmap(self.optimizer().init)(z))
+        return GradientPoint(z, fixed, jax.vmap(self._optimizer(constraint).init)(z))
+
+    def _optimizer(self, constraint: Constraint) -> optax.GradientTransformation:
+        return (self.optimizer or constraint.ascent)()
 
     def _at_seed(self, constraint: Constraint, start: Start) -> Bool[Array, " b"]:
         """Which tries begin at the seed?"""
@@ -67,7 +72,7 @@ class Gradient(Search):
         _, pull = jax.vjp(lambda z: constraint.render(z, fixed, start.x0), z)
         (climb,) = pull(slope)
         climb = jax.tree.map(_over_largest, climb)
-        update, state = jax.vmap(self.optimizer().update)(jax.tree.map(jnp.negative, climb), point.optimizer, z)
+        update, state = jax.vmap(self._optimizer(constraint).update)(jax.tree.map(jnp.negative, climb), point.optimizer, z)
         moved = jax.tree.map(lambda z, u: z + constraint.reach * u, z, update)
         away = begins & ~_all_zero(z)  # the slope is the seed's: look at such a start before leaving it
         z = where_rows(away, z, constraint.project(moved, fixed, start.x0))

@@ -1,0 +1,111 @@
+"""The command line: `xplore run | report | replay`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xplore.errors import InputError
+
+app = typer.Typer(
+    help="Find inputs on which models that should agree do not.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_debug = False
+
+Out = Annotated[Path | None, typer.Option(help="Folder for the campaign; runs/NAME by default.")]
+Folder = Annotated[Path, typer.Argument(help="A campaign's folder.")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False) -> None:
+    """Options of every command."""
+    global _debug  # noqa: PLW0603
+    _debug = debug
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of one that comes with xplore: mnist.")],
+    seeds: Annotated[int | None, typer.Option(help="How many seeds.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps a try.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="How many inputs step together.")] = None,
+    rng: Annotated[int | None, typer.Option(help="The random state.")] = None,
+    out: Out = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key.path=value over the config's.")] = None,
+) -> None:
+    """Run a campaign, and write its archive, summary and report."""
+    from xplore import config as configs
+
+    given = {"campaign.seeds": seeds, "search.steps": steps, "campaign.lanes": lanes, "campaign.rng": rng}
+    for key, value in given.items():
+        if value is not None and value < (0 if key == "campaign.rng" else 1):
+            name = f"--{key.split('.')[1]}"
+            raise InputError(name, expected="a whole number >= 1", got=str(value), fix=f"use {name} 64")
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
+    loaded = configs.load(config, [*(set_ or []), *settings])
+    folder = out or Path("runs") / loaded.name
+    from xplore.api import run_config
+
+    result = run_config(loaded, folder, command=" ".join(["xplore", *sys.argv[1:]]))
+    told = result.summary
+    print(
+        f"{told['valid']} valid of {told['findings']} findings in {len(told['groups'])} fault groups, from "
+        f"{told['seeds']} seeds ({told['already_differ']} differ as they are) in {told['seconds']:.1f} s"
+    )
+    print(f"report: {folder / 'report.html'}")
+
+
+@app.command()
+def report(
+    folder: Folder,
+    format_: Annotated[str, typer.Option("--format", help="html, md, png, json or csv.")] = "html",
+    out: Annotated[Path | None, typer.Option(help="Where to write; the campaign's folder by default.")] = None,
+) -> None:
+    """Write a campaign's report anew, or in another format."""
+    from xplore.archive import Archive
+    from xplore.report import reporter
+
+    chosen = reporter(format_)
+    print(chosen.write(Archive.open(folder), out or folder))
+
+
+@app.command()
+def replay(
+    folder: Folder,
+    finding: Annotated[str, typer.Option(help="Only findings whose id starts so.")] = "",
+    config: Annotated[str | None, typer.Option(help="The config that names the models, if they are your own.")] = None,
+) -> None:
+    """Judge each stored finding again, by the plain models, one at a time."""
+    from xplore import api
+    from xplore import config as configs
+
+    models = None if config is None else [configs.build(part) for part in configs.load(config).models]
+    reproduced = api.replay(folder, models, prefix=finding)
+    if finding and not reproduced:
+        raise InputError(f"--finding {finding}", expected="the start of a finding's id", got="no such finding")
+    print(f"{len(reproduced)} findings, {sum(reproduced.values())} reproduce")
+    if not all(reproduced.values()):
+        for name in (name for name, again in reproduced.items() if not again):
+            print(f"does not reproduce: {name}")
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: bad input ends in one clear message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        if _debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
