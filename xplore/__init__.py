@@ -28,7 +28,9 @@ __all__ = [*_PUBLIC, "__version__"]
 
 _checkout = Path(__file__).parents[1]
 if not Path(__file__).with_name("models").is_dir() and (_checkout / "models" / "lenet.py").is_file():
-    __path__.append(str(_checkout))  # models/ travels inside a wheel; in a checkout it stands beside the package
+    __path__.append(
+        str(_checkout)
+    )  # models/ travels inside a wheel; in a checkout it stands beside the package
 
 
 def __getattr__(name: str) -> Any:

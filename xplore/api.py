@@ -8,8 +8,8 @@ import platform
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,17 @@ class Result:
         self.folder = folder
         self.archive = Archive.open(folder)
         self._keep_alive = keep_alive  # a temporary folder lives as long as the result
+        self._only: set[str] | None = None
 
     @property
     def findings(self) -> list[Finding]:
         """Every input found on which models differ, as stored; valid or not."""
-        return list(self.archive.findings())
+        every = self.archive.findings()
+        return [finding for finding in every if self._only is None or finding.id in self._only]
+
+    def only(self, ids: Iterable[str]) -> None:
+        """Narrow `findings` to some: those that a replay reproduced."""
+        self._only = set(ids)
 
     @property
     def valid(self) -> list[Finding]:
@@ -75,7 +81,11 @@ class Result:
         """
         folder = Path(folder)
         if (folder / FILE).exists():
-            raise InputError(f"output folder {folder}", expected="a folder without a campaign", got=f"one that holds {FILE}")
+            raise InputError(
+                f"output folder {folder}",
+                expected="a folder without a campaign",
+                got=f"one that holds {FILE}",
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with sqlite3.connect(self.archive.path) as source, sqlite3.connect(folder / FILE) as copy:
             source.backup(copy)
@@ -91,7 +101,8 @@ class Result:
     def __repr__(self) -> str:
         told = self.summary
         return (
-            f"<xplore.Result: {told['valid']} valid of {told['findings']} findings in {len(told['groups'])} fault groups,"
+            f"<xplore.Result: {told['valid']} valid of {told['findings']} findings in "
+            f"{len(told['groups'])} fault groups,"
             f" from {told['seeds']} seeds; {self.folder}>"
         )
 
@@ -159,7 +170,10 @@ def run(
         ],
         "classes": list(classes or map(str, range(n_classes))),
         "layout": [
-            {"name": model, "layers": [{"name": la.name, "kind": la.kind, "units": la.units} for la in layers]}
+            {
+                "name": model,
+                "layers": [{"name": la.name, "kind": la.kind, "units": la.units} for la in layers],
+            }
             for model, layers in layout.models
         ],
         "criteria": [repr(criterion) for criterion in criteria],
@@ -195,7 +209,9 @@ def run_config(config: Config, out: str | Path | None, *, command: str, progress
     settings = config.campaign
     inputs = build(config.seeds)
     count = len(inputs.images) if settings.seeds is None else settings.seeds
-    rows = np.arange(count) % len(inputs.images)  # more seeds than inputs: they repeat, each with a key of its own
+    rows = np.arange(count) % len(
+        inputs.images
+    )  # more seeds than inputs: they repeat, each with a key of its own
     return run(
         [build(part) for part in config.models],
         inputs.images[rows],
@@ -254,7 +270,9 @@ def replay(
     reproduced = {}
     for finding in archive.findings(prefix=prefix):
         decisions = judge.alone(from_png(finding.png)[None]).argmax(axis=-1)[:, 0]
-        reproduced[finding.id] = tuple(decisions.tolist()) == finding.decisions and len(set(decisions.tolist())) > 1
+        reproduced[finding.id] = (
+            tuple(decisions.tolist()) == finding.decisions and len(set(decisions.tolist())) > 1
+        )
     return reproduced
 
 
@@ -271,15 +289,21 @@ def checked_images(images: Any) -> UInt8[np.ndarray, "n h w c"]:
     fix = "give images [n h w c] as uint8, or as floats in [0, 1]"
     array = np.asarray(images)
     if array.ndim != 4 or 0 in array.shape:
-        raise InputError("seeds", expected="images [n h w c], at least one", got=f"shape {array.shape}", fix=fix)
+        raise InputError(
+            "seeds", expected="images [n h w c], at least one", got=f"shape {array.shape}", fix=fix
+        )
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError("seeds", expected="uint8 or floats", got=str(array.dtype), fix=fix)
     if not np.isfinite(array).all():
-        raise InputError("seeds", expected="finite pixels", got=f"{int((~np.isfinite(array)).sum())} NaN or infinite")
+        raise InputError(
+            "seeds", expected="finite pixels", got=f"{int((~np.isfinite(array)).sum())} NaN or infinite"
+        )
     if array.min() < 0 or array.max() > 1:
-        raise InputError("seeds", expected="floats in [0, 1]", got=f"{array.min():g} to {array.max():g}", fix=fix)
+        raise InputError(
+            "seeds", expected="floats in [0, 1]", got=f"{array.min():g} to {array.max():g}", fix=fix
+        )
     return np.round(array * 255).astype(np.uint8)
 
 

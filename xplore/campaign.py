@@ -22,6 +22,9 @@ from xplore.engine import Engine, Method, Outcome, Try
 from xplore.units import Layout
 from xplore.validity import BATCH, Judge, Judgement
 
+JUDGE_EVERY = 1.0
+"""Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -96,7 +99,7 @@ class Campaign:
         """Run to the end; yields whenever there is news."""
         self._archive = archive
         engine = self._warm_up()
-        start, steps_before = time.perf_counter(), engine.live_steps
+        start = judged = time.perf_counter()
         rounds = -(-len(self.images) // self.plan.round_size)
         admitted = finished = 0
         while finished < rounds:
@@ -110,12 +113,13 @@ class Campaign:
             for outcome in engine.advance():
                 self._end(outcome)
             waiting = any(current.tries for current in self._rounds.values())
-            if len(self._unjudged) >= BATCH or (self._unjudged and not engine.busy and not waiting):
+            drained = not engine.busy and not waiting
+            if len(self._unjudged) >= BATCH or drained or time.perf_counter() - judged > JUDGE_EVERY:
                 self._judge_found()
+                judged = time.perf_counter()
             while finished < admitted and not self._rounds[finished].open:
                 self._merged.append(self._merged[-1] | self._rounds.pop(finished).covered)
                 finished += 1
-            self.tally.steps = engine.live_steps - steps_before
             self.tally.queries = self.tally.steps * self.method.search.queries_a_step
             self.tally.seconds = time.perf_counter() - start
             row = self.covered[self.plan.main_criterion]
@@ -175,6 +179,7 @@ class Campaign:
         """A try ended: judge it, try again, or give the seed up."""
         seed = outcome.seed
         self._spent[seed] += outcome.steps
+        self.tally.steps += outcome.steps
         current = self._rounds[seed // self.plan.round_size]
         if outcome.found:
             self._unjudged.append(outcome)
@@ -214,12 +219,21 @@ class Campaign:
         kept = np.flatnonzero(stands)
         before = np.stack([self._outputs[outcome.seed] for outcome in outcomes])
         agreed = before[:, 0].argmax(axis=-1)
-        right = np.array([self._label(o.seed) in (None, int(c)) for o, c in zip(outcomes, agreed, strict=True)])
-        records = [self._record(o, "found" if s else "rejudged_away") for o, s in zip(outcomes, stands, strict=True)]
+        right = np.array(
+            [self._label(o.seed) in (None, int(c)) for o, c in zip(outcomes, agreed, strict=True)]
+        )
+        records = [
+            self._record(o, "found" if s else "rejudged_away") for o, s in zip(outcomes, stands, strict=True)
+        ]
         findings: list[Finding] = []
         if len(kept):
             origin = np.array([outcome.seed for outcome in outcomes])[kept]
-            part = Judgement(judged.outputs[:, kept], judged.alone[:, kept], judged.probabilities[:, kept], judged.covered[kept])
+            part = Judgement(
+                judged.outputs[:, kept],
+                judged.alone[:, kept],
+                judged.probabilities[:, kept],
+                judged.covered[kept],
+            )
             measures = self.judge.measures(self.images[origin], codes[kept], part)
             for row, measured in enumerate(measures):
                 measured["agreed"] = int(agreed[kept[row]])
@@ -247,7 +261,8 @@ class Campaign:
         reasons = [("already_differ",)] * len(seeds)
         findings = self._findings("seed", seeds, codes, judged, measures, reasons, [0] * len(seeds))
         records = [
-            SeedRecord(finding.seed, index, finding.label, finding.decisions, "already_differ") for finding in findings
+            SeedRecord(finding.seed, index, finding.label, finding.decisions, "already_differ")
+            for finding in findings
         ]
         assert self._archive is not None
         self._archive.commit(records, findings)

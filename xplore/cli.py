@@ -31,7 +31,9 @@ def options(debug: Annotated[bool, typer.Option(help="Show the traceback of an e
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(help="A TOML file, or the name of one that comes with xplore: mnist.")],
+    config: Annotated[
+        str, typer.Argument(help="A TOML file, or the name of one that comes with xplore: mnist.")
+    ],
     seeds: Annotated[int | None, typer.Option(help="How many seeds.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps a try.")] = None,
     lanes: Annotated[int | None, typer.Option(help="How many inputs step together.")] = None,
@@ -65,7 +67,9 @@ def run(
 def report(
     folder: Folder,
     format_: Annotated[str, typer.Option("--format", help="html, md, png, json or csv.")] = "html",
-    out: Annotated[Path | None, typer.Option(help="Where to write; the campaign's folder by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; the campaign's folder by default.")
+    ] = None,
 ) -> None:
     """Write a campaign's report anew, or in another format."""
     from xplore.archive import Archive
@@ -79,7 +83,9 @@ def report(
 def replay(
     folder: Folder,
     finding: Annotated[str, typer.Option(help="Only findings whose id starts so.")] = "",
-    config: Annotated[str | None, typer.Option(help="The config that names the models, if they are your own.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="The config that names the models, if they are your own.")
+    ] = None,
 ) -> None:
     """Judge each stored finding again, by the plain models, one at a time."""
     from xplore import api
@@ -88,7 +94,9 @@ def replay(
     models = None if config is None else [configs.build(part) for part in configs.load(config).models]
     reproduced = api.replay(folder, models, prefix=finding)
     if finding and not reproduced:
-        raise InputError(f"--finding {finding}", expected="the start of a finding's id", got="no such finding")
+        raise InputError(
+            f"--finding {finding}", expected="the start of a finding's id", got="no such finding"
+        )
     print(f"{len(reproduced)} findings, {sum(reproduced.values())} reproduce")
     if not all(reproduced.values()):
         for name in (name for name, again in reproduced.items() if not again):

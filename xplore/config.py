@@ -73,7 +73,10 @@ def find(name: str) -> Path:
     near = difflib.get_close_matches(path.stem, known, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise InputError(
-        f"config {name}", expected=f"a file, or one of {', '.join(known)}", got="no such file", fix=f"{hint}name a TOML file"
+        f"config {name}",
+        expected=f"a file, or one of {', '.join(known)}",
+        got="no such file",
+        fix=f"{hint}name a TOML file",
     )
 
 
@@ -87,7 +90,9 @@ def load(name: str, settings: Sequence[str] = ()) -> Config:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(str(path), expected="a TOML file", got=str(error), fix="mend the line it names") from error
+        raise InputError(
+            str(path), expected="a TOML file", got=str(error), fix="mend the line it names"
+        ) from error
     for setting in settings:
         _set(data, setting)
     try:
@@ -215,7 +220,9 @@ def _expected(error: ValidationError, hint: Any) -> str:
 def _unknown(key: str, name: str, allowed: Sequence[str]) -> InputError:
     near = difflib.get_close_matches(name, allowed, 1)
     fix = f"did you mean {near[0]!r}?" if near else ""
-    return InputError(f"config key {key}", expected=f"one of {', '.join(allowed) or 'no keys'}", got=repr(name), fix=fix)
+    return InputError(
+        f"config key {key}", expected=f"one of {', '.join(allowed) or 'no keys'}", got=repr(name), fix=fix
+    )
 
 
 def _explained(error: ValidationError) -> InputError:

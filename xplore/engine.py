@@ -85,13 +85,12 @@ class Lanes(struct.PyTreeNode):
 
 
 class Results(struct.PyTreeNode):
-    """What came of each slot, and the live lane-steps so far."""
+    """What came of each slot."""
 
     finished: Bool[Array, " slots"]
     found: Bool[Array, " slots"]
     steps: Int[Array, " slots"]
     codes: UInt8[Array, "slots h w c"]
-    live: Int[Array, ""]
 
 
 class State(struct.PyTreeNode):
@@ -100,7 +99,9 @@ class State(struct.PyTreeNode):
     results: Results
 
 
-def look(method: Method, x: Float[Array, "b h w c"], aim: Any) -> tuple[Float[Array, "m b c"], Float[Array, "b h w c"]]:
+def look(
+    method: Method, x: Float[Array, "b h w c"], aim: Any
+) -> tuple[Float[Array, "m b c"], Float[Array, "b h w c"]]:
     """The models' outputs at x and, if the search climbs, the score's slope there."""
     if not method.search.climbs:
         return method.panel.plain(x), jnp.zeros_like(x)
@@ -134,7 +135,6 @@ def step(method: Method, state: State) -> State:
         found=out.found.at[slot].set(found, mode="drop"),
         steps=out.steps.at[slot].set(done, mode="drop"),
         codes=out.codes.at[slot].set(codes, mode="drop"),
-        live=out.live + live.sum(dtype=jnp.int32),
     )
     moved = lanes.replace(slot=jnp.where(ends, -1, lanes.slot), done=done, point=point)
     queue, lanes = refill(method, state.queue, moved)
@@ -177,7 +177,9 @@ def steps_on_device(method: Method, state: State) -> tuple[State, Bool[Array, " 
 @partial(jax.jit, donate_argnums=1)
 def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any, rng: Key[Array, ""]) -> State:
     """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
-    keys = jax.vmap(lambda s, t: jax.random.fold_in(jax.random.fold_in(rng, s), t))(block["seed"], block["turn"])
+    keys = jax.vmap(lambda s, t: jax.random.fold_in(jax.random.fold_in(rng, s), t))(
+        block["seed"], block["turn"]
+    )
     parts = jax.vmap(jax.random.split)(keys)
     before = jnp.moveaxis(block["before"], 1, 0)
     aim = method.objective.aim(parts[:, 0], before, covered, block["turn"])
@@ -210,7 +212,9 @@ def collect(results: Results, slots: Int[Array, " n"]) -> tuple[Array, Array, Ar
 
 
 @jax.jit
-def begin(method: Method, block: dict[str, Any], covered: Any, rng: Key[Array, ""], idle: Int[Array, " b"]) -> State:
+def begin(
+    method: Method, block: dict[str, Any], covered: Any, rng: Key[Array, ""], idle: Int[Array, " b"]
+) -> State:
     """An empty queue with a slot for every row of the block, and idle lanes."""
     slots = block["slot"].size
     keys = jax.vmap(lambda s: jax.random.fold_in(rng, s))(block["seed"])
@@ -227,7 +231,7 @@ def begin(method: Method, block: dict[str, Any], covered: Any, rng: Key[Array, "
         point=method.search.init(method.constraint, start),
     )
     flags = jnp.zeros(slots, bool)
-    results = Results(flags, jnp.zeros(slots, bool), jnp.zeros(slots, jnp.int32), queue.x0 + 0, zero + 0)
+    results = Results(flags, jnp.zeros(slots, bool), jnp.zeros(slots, jnp.int32), queue.x0 + 0)
     return State(queue, lanes, results)
 
 
@@ -264,11 +268,6 @@ class Engine:
     def busy(self) -> int:
         """Tries pushed whose outcome was not returned yet."""
         return len(self._tries)
-
-    @property
-    def live_steps(self) -> int:
-        """Steps of live lanes so far."""
-        return 0 if self._state is None else int(self._state.results.live)
 
     def push(self, tries: Sequence[Try], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Queue tries that aim beside one and the same coverage, at most `room`."""

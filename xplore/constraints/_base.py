@@ -46,7 +46,11 @@ class Constraint(struct.PyTreeNode, abc.ABC):
 
     @abc.abstractmethod
     def init(
-        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
     ) -> tuple[Any, Any]:
         """Where a try starts, as `(z, fixed)`: it renders the seed, or next to it.
 

@@ -33,19 +33,29 @@ class Ball(Constraint):
         return "any change" if self.bound is None else f"{name} change of at most {float(self.bound):g}"
 
     def init(
-        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
     ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
         start, fixed = self.sample(key, x0)
         return jnp.where((turn > 0)[:, None, None, None], start, 0), fixed
 
-    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w c"], tuple[()]]:
+    def sample(
+        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
         sign = jax.vmap(lambda k: jax.random.rademacher(k, x0.shape[1:], x0.dtype))(key)
         return self.project(sign * self.reach, (), x0), ()
 
-    def render(self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def render(
+        self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
         return x0 + z
 
-    def project(self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def project(
+        self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
         if self.bound is not None and self.norm == "inf":
             z = jnp.clip(z, -self.bound, self.bound)
         if self.bound is not None and self.norm == "2":

@@ -38,15 +38,25 @@ class Blackout(Constraint):
     @property
     def words(self) -> str:
         shapes = f"at most {self.count} dark {self.size}x{self.size} rectangles"
-        return shapes if self.bound is None else f"{shapes} that hide at most {float(self.bound):.0%} of the content"
+        return (
+            shapes
+            if self.bound is None
+            else f"{shapes} that hide at most {float(self.bound):.0%} of the content"
+        )
 
     def init(
-        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
     ) -> tuple[Float[Array, "b rows cols"], tuple[()]]:
         start, fixed = self.sample(key, x0)
         return jnp.where((turn > 0)[:, None, None], start, 0), fixed
 
-    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, "b rows cols"], tuple[()]]:
+    def sample(
+        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b rows cols"], tuple[()]]:
         shape = (x0.shape[1] - self.size + 1, x0.shape[2] - self.size + 1)
         rank = jax.vmap(lambda k: jax.random.uniform(k, shape, x0.dtype))(key)
         return (self.project(rank, (), x0) > 0).astype(x0.dtype), ()

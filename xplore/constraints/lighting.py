@@ -65,11 +65,15 @@ class Lighting(Constraint):
         start = jnp.where(turn == 0, uphill, rungs(turn - 1))
         return (start * self.limit).astype(x0.dtype), ()
 
-    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, " b"], tuple[()]]:
+    def sample(
+        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, " b"], tuple[()]]:
         draw = jax.vmap(lambda k: jax.random.uniform(k, dtype=x0.dtype, minval=-1, maxval=1))
         return draw(key) * self.limit, ()
 
-    def render(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def render(
+        self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
         return jnp.clip(x0 + z[:, None, None, None], 0, 1)
 
     def project(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, " b"]:
@@ -79,7 +83,9 @@ class Lighting(Constraint):
         change = after - before
         free = (after > 0) & (after < 1)
         shift = jnp.where(free, change, 0).sum(axis=(1, 2, 3)) / jnp.maximum(free.sum(axis=(1, 2, 3)), 1)
-        largest = change.reshape(len(change), -1)[jnp.arange(len(change)), jnp.abs(change).reshape(len(change), -1).argmax(axis=1)]
+        largest = change.reshape(len(change), -1)[
+            jnp.arange(len(change)), jnp.abs(change).reshape(len(change), -1).argmax(axis=1)
+        ]
         shift = jnp.where(free.any(axis=(1, 2, 3)), shift, largest)[:, None, None, None]
         uniform = (jnp.abs(jnp.clip(before + shift, 0, 1) - after) <= 2 * HALF_LEVEL).all(axis=(1, 2, 3))
         return uniform & (jnp.abs(change) <= self.limit + HALF_LEVEL).all(axis=(1, 2, 3))

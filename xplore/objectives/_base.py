@@ -24,8 +24,8 @@ class Objective(struct.PyTreeNode, abc.ABC):
     ) -> Any:
         """What each row's try is for; every leaf leads with b.
 
-        `before` are the models' logits on the seeds, `covered` the units of each model reached so far, `turn` counts
-        the tries of one seed.
+        `before` are the models' logits on the seeds, `covered` the units of each model reached so far,
+        `turn` counts the tries of one seed.
         """
 
     @abc.abstractmethod

@@ -168,7 +168,7 @@ def _answers(reading: Reading, row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def _histograms(reading: Reading) -> list[Markup]:
+def _histograms(reading: Reading) -> list[tuple[str, str, Markup]]:
     charts = []
     for label, name, means in SIZES:
         values = [value for row in reading.valid if (value := row.measure(name)) is not None]

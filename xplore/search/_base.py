@@ -48,7 +48,11 @@ class Search(struct.PyTreeNode, abc.ABC):
 
     @abc.abstractmethod
     def advance(
-        self, constraint: Constraint, point: Any, start: Start, seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]]
+        self,
+        constraint: Constraint,
+        point: Any,
+        start: Start,
+        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
     ) -> Any:
         """The next point, from the slope at the proposal and the number of steps done."""
 

@@ -72,7 +72,9 @@ class Gradient(Search):
         _, pull = jax.vjp(lambda z: constraint.render(z, fixed, start.x0), z)
         (climb,) = pull(slope)
         climb = jax.tree.map(_over_largest, climb)
-        update, state = jax.vmap(self._optimizer(constraint).update)(jax.tree.map(jnp.negative, climb), point.optimizer, z)
+        update, state = jax.vmap(self._optimizer(constraint).update)(
+            jax.tree.map(jnp.negative, climb), point.optimizer, z
+        )
         moved = jax.tree.map(lambda z, u: z + constraint.reach * u, z, update)
         away = begins & ~_all_zero(z)  # the slope is the seed's: look at such a start before leaving it
         z = where_rows(away, z, constraint.project(moved, fixed, start.x0))

@@ -34,7 +34,11 @@ class Random(Search):
         return constraint.render(z, fixed, start.x0)
 
     def advance(
-        self, constraint: Constraint, point: Any, start: Start, seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]]
+        self,
+        constraint: Constraint,
+        point: Any,
+        start: Start,
+        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
     ) -> Any:
         keys = jax.vmap(jax.random.fold_in)(start.key, seen[1] + 1)
         return constraint.sample(keys, start.x0)

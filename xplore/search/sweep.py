@@ -32,7 +32,9 @@ class Sweep(Search):
     def init(self, constraint: Constraint, start: Start) -> Float[Array, " b"]:
         return self._latent(constraint, jnp.zeros_like(start.turn)).astype(start.x0.dtype)
 
-    def propose(self, constraint: Constraint, point: Float[Array, " b"], start: Start) -> Float[Array, "b h w c"]:
+    def propose(
+        self, constraint: Constraint, point: Float[Array, " b"], start: Start
+    ) -> Float[Array, "b h w c"]:
         return constraint.render(point, (), start.x0)
 
     def advance(

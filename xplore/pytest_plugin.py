@@ -1,0 +1,98 @@
+"""The pytest plugin: a fixture `campaign` whose failures tell what was found and how to see it again.
+
+Nothing of xplore or JAX is imported until a test runs a campaign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from xplore.api import Result
+
+SHOWN = 6
+"""Findings told in a failure, one a fault group."""
+
+_runs = pytest.StashKey[list["Result"]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--xplore-replay DIR`."""
+    group = parser.getgroup("xplore", "search for inputs on which models disagree")
+    group.addoption(
+        "--xplore-replay",
+        metavar="DIR",
+        default=None,
+        help="judge the findings in DIR again by the test's models, instead of searching",
+    )
+
+
+class Campaigns:
+    """What the fixture `campaign` is: `run` as `xplore.run`, its result kept for the failure's report."""
+
+    def __init__(self, node: pytest.Item, folders: pytest.TempPathFactory) -> None:
+        self._node, self._folders = node, folders
+        node.stash[_runs] = []
+
+    def run(self, models: Any, images: Any, labels: Any = None, **how: Any) -> Result:
+        """`xplore.run`, into a folder of this test's own; quiet, unless asked for progress."""
+        import xplore
+
+        again = self._node.config.getoption("--xplore-replay")
+        if again is not None:
+            result = xplore.Result(Path(again))
+            result.only(name for name, still in xplore.replay(again, models).items() if still)
+        else:
+            out = how.pop("out", None) or self._folders.mktemp("xplore") / "campaign"
+            result = xplore.run(models, images, labels, out=out, **{"progress": False, **how})
+        self._node.stash[_runs].append(result)
+        return result
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Campaigns:
+    """Run campaigns from a test: `assert not campaign.run(models, images, labels).valid`."""
+    return Campaigns(request.node, tmp_path_factory)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test that ran campaigns tells what they found."""
+    report = yield
+    if report.failed and call.when == "call":
+        for result in item.stash.get(_runs, []):
+            report.sections.append(("xplore", told(result, item.nodeid)))
+    return report
+
+
+def told(result: Result, nodeid: str) -> str:
+    """A campaign's valid findings, one a fault group, their pictures and how to judge them again."""
+    from xplore.report.png import Png
+
+    figures, valid = result.summary, result.valid
+    if not valid:
+        return f"no valid finding from {figures['seeds']} seeds; {result.folder}"
+    pictures = Png().write(result.archive, result.folder)
+    classes, names = (
+        result.archive.meta["classes"],
+        [model["name"] for model in result.archive.meta["models"]],
+    )
+    lines = [
+        f"{len(valid)} valid findings from {figures['seeds']} seeds, in {len(figures['groups'])} fault groups"
+    ]
+    first = {finding.group: finding for finding in reversed(valid)}
+    for finding in list(first.values())[::-1][:SHOWN]:
+        answers = ", ".join(f"{n} {classes[d]}" for n, d in zip(names, finding.decisions, strict=True))
+        expected = "?" if finding.expected is None else classes[finding.expected]
+        picture = next(Path(pictures).parent.rglob(f"*{finding.id}*.png"), pictures)
+        lines.append(f"  {finding.id}  seed {finding.seed}: expected {expected}; {answers}  {picture}")
+    if len(first) > SHOWN:
+        lines.append(f"  and {len(first) - SHOWN} more groups: {result.folder / 'report.html'}")
+    lines.append(f'judge them again:  pytest "{nodeid}" --xplore-replay "{result.folder}"')
+    return "\n".join(lines)
