@@ -24,7 +24,7 @@ from xplore.campaign import Campaign, Plan, Tally
 from xplore.config import Config, build
 from xplore.constraints import Constraint, Occlusion
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.encoding import from_png
+from xplore.encoding import decode, from_png
 from xplore.engine import Method
 from xplore.errors import InputError
 from xplore.model import Model, Panel
@@ -266,10 +266,10 @@ def replay(
                 got=model.digest()[:12],
                 fix="load the weights of that campaign",
             )
-    judge = Judge(panel, LabelsDiffer(), Occlusion())
+    plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
     reproduced = {}
     for finding in archive.findings(prefix=prefix):
-        decisions = judge.alone(from_png(finding.png)[None]).argmax(axis=-1)[:, 0]
+        decisions = np.asarray(plain(panel, from_png(finding.png)[None])).argmax(axis=-1)[:, 0]
         reproduced[finding.id] = (
             tuple(decisions.tolist()) == finding.decisions and len(set(decisions.tolist())) > 1
         )

@@ -1,13 +1,15 @@
 """The outer loop: read the seeds, search from each, judge again what was found, keep it.
 
-Seeds go in rounds. What a seed aims at depends on its own key and on the coverage merged `lag` rounds
-before its own, never on lanes or timing: a campaign with the same config and rng finds the same.
+Seeds go in rounds. What a seed aims at depends on its own key and on coverage that is at least `lag`
+rounds old, never on lanes or timing: a campaign with the same config and rng finds the same. A restart
+counts as a round's delay: what the t-th restart of a seed covers guides rounds from `lag + t` on, so that
+no round waits for the hardest seeds of the one before.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,16 +57,16 @@ class Tally:
     compile_seconds: float = 0.0
     groups: set[Any] = field(default_factory=set)
     coverage: dict[str, float] = field(default_factory=dict)
+    draining: bool = False  # no seed waits any more, and lanes stand idle
 
 
 @dataclass
 class _Round:
-    """A round in flight: the seeds whose fate is open, their tries to come, what was covered."""
+    """A round in flight: how many of its seeds are open, its tries to come, what they take as covered."""
 
-    open: set[int]
+    open: int
     tries: deque[Try]
     aims: tuple[Bool[np.ndarray, " _"], ...]
-    covered: Bool[np.ndarray, "criteria u"]
 
 
 class Campaign:
@@ -90,7 +92,8 @@ class Campaign:
         self._spans = layout.spans()
         self._archive: Archive | None = None
         self._rounds: dict[int, _Round] = {}
-        self._merged = [nothing]  # entry r holds the coverage of the rounds before r
+        self._open: Counter[int] = Counter()  # open tries by round + turn: the round they are due for
+        self._due: dict[int, Bool[np.ndarray, "criteria u"]] = {}  # what they covered, likewise
         self._outputs: dict[int, Float[np.ndarray, "m c"]] = {}
         self._spent: dict[int, int] = {}
         self._unjudged: list[Outcome] = []
@@ -101,10 +104,10 @@ class Campaign:
         engine = self._warm_up()
         start = judged = time.perf_counter()
         rounds = -(-len(self.images) // self.plan.round_size)
-        admitted = finished = 0
-        while finished < rounds:
-            while admitted < min(rounds, finished + self.plan.lag):
-                self._rounds[admitted] = self._admit(admitted)
+        admitted = 0
+        while admitted < rounds or self._rounds:
+            while admitted < rounds and not self._waits(admitted):
+                self._admit(admitted)
                 admitted += 1
             for current in self._rounds.values():
                 batch = [current.tries.popleft() for _ in range(min(engine.room, len(current.tries)))]
@@ -112,14 +115,12 @@ class Campaign:
                     engine.push(batch, current.aims)
             for outcome in engine.advance():
                 self._end(outcome)
-            waiting = any(current.tries for current in self._rounds.values())
-            drained = not engine.busy and not waiting
-            if len(self._unjudged) >= BATCH or drained or time.perf_counter() - judged > JUDGE_EVERY:
+            drained = not engine.busy and not any(current.tries for current in self._rounds.values())
+            first = not self.tally.found
+            if len(self._unjudged) >= BATCH or drained or first or time.perf_counter() - judged > JUDGE_EVERY:
                 self._judge_found()
                 judged = time.perf_counter()
-            while finished < admitted and not self._rounds[finished].open:
-                self._merged.append(self._merged[-1] | self._rounds.pop(finished).covered)
-                finished += 1
+            self.tally.draining = admitted == rounds and engine.busy < self.plan.lanes
             self.tally.queries = self.tally.steps * self.method.search.queries_a_step
             self.tally.seconds = time.perf_counter() - start
             row = self.covered[self.plan.main_criterion]
@@ -144,36 +145,44 @@ class Campaign:
         self.tally.compile_seconds = time.perf_counter() - start
         return engine
 
+    def _waits(self, index: int) -> bool:
+        """Is coverage that guides this round still to come?"""
+        return any(count and due <= index - self.plan.lag for due, count in self._open.items())
+
     def _aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
         """What the seeds of a round take as covered, model by model."""
-        row = self._merged[max(0, index + 1 - self.plan.lag)][self.plan.main_criterion]
+        row = np.zeros(self.layout.n_units, bool)
+        for due, covered in self._due.items():
+            if due <= index - self.plan.lag:
+                row |= covered[self.plan.main_criterion]
         return tuple(row[span] for span in self._spans.values())
 
-    def _admit(self, index: int) -> _Round:
+    def _admit(self, index: int) -> None:
         """Read the seeds of a round: those on which models differ need no search."""
         first = index * self.plan.round_size
         codes = self.images[first : first + self.plan.round_size]
-        outputs = self.judge.outputs(codes)
+        outputs, covered = self.judge.read(codes)
         differ = self.judge.differ(outputs)
-        covered = self.judge.covered(codes)
         agree = [first + int(row) for row in np.flatnonzero(~differ)]
         for seed in agree:
             self._outputs[seed] = outputs[:, seed - first]
             self._spent[seed] = 0
-        new = _Round(
-            open=set(agree),
-            tries=deque(Try(seed, 0, self.images[seed], self._outputs[seed]) for seed in agree),
-            aims=self._aims(index),
-            covered=covered[differ].any(axis=0),
-        )
-        self.covered |= new.covered
+        if agree:
+            tries = deque(Try(seed, 0, self.images[seed], self._outputs[seed]) for seed in agree)
+            self._rounds[index] = _Round(len(agree), tries, self._aims(index))
+            self._open[index] += len(agree)
+        self._reach(index, covered[differ].any(axis=0))
         self.tally.seeds += len(codes)
         self.tally.already_differ += int(differ.sum())
         self.tally.closed += int(differ.sum())
         if self._archive is not None:
             self._archive.commit_round(index, len(codes), covered.any(axis=0))
             self._keep_differing(first + np.flatnonzero(differ), index)
-        return new
+
+    def _reach(self, due: int, covered: Bool[np.ndarray, "criteria u"]) -> None:
+        """This is covered, and guides rounds from `due + lag` on."""
+        self.covered |= covered
+        self._due[due] = self._due.get(due, np.zeros_like(covered)) | covered
 
     def _end(self, outcome: Outcome) -> None:
         """A try ended: judge it, try again, or give the seed up."""
@@ -185,6 +194,8 @@ class Campaign:
             self._unjudged.append(outcome)
         elif outcome.turn + 1 < self.method.search.tries:
             current.tries.append(Try(seed, outcome.turn + 1, self.images[seed], self._outputs[seed]))
+            due = seed // self.plan.round_size + outcome.turn
+            self._open.update({due: -1, due + 1: 1})
         else:
             self._close([self._record(outcome, "not_found")], [])
 
@@ -204,7 +215,10 @@ class Campaign:
         if self._archive is not None:
             self._archive.commit(seeds, findings)
         for record in seeds:
-            self._rounds[record.round].open.discard(record.seed)
+            self._open[record.round + record.tries - 1] -= 1
+            self._rounds[record.round].open -= 1
+            if not self._rounds[record.round].open:
+                del self._rounds[record.round]
             self._outputs.pop(record.seed, None)
         self.tally.closed += len(seeds)
 
@@ -228,22 +242,16 @@ class Campaign:
         findings: list[Finding] = []
         if len(kept):
             origin = np.array([outcome.seed for outcome in outcomes])[kept]
-            part = Judgement(
-                judged.outputs[:, kept],
-                judged.alone[:, kept],
-                judged.probabilities[:, kept],
-                judged.covered[kept],
-            )
+            part = judged.rows(kept)
             measures = self.judge.measures(self.images[origin], codes[kept], part)
             for row, measured in enumerate(measures):
                 measured["agreed"] = int(agreed[kept[row]])
             reasons = self.judge.reasons(part, measures, right[kept])
             steps = [self._spent[seed] for seed in origin.tolist()]
             findings = self._findings("search", origin, codes[kept], part, measures, reasons, steps)
-            for finding in findings:
-                current = self._rounds[finding.seed // self.plan.round_size]
-                current.covered = current.covered | finding.covered
-                self.covered |= finding.covered
+            turns = [outcomes[row].turn for row in kept.tolist()]
+            for finding, turn in zip(findings, turns, strict=True):
+                self._reach(finding.seed // self.plan.round_size + turn, finding.covered)
         self.tally.found += len(outcomes)
         self.tally.rejudged_away += int((~stands).sum())
         self.tally.findings += len(findings)

@@ -28,7 +28,7 @@ BATCH = 64
 
 
 class Judgement(NamedTuple):
-    """What the plain models say of stored inputs, in a batch and each alone."""
+    """What the models say of stored inputs: together, each alone, and what each input covers."""
 
     outputs: Float[np.ndarray, "m b c"]
     alone: Float[np.ndarray, "m b c"]
@@ -40,23 +40,39 @@ class Judgement(NamedTuple):
         """What each model answers on the file alone: what one sees who opens it."""
         return self.alone.argmax(axis=-1).T
 
+    def rows(self, kept: Int[np.ndarray, " k"]) -> Judgement:
+        """Some of the inputs."""
+        return Judgement(
+            self.outputs[:, kept], self.alone[:, kept], self.probabilities[:, kept], self.covered[kept]
+        )
+
 
 @jax.jit
-def _plain(panel: Panel, codes: UInt8[Array, "b h w c"]) -> Float[Array, "m b c"]:
-    return panel.plain(decode(codes))
-
-
-@jax.jit
-def _covered(
+def _read(
     panel: Panel, criteria: tuple[CellCriterion, ...], codes: UInt8[Array, "b h w c"]
-) -> Bool[Array, "b criteria u"]:
-    activations = panel(decode(codes)).activations
-    return jnp.stack([criterion.hits(activations).any(axis=-1) for criterion in criteria], axis=1)
+) -> tuple[Float[Array, "b m c"], Bool[Array, "b criteria u"]]:
+    """Outputs and coverage of a batch, in one pass."""
+    now = panel(decode(codes))
+    hits = [criterion.hits(now.activations).any(axis=-1) for criterion in criteria]
+    return jnp.moveaxis(now.outputs, 1, 0), jnp.stack(hits, axis=1)
 
 
 @jax.jit
-def _probabilities(panel: Panel, outputs: Float[Array, "m b c"]) -> Float[Array, "m b c"]:
-    return panel.probabilities(outputs)
+def _alone(
+    panel: Panel, codes: UInt8[Array, "b h w c"]
+) -> tuple[Float[Array, "b m c"], Float[Array, "b m c"]]:
+    """Outputs and probabilities by the plain models, one input after the other: a batch of one each."""
+
+    def one(code: UInt8[Array, "h w c"]) -> tuple[Float[Array, "m c"], Float[Array, "m c"]]:
+        outputs = panel.plain(decode(code[None]))
+        return outputs[:, 0], panel.probabilities(outputs)[:, 0]
+
+    return jax.lax.map(one, codes)
+
+
+@jax.jit
+def _differ(oracle: Oracle, outputs: Float[Array, "b m c"]) -> Bool[Array, " b"]:
+    return oracle.differ(jnp.moveaxis(outputs, 1, 0))
 
 
 @jax.jit
@@ -78,16 +94,15 @@ def _differences(
     }
 
 
-def _in_batches(function: Callable[..., Any], *rows: np.ndarray, axis: int = 0) -> Any:
-    """Apply a batched function to padded batches of one size: one compilation."""
+def _in_batches(function: Callable[..., Any], *rows: np.ndarray) -> Any:
+    """Apply a batched function to padded batches of one size, so that it is compiled once."""
     parts = []
     for first in range(0, len(rows[0]), BATCH):
         part = [row[first : first + BATCH] for row in rows]
         size = len(part[0])
         padded = [np.concatenate([p, np.repeat(p[-1:], BATCH - size, axis=0)]) for p in part]
-        out = jax.tree.map(np.asarray, function(*padded))
-        parts.append(jax.tree.map(lambda leaf, n=size: leaf.take(np.arange(n), axis=axis), out))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=axis), *parts)
+        parts.append(jax.tree.map(lambda leaf, n=size: np.asarray(leaf)[:n], function(*padded)))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 @dataclass(frozen=True)
@@ -105,29 +120,22 @@ class Judge:
     referee: Callable[[UInt8[np.ndarray, "b h w c"]], Int[np.ndarray, " b"]] | None = None
     training: UInt8[np.ndarray, "n h w c"] | None = field(default=None, repr=False)
 
-    def outputs(self, codes: UInt8[np.ndarray, "b h w c"]) -> Float[np.ndarray, "m b c"]:
-        """The plain models' outputs, in batches."""
-        return _in_batches(lambda c: _plain(self.panel, c), codes, axis=1)
-
-    def covered(self, codes: UInt8[np.ndarray, "b h w c"]) -> Bool[np.ndarray, "b criteria u"]:
-        """What each input covers, by each criterion."""
-        return _in_batches(lambda c: _covered(self.panel, self.criteria, c), codes)
-
-    def alone(self, codes: UInt8[np.ndarray, "b h w c"]) -> Float[np.ndarray, "m b c"]:
-        """The plain models' outputs on each input by itself."""
-        return np.concatenate([np.asarray(_plain(self.panel, row[None])) for row in codes], axis=1)
+    def read(
+        self, codes: UInt8[np.ndarray, "b h w c"]
+    ) -> tuple[Float[np.ndarray, "m b c"], Bool[np.ndarray, "b criteria u"]]:
+        """The models' outputs on stored inputs, and what each input covers."""
+        outputs, covered = _in_batches(lambda c: _read(self.panel, self.criteria, c), codes)
+        return outputs.swapaxes(0, 1), covered
 
     def judge(self, codes: UInt8[np.ndarray, "b h w c"]) -> Judgement:
         """Judge stored inputs together, alone, and for what they cover."""
-        outputs, alone = self.outputs(codes), self.alone(codes)
-        probabilities = _in_batches(
-            lambda o: jnp.moveaxis(_probabilities(self.panel, jnp.moveaxis(o, 1, 0)), 0, 1),
-            alone.swapaxes(0, 1),
-        ).swapaxes(0, 1)
-        return Judgement(outputs, alone, probabilities, self.covered(codes))
+        outputs, covered = self.read(codes)
+        alone, probabilities = _in_batches(lambda c: _alone(self.panel, c), codes)
+        return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), covered)
 
     def differ(self, outputs: Float[np.ndarray, "m b c"]) -> Bool[np.ndarray, " b"]:
-        return np.asarray(self.oracle.differ(jnp.asarray(outputs)))
+        """Do the models' decisions differ?"""
+        return _in_batches(lambda o: _differ(self.oracle, o), outputs.swapaxes(0, 1))
 
     def reasons(
         self, judged: Judgement, measures: Sequence[dict[str, Any]], right: Bool[np.ndarray, " b"]

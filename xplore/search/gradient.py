@@ -32,7 +32,7 @@ class Gradient(Search):
 
     optimizer: Recipe | None = None
     steps: int = struct.field(pytree_node=False, default=10)
-    tries: int = struct.field(pytree_node=False, default=10)
+    tries: int = struct.field(pytree_node=False, default=5)
 
     @property
     def climbs(self) -> bool:
