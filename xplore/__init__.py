@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xplore.api import Result as Result
     from xplore.api import replay as replay
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
     from xplore.model import Model as Model
     from xplore.model import Panel as Panel
+    from xplore.result import Result as Result
 
 __version__ = "0.1.0"
 
@@ -20,7 +20,7 @@ _PUBLIC = {
     "InputError": "xplore.errors",
     "Model": "xplore.model",
     "Panel": "xplore.model",
-    "Result": "xplore.api",
+    "Result": "xplore.result",
     "replay": "xplore.api",
     "run": "xplore.api",
 }

@@ -231,7 +231,8 @@ class Archive:
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""
         for row in self._db.execute("SELECT * FROM seeds ORDER BY seed"):
-            yield SeedRecord(*row[:3], tuple(json.loads(row[3])), *row[4:])
+            seed, index, label, decisions, fate, tries, steps, queries = row
+            yield SeedRecord(seed, index, label, tuple(json.loads(decisions)), fate, tries, steps, queries)
 
     def findings(self, *, origin: str | None = "search", prefix: str = "") -> Iterator[Finding]:
         """Findings in the order of their seeds; `prefix` selects by the start of the id."""
@@ -247,7 +248,9 @@ class Archive:
             probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
             reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
             covered = unpack(row[11], units)
-            yield Finding(*row[:6], decisions, probabilities, reasons, measures, row[10], covered)
+            name, origin, seed, before, after, label = row[:6]
+            judged = (decisions, probabilities, reasons, measures, row[10], covered)
+            yield Finding(name, origin, seed, before, after, label, *judged)
 
     @property
     def units(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,22 +13,26 @@ import typer
 from xplore.errors import InputError
 
 app = typer.Typer(
-    help="Find inputs on which models that should agree do not.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-_debug = False
+
+UNEXPECTED = 70
+"""Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the campaign; runs/NAME by default.")]
 Folder = Annotated[Path, typer.Argument(help="A campaign's folder.")]
 
 
 @app.callback()
-def options(debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False) -> None:
-    """Options of every command."""
-    global _debug  # noqa: PLW0603
-    _debug = debug
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
+) -> None:
+    """Find inputs on which models that should agree do not."""
 
 
 @app.command()
@@ -46,15 +52,18 @@ def run(
 
     given = {"campaign.seeds": seeds, "search.steps": steps, "campaign.lanes": lanes, "campaign.rng": rng}
     for key, value in given.items():
-        if value is not None and value < (0 if key == "campaign.rng" else 1):
+        least = 0 if key == "campaign.rng" else 1
+        if value is not None and value < least:
             name = f"--{key.split('.')[1]}"
-            raise InputError(name, expected="a whole number >= 1", got=str(value), fix=f"use {name} 64")
+            raise InputError(
+                name, expected=f"a whole number >= {least}", got=str(value), fix=f"use {name} 64"
+            )
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     loaded = configs.load(config, [*(set_ or []), *settings])
     folder = out or Path("runs") / loaded.name
     from xplore.api import run_config
 
-    result = run_config(loaded, folder, command=" ".join(["xplore", *sys.argv[1:]]))
+    result = run_config(loaded, folder, command=shlex.join(["xplore", *sys.argv[1:]]))
     told = result.summary
     print(
         f"{told['valid']} valid of {told['findings']} findings in {len(told['groups'])} fault groups, from "
@@ -76,7 +85,8 @@ def report(
     from xplore.report import reporter
 
     chosen = reporter(format_)
-    print(chosen.write(Archive.open(folder), out or folder))
+    with closing(Archive.open(folder)) as archive:
+        print(chosen.write(archive, out or folder))
 
 
 @app.command()
@@ -95,7 +105,10 @@ def replay(
     reproduced = api.replay(folder, models, prefix=finding)
     if finding and not reproduced:
         raise InputError(
-            f"--finding {finding}", expected="the start of a finding's id", got="no such finding"
+            f"--finding {finding}",
+            expected="the start of a finding's id",
+            got="no such finding",
+            fix=f"xplore report {folder} --format csv lists them",
         )
     print(f"{len(reproduced)} findings, {sum(reproduced.values())} reproduce")
     if not all(reproduced.values()):
@@ -106,13 +119,20 @@ def replay(
 
 def main() -> None:
     """Entry point: bad input ends in one clear message and exit code 2."""
+    debug = "--debug" in sys.argv
     try:
-        app()
+        app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="xplore")
     except InputError as error:
-        if _debug:
+        if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if debug:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+        print(f"unexpected error: {reason}; --debug shows where", file=sys.stderr)
+        sys.exit(UNEXPECTED)
 
 
 if __name__ == "__main__":

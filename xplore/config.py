@@ -1,22 +1,23 @@
-"""TOML to objects: every part is named by `use = "module:Name"`, the rest are its arguments."""
+"""A campaign in TOML: read, checked, and explained where it is wrong."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
 import tomllib
-import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from xplore.errors import InputError
-from xplore.search import Recipe
+from xplore.parts import Part, build, check, told, unknown
 
-Part = dict[str, Any]
+__all__ = ["Config", "Settings", "build", "find", "load", "parts"]
+
+
+OPTIONAL = ("baseline", "referee", "training")
+"""Parts that a config may do without: `--set baseline=none` drops one."""
 
 
 class Settings(BaseModel):
@@ -24,12 +25,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    seeds: PositiveInt | None = Field(None, description="how many seeds; all, where it is left out")
-    lanes: PositiveInt = Field(64, description="how many inputs step together; never decides what is found")
-    rng: int = Field(0, ge=0, lt=2**31, description="the random state")
-    round_size: PositiveInt = Field(256, description="seeds a round; aims follow coverage by rounds")
-    lag: PositiveInt = Field(2, description="rounds after which coverage guides an aim")
-    main_criterion: int = Field(0, ge=0, description="which criterion guides the search and heads the report")
+    seeds: PositiveInt | None = Field(default=None, description="how many seeds; all, where it is left out")
+    lanes: PositiveInt = Field(
+        default=64, description="inputs that step together; never decides what is found"
+    )
+    rng: int = Field(default=0, ge=0, lt=2**31, description="the random state")
+    round_size: PositiveInt = Field(default=256, description="seeds a round; aims follow coverage by rounds")
+    lag: PositiveInt = Field(default=2, description="rounds after which coverage guides an aim")
+    main_criterion: int = Field(
+        default=0, ge=0, description="the criterion that guides the search, heads the report"
+    )
 
 
 class Config(BaseModel):
@@ -89,18 +94,21 @@ def load(name: str, settings: Sequence[str] = ()) -> Config:
     path = find(name)
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(
-            str(path), expected="a TOML file", got=str(error), fix="mend the line it names"
+            str(path), expected="a TOML file", got=str(error), fix="mend what it names"
         ) from error
     for setting in settings:
         _set(data, setting)
+    for key in OPTIONAL:
+        if data.get(key) == "none":
+            del data[key]
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise _explained(error) from error
     for key, part in parts(config):
-        _check(key, part)
+        check(key, part)
     return config
 
 
@@ -115,124 +123,47 @@ def parts(config: Config) -> list[tuple[str, Part]]:
     return found
 
 
-def build(part: Part, **more: Any) -> Any:
-    """The object or the result that a part names, from its arguments."""
-    target = named(part["use"])
-    hints = _hints(target)
-    arguments = {key: _value(value, hints.get(key)) for key, value in part.items() if key != "use"}
-    return target(**arguments, **more)
-
-
-def named(use: str) -> Any:
-    """What `"module:Name"` names.
-
-    Raises:
-        InputError: no such module or name.
-    """
-    module, _, name = use.partition(":")
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"use = {use!r}", expected='"module:Name" to import', got=str(error)) from error
-    if not name or not hasattr(found, name):
-        near = difflib.get_close_matches(name, dir(found), 1)
-        fix = f"did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"use = {use!r}", expected=f"a name in {module}", got=name or "none", fix=fix)
-    return getattr(found, name)
-
-
 def _set(data: dict[str, Any], setting: str) -> None:
     """Apply one `key.path=value`; a value that is no TOML is a string."""
     path, equals, text = setting.partition("=")
     if not equals:
-        raise InputError(f"--set {setting}", expected="key.path=value", got="no '='")
+        raise InputError(
+            f"--set {setting}", expected="key.path=value", got="no '='", fix="write --set search.steps=20"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
     *parents, last = path.strip().split(".")
     place: Any = data
-    for key in parents:
-        place = place[int(key)] if isinstance(place, list) and key.isdigit() else place.setdefault(key, {})
-        if not isinstance(place, (dict, list)):
-            raise InputError(f"--set {path}", expected="a path of tables", got=f"{key} is a value")
-    if isinstance(place, list):
-        place[int(last)] = value
-    else:
-        place[last] = value
-
-
-def _value(value: Any, hint: Any) -> Any:
-    if isinstance(value, dict) and "use" in value:
-        if hint is Recipe:
-            return Recipe.of(named(value["use"]), **{k: v for k, v in value.items() if k != "use"})
-        return build(value)
-    return None if value == "none" else value
-
-
-def _hints(target: Any) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
-    except (NameError, TypeError, AttributeError):
-        return {}
-
-
-def _check(key: str, part: Part) -> None:
-    """Do the arguments fit the signature of what the part names?"""
-    if not isinstance(part.get("use"), str):
-        raise InputError(key, expected='use = "module:Name"', got=repr(part.get("use")))
-    target = named(part["use"])
-    signature = inspect.signature(target)
-    if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-        return
-    allowed = [name for name in signature.parameters if name != "self"]
-    hints = _hints(target)
-    for name, value in part.items():
-        if name == "use":
-            continue
-        if name not in allowed:
-            raise _unknown(f"{key}.{name}", name, allowed)
-        if isinstance(value, dict) and "use" in value:
-            _check(f"{key}.{name}", value)
+        for key in parents:
+            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+        if isinstance(place, list):
+            place[int(last)] = value
         else:
-            _check_value(f"{key}.{name}", value, hints.get(name), signature.parameters[name].default)
-
-
-def _check_value(key: str, value: Any, hint: Any, default: Any) -> None:
-    """Does a value fit its annotation? A traced number (`Number`) is known by its default."""
-    if hint is Any and isinstance(default, (float, type(None))):
-        hint = float | Literal["none"]
-    if hint in (None, Any) or value == "none":
-        return
-    try:
-        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
-    except ValidationError as error:
-        raise InputError(key, expected=_expected(error, hint), got=repr(value)) from error
-
-
-def _expected(error: ValidationError, hint: Any) -> str:
-    first = error.errors()[0]
-    if hint == float | Literal["none"]:
-        return 'a number, or "none"'
-    return first["msg"].removeprefix("Input should be ")
-
-
-def _unknown(key: str, name: str, allowed: Sequence[str]) -> InputError:
-    near = difflib.get_close_matches(name, allowed, 1)
-    fix = f"did you mean {near[0]!r}?" if near else ""
-    return InputError(
-        f"config key {key}", expected=f"one of {', '.join(allowed) or 'no keys'}", got=repr(name), fix=fix
-    )
+            place[last] = value
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"--set {path}",
+            expected="a path of tables, and of indices from 0 into lists",
+            got=told(error),
+            fix="write --set search.steps=20 or --set criteria.0.t=0.1",
+        ) from error
 
 
 def _explained(error: ValidationError) -> InputError:
-    """The first fault of a config, by its TOML path."""
-    first = error.errors()[0]
+    """The first fault of a config, by its TOML path; a key that is unknown before one that is missing."""
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     path = ".".join(str(key) for key in first["loc"])
     if first["type"] == "extra_forbidden":
         inner: type[BaseModel] = Settings if first["loc"][0] == "campaign" else Config
-        return _unknown(path, str(first["loc"][-1]), list(inner.model_fields))
+        return unknown(path, str(first["loc"][-1]), list(inner.model_fields))
     if first["type"] == "missing":
-        return InputError(f"config key {path}", expected="to be given", got="nothing")
+        return InputError(
+            f"config key {path}", expected="to be given", got="nothing", fix=f"add {path} to the config"
+        )
     expected = first["msg"].removeprefix("Input should be ").removeprefix("List should have ")
-    return InputError(f"config key {path}", expected=expected, got=repr(first["input"]))
+    came = repr(first["input"])
+    came = came if len(came) < 80 else f"{came[:77]}..."
+    return InputError(f"config key {path}", expected=expected, got=came, fix=f"set {path} to that")

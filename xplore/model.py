@@ -104,7 +104,12 @@ class Panel(struct.PyTreeNode):
             InputError: fewer than two models, or non-finite weights.
         """
         if len(models) < 2:
-            raise InputError("models", expected="two or more that should agree", got=str(len(models)))
+            raise InputError(
+                "models",
+                expected="two or more that should agree",
+                got=str(len(models)),
+                fix="name another model of the same task",
+            )
         given = [
             m if isinstance(m, Model) else Model(m, name=getattr(m, "__name__", "model")) for m in models
         ]
@@ -138,17 +143,20 @@ class Panel(struct.PyTreeNode):
         for model in self.models:
             try:
                 outputs[model.name] = jax.eval_shape(model, x)
-            except (TypeError, ValueError) as error:
+            except Exception as error:  # a function of the user's own may raise anything
                 raise InputError(
                     f"model {model.name}",
-                    expected=f"a function that reads inputs of shape {shape}",
-                    got=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
-                    fix="give seeds of the shape that the models read",
+                    expected=f"a function of JAX that reads inputs of shape {shape}",
+                    got=" ".join(f"{type(error).__name__}: {error}".split())[:200],
+                    fix="give seeds of the shape that the models read, or mend the model",
                 ) from error
         shapes = {name: getattr(out, "shape", None) for name, out in outputs.items()}
         if any(s is None or len(s) != 2 or s[0] != 2 or s[1] < 2 for s in shapes.values()):
             raise InputError(
-                "models", expected="an output [batch classes] each", got=f"for a batch of 2: {shapes}"
+                "models",
+                expected="an output [batch classes] each, of two classes or more",
+                got=f"for a batch of 2: {shapes}",
+                fix="return one array of logits or probabilities",
             )
         if len(set(shapes.values())) > 1:
             classes = ", ".join(f"{name}: {s[1]}" for name, s in shapes.items() if s is not None)

@@ -6,9 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from xplore.campaign import Tally
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 PLAIN_EVERY = 5.0
 """Seconds between two plain lines."""
@@ -41,9 +44,12 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def display(title: str, of: int, *, stream: TextIO | None = None) -> Iterator[Watch]:
-    """Show progress on the stream (standard error), live where it is a terminal."""
-    stream = stream or sys.stderr
+def display(title: str, of: int) -> Iterator[Watch]:
+    """Show progress on standard error, live where it is a terminal."""
+    stream = sys.stderr
+    if stream is None:  # a process without one
+        yield lambda now: None
+        return
     if not stream.isatty():
         yield _plain(title, of, stream)
         return
@@ -67,7 +73,7 @@ def _plain(title: str, of: int, stream: TextIO) -> Watch:
     return show
 
 
-def _rich(title: str, of: int, live: object) -> Watch:
+def _rich(title: str, of: int, live: Live) -> Watch:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 

@@ -5,6 +5,7 @@ Nothing of xplore or JAX is imported until a test runs a campaign.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from xplore.api import Result
+    from xplore.result import Result
 
 SHOWN = 6
 """Findings told in a failure, one a fault group."""
@@ -45,7 +46,8 @@ class Campaigns:
         again = self._node.config.getoption("--xplore-replay")
         if again is not None:
             result = xplore.Result(Path(again))
-            result.only(name for name, still in xplore.replay(again, models).items() if still)
+            judged = xplore.replay(again, models, as_tested=False)
+            result.only(name for name, still in judged.items() if still)
         else:
             out = how.pop("out", None) or self._folders.mktemp("xplore") / "campaign"
             result = xplore.run(models, images, labels, out=out, **{"progress": False, **how})
@@ -73,16 +75,14 @@ def pytest_runtest_makereport(
 
 def told(result: Result, nodeid: str) -> str:
     """A campaign's valid findings, one a fault group, their pictures and how to judge them again."""
-    from xplore.report.png import Png
+    from xplore.report.png import Png, file_name
 
     figures, valid = result.summary, result.valid
     if not valid:
         return f"no valid finding from {figures['seeds']} seeds; {result.folder}"
     pictures = Png().write(result.archive, result.folder)
-    classes, names = (
-        result.archive.meta["classes"],
-        [model["name"] for model in result.archive.meta["models"]],
-    )
+    meta = result.archive.meta
+    classes, names = meta["classes"], [model["name"] for model in meta["models"]]
     lines = [
         f"{len(valid)} valid findings from {figures['seeds']} seeds, in {len(figures['groups'])} fault groups"
     ]
@@ -90,9 +90,10 @@ def told(result: Result, nodeid: str) -> str:
     for finding in list(first.values())[::-1][:SHOWN]:
         answers = ", ".join(f"{n} {classes[d]}" for n, d in zip(names, finding.decisions, strict=True))
         expected = "?" if finding.expected is None else classes[finding.expected]
-        picture = next(Path(pictures).parent.rglob(f"*{finding.id}*.png"), pictures)
+        picture = pictures / file_name(finding)
         lines.append(f"  {finding.id}  seed {finding.seed}: expected {expected}; {answers}  {picture}")
     if len(first) > SHOWN:
         lines.append(f"  and {len(first) - SHOWN} more groups: {result.folder / 'report.html'}")
-    lines.append(f'judge them again:  pytest "{nodeid}" --xplore-replay "{result.folder}"')
+    command = shlex.join(["pytest", nodeid, "--xplore-replay", str(result.folder)])
+    lines.append(f"judge them again:  {command}")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from flax import struct
@@ -27,6 +27,10 @@ class Search(struct.PyTreeNode, abc.ABC):
     gradient (a query forward and one back) or only the models' answers; `as_stored`, whether what is
     judged on the way is the input as 8 bits will hold it.
     """
+
+    if TYPE_CHECKING:  # every search has both as static fields, with defaults of its own
+        steps: int
+        tries: int
 
     @property
     @abc.abstractmethod

@@ -1,0 +1,140 @@
+"""Is what a campaign is given fit for use? Told before any compute is spent."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from xplore.campaign import Plan
+from xplore.constraints import Constraint
+from xplore.errors import InputError
+from xplore.search import Search
+
+Part = TypeVar("Part")
+
+
+def checked_images(images: Any) -> UInt8[np.ndarray, "n h w c"]:
+    """Images as 8 bits; an InputError for a wrong shape, type, domain, or none at all."""
+    fix = "give images [n h w c] as uint8, or as floats in [0, 1]"
+    array = np.asarray(images)
+    if array.ndim != 4 or 0 in array.shape:
+        raise InputError(
+            "seeds", expected="images [n h w c], at least one", got=f"shape {array.shape}", fix=fix
+        )
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError("seeds", expected="uint8 or floats", got=str(array.dtype), fix=fix)
+    if not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise InputError("seeds", expected="finite pixels", got=f"{count} NaN or infinite", fix=fix)
+    if array.min() < 0 or array.max() > 1:
+        raise InputError(
+            "seeds", expected="floats in [0, 1]", got=f"{array.min():g} to {array.max():g}", fix=fix
+        )
+    return np.round(array * 255).astype(np.uint8)
+
+
+def checked_labels(labels: Any, n: int, classes: int) -> Int[np.ndarray, " n"]:
+    """Labels as integers; an InputError for another length, type or class."""
+    fix = "give one class number for each seed, or none at all"
+    array = np.asarray(labels)
+    if array.shape != (n,):
+        raise InputError("labels", expected=f"one a seed, shape ({n},)", got=f"shape {array.shape}", fix=fix)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError("labels", expected="class numbers (integers)", got=str(array.dtype), fix=fix)
+    if array.min() < 0 or array.max() >= classes:
+        came = f"{array.min()} to {array.max()}"
+        raise InputError("labels", expected=f"0 to {classes - 1}, as the models answer", got=came, fix=fix)
+    return array.astype(np.int64)
+
+
+def checked_training(training: Any, seeds: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "..."] | None:
+    """The training inputs, whose distance is measured; an InputError if seeds cannot be compared to them."""
+    if training is None:
+        return None
+    array = checked_images(training)
+    if array.shape[1:] != seeds.shape[1:]:
+        raise InputError(
+            "training",
+            expected=f"inputs of the seeds' shape {seeds.shape[1:]}",
+            got=str(array.shape[1:]),
+            fix="give the training inputs of this task, or none",
+        )
+    return array
+
+
+def checked_plan(plan: Plan, criteria: int) -> None:
+    """An InputError for a number that no campaign can have."""
+    least = {"rng": 0, "main_criterion": 0}
+    for field in fields(plan):
+        value = getattr(plan, field.name)
+        if value is not None:
+            whole(field.name, value, least.get(field.name, 1))
+    if plan.main_criterion >= criteria:
+        raise InputError(
+            "main_criterion",
+            expected=f"the index of one of {criteria} criteria, from 0",
+            got=str(plan.main_criterion),
+            fix="count the criteria from 0",
+        )
+
+
+def checked_search(name: str, search: Search, steps: int | None = None, tries: int | None = None) -> Search:
+    """The search with its limits, which are at least 1."""
+    given = {key: value for key, value in (("steps", steps), ("tries", tries)) if value is not None}
+    for key, value in given.items():
+        whole(key, value, 1)
+    search = checked_part(name, search, Search)
+    search = search.replace(**given) if given else search
+    for key in ("steps", "tries"):
+        whole(f"{name}.{key}", getattr(search, key), 1)
+    return search
+
+
+def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
+    """A part of the right kind."""
+    if isinstance(part, kind):
+        return part
+    came = f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
+    fix = f"see xplore.{kind.__module__.split('.')[1]} for those that come with xplore"
+    raise InputError(name, expected=f"a {kind.__name__}", got=came, fix=fix)
+
+
+def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:
+    """Can the constraint be drawn on seeds of this shape? By abstract evaluation."""
+
+    def drawn(key: Any, x0: Any) -> Any:
+        z, fixed = constraint.sample(key, x0)
+        return constraint.render(z, fixed, x0)
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    x0 = jax.ShapeDtypeStruct((2, *shape), np.float32)
+    try:
+        came = jax.eval_shape(drawn, keys, x0)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+    else:
+        reason = f"images of {came.shape[1:]}" if came.shape != x0.shape else ""
+    if reason:
+        raise InputError(
+            f"constraint {constraint!r}",
+            expected=f"one that can be drawn on seeds of shape {shape}",
+            got=reason,
+            fix="choose a size that fits into the seeds",
+        )
+
+
+def whole(name: str, value: Any, least: int) -> None:
+    """An InputError for what is no whole number, or too small."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(
+            name,
+            expected=f"a whole number >= {least}",
+            got=repr(value),
+            fix=f"use {name.rsplit('.', 1)[-1]}={max(least, 1)} or more",
+        )

@@ -1,0 +1,162 @@
+"""Parts of a config to objects: named by `use = "module:Name"`, the rest are arguments."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from xplore.errors import InputError
+from xplore.recipe import Recipe
+
+Part = dict[str, Any]
+
+
+def build(part: Part) -> Any:
+    """The object or the result that a part names, from its arguments."""
+    target = named(part["use"])
+    hints = _hints(target)
+    arguments = {key: _value(value, hints.get(key)) for key, value in part.items() if key != "use"}
+    try:
+        return target(**arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            part["use"],
+            expected="a part that can be built",
+            got=told(error),
+            fix="mend its arguments, or look at --debug",
+        ) from error
+
+
+def told(error: Exception) -> str:
+    """An exception in one line."""
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}".removesuffix(": ")
+
+
+def named(use: str, key: str = "") -> Any:
+    """What `"module:Name"` names; `key` is where a config says so.
+
+    Raises:
+        InputError: no such module or name, or none that can be called.
+    """
+    what = f"config key {key}.use" if key else f"use = {use!r}"
+    module, _, name = use.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # a module of the user's own may raise anything
+        raise InputError(
+            what,
+            expected='"module:Name" that can be imported',
+            got=f"{use!r} ({told(error)})",
+            fix="name a module on Python's path",
+        ) from error
+    if not name or not hasattr(found, name):
+        near = difflib.get_close_matches(name, dir(found), 1)
+        fix = f"did you mean {near[0]!r}?" if near else f"name one that {module} has"
+        raise InputError(what, expected=f"a name in {module}", got=repr(name) if name else "none", fix=fix)
+    if not callable(getattr(found, name)):
+        raise InputError(what, expected="a class or a function", got=repr(use), fix="name one of these")
+    return getattr(found, name)
+
+
+def _value(value: Any, hint: Any) -> Any:
+    if isinstance(value, dict) and "use" in value:
+        if hint is Recipe:
+            return Recipe.of(named(value["use"]), **{k: v for k, v in value.items() if k != "use"})
+        return build(value)
+    if isinstance(value, list):
+        return tuple(_value(item, None) for item in value)
+    return None if value == "none" else value
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target if inspect.isfunction(target) else target.__init__)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def check(key: str, part: Part) -> None:
+    """Do the arguments fit the signature of what the part names?"""
+    if not isinstance(part.get("use"), str):
+        came = "nothing" if "use" not in part else repr(part["use"])
+        raise InputError(
+            f"config key {key}.use",
+            expected='"module:Name"',
+            got=came,
+            fix=f'say what {key} is, as in use = "xplore.search:Gradient"',
+        )
+    target = named(part["use"], key)
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return
+    hints = _hints(target)
+    for name, value in part.items():
+        if name == "use":
+            continue
+        if name not in signature.parameters:
+            raise unknown(f"{key}.{name}", name, list(signature.parameters))
+        if isinstance(value, dict) and "use" in value:
+            check(f"{key}.{name}", value)
+        else:
+            _check_value(f"{key}.{name}", value, hints.get(name), signature.parameters[name].default)
+    for name, parameter in signature.parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        if needed and name not in part:
+            raise InputError(
+                f"config key {key}.{name}",
+                expected=f"to be given, as {part['use']} needs it",
+                got="nothing",
+                fix=f"add {name} = ... to {key}",
+            )
+
+
+def _check_value(key: str, value: Any, hint: Any, default: Any) -> None:
+    """Does a value fit its annotation? A traced number (`Number`) is known by its default."""
+    if hint is Any and isinstance(default, (float, type(None))):
+        hint = float | Literal["none"]
+    if hint in (None, Any):
+        return
+    known = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    for form in (
+        value,
+        tuple(value) if isinstance(value, list) else value,
+        None if value == "none" else value,
+    ):
+        try:
+            known.validate_python(form, strict=True)
+            return
+        except ValidationError as error:
+            fault = error
+    raise InputError(
+        f"config key {key}",
+        expected=_expected(fault, hint),
+        got=repr(value),
+        fix=f"set {key.rsplit('.', 1)[-1]} to that",
+    ) from fault
+
+
+def _expected(error: ValidationError, hint: Any) -> str:
+    first = error.errors()[0]
+    if hint == float | Literal["none"]:
+        return 'a number, or "none"'
+    return first["msg"].removeprefix("Input should be ")
+
+
+def unknown(key: str, name: str, allowed: Sequence[str]) -> InputError:
+    near = difflib.get_close_matches(name, allowed, 1)
+    fix = f"did you mean {near[0]!r}?" if near else "remove it"
+    return InputError(
+        f"config key {key}", expected=f"one of {', '.join(allowed) or 'no keys'}", got=repr(name), fix=fix
+    )

@@ -1,0 +1,68 @@
+"""What an archive records of how it came to be: models, method, versions, device."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+import xplore
+from xplore.campaign import Plan
+from xplore.coverage import CellCriterion
+from xplore.engine import Method
+from xplore.units import Layout
+
+
+def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], plan: Plan) -> dict[str, Any]:
+    """The campaign as a whole, before its first step."""
+    spans = layout.spans()
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": "xplore.run(...)",
+        "config": {},
+        "models": [
+            {
+                "name": model.name,
+                "digest": model.digest(),
+                "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(model.params)),
+                "neurons": spans[model.name].stop - spans[model.name].start,
+            }
+            for model in method.panel.models
+        ],
+        "layout": [
+            {
+                "name": model,
+                "layers": [{"name": la.name, "kind": la.kind, "units": la.units} for la in layers],
+            }
+            for model, layers in layout.models
+        ],
+        "criteria": [repr(criterion) for criterion in criteria],
+        "main_criterion": plan.main_criterion,
+        "versions": versions(),
+        "device": device(),
+        "lanes": plan.lanes,
+        "rng": plan.rng,
+        "constraint": repr(method.constraint),
+        "bound": method.constraint.words,
+        "search": repr(method.search),
+        "objective": repr(method.objective),
+        "finished": False,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of xplore, Python and the libraries that compute."""
+    libraries = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
+    return {"xplore": xplore.__version__, "python": platform.python_version(), **libraries}
+
+
+def device() -> str:
+    """What computed it, in words."""
+    first = jax.devices()[0]
+    return f"{first.platform} ({os.cpu_count()} cores)" if first.platform == "cpu" else first.device_kind

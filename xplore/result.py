@@ -1,0 +1,109 @@
+"""What a campaign from Python returns."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import weakref
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from xplore.archive import FILE, Archive, Finding
+from xplore.errors import InputError
+from xplore.report import reporter
+from xplore.report.summary import summary
+
+
+class Result:
+    """A finished campaign: what was found, what was reached, and the archive that holds both."""
+
+    def __init__(self, folder: Path, *, temporary: bool = False) -> None:
+        self.folder = folder
+        self.archive = Archive.open(folder)
+        weakref.finalize(self, _release, self.archive, folder if temporary else None)
+        self._only: set[str] | None = None
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every input found on which models differ, as stored; valid or not."""
+        every = self.archive.findings()
+        return [finding for finding in every if self._only is None or finding.id in self._only]
+
+    def only(self, ids: Iterable[str]) -> None:
+        """Narrow `findings` to some: those that a replay reproduced."""
+        self._only = set(ids)
+
+    @property
+    def valid(self) -> list[Finding]:
+        """The findings that count."""
+        return [finding for finding in self.findings if finding.valid]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of `summary.json`."""
+        return summary(self.archive)
+
+    @property
+    def coverage(self) -> dict[str, dict[str, float]]:
+        """`{model: {criterion: share}}` over the inputs on which models differ."""
+        return self.summary["coverage"]
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the archive into a folder without one, with `summary.json` and `report.html`.
+
+        Raises:
+            InputError: the folder already holds a campaign.
+        """
+        folder = Path(folder)
+        if (folder / FILE).exists():
+            raise InputError(
+                f"output folder {folder}",
+                expected="a folder without a campaign",
+                got=f"one that holds {FILE}",
+                fix="choose a new folder; nothing was overwritten",
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (
+                closing(sqlite3.connect(self.archive.path)) as source,
+                closing(sqlite3.connect(folder / FILE)) as copy,
+            ):
+                source.backup(copy)
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"output folder {folder}",
+                expected="a folder that can be written",
+                got=str(error),
+                fix="choose another",
+            ) from error
+        write_reports(folder)
+        return folder
+
+    def _repr_html_(self) -> str:
+        from xplore.report.html import fragment
+
+        return fragment(self.archive)
+
+    def __repr__(self) -> str:
+        told = self.summary
+        return (
+            f"<xplore.Result: {told['valid']} valid of {told['findings']} findings in "
+            f"{len(told['groups'])} fault groups,"
+            f" from {told['seeds']} seeds; {self.folder}>"
+        )
+
+
+def _release(archive: Archive, folder: Path | None) -> None:
+    """A temporary folder lives as long as its result."""
+    archive.close()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_reports(folder: Path) -> None:
+    """`summary.json` and `report.html` beside the archive."""
+    with closing(Archive.open(folder)) as archive:
+        for kind in ("json", "html"):
+            reporter(kind).write(archive, folder)
