@@ -99,8 +99,8 @@ def run(
     fits(method.constraint, codes.shape[1:])
     if baseline is not None:
         checked_search("baseline", baseline)
-    for index, criterion in enumerate(criteria):
-        checked_part(f"criteria[{index}]", criterion, CellCriterion)
+    for criterion in criteria:
+        checked_part("criteria", criterion, CellCriterion)
     known = checked_training(training, codes)
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known)
     _keep_compilations()
@@ -146,12 +146,12 @@ def run_config(config: Config, out: str | Path | None, *, command: str, progress
         [build(part) for part in config.models],
         np.asarray(inputs.images)[rows],
         None if labels is None else np.asarray(labels)[rows],
-        constraint=build(config.constraint),
-        objective=build(config.objective),
-        search=build(config.search),
-        oracle=build(config.oracle),
-        criteria=[build(part) for part in config.criteria],
-        baseline=None if config.baseline is None else build(config.baseline),
+        constraint=checked_part("constraint", build(config.constraint), Constraint),
+        objective=checked_part("objective", build(config.objective), Objective),
+        search=checked_search("search", build(config.search)),
+        oracle=checked_part("oracle", build(config.oracle), Oracle),
+        criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
+        baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
         referee=None if config.referee is None else build(config.referee),
         training=None if config.training is None else _inputs("training", config.training)[0].images,
         plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),

@@ -14,6 +14,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,7 @@ class Archive:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
         self.path = path
+        self._writes = False
 
     @classmethod
     def create(cls, folder: Path, meta: dict[str, Any]) -> Archive:
@@ -159,6 +161,7 @@ class Archive:
             ) from error
         db.execute("PRAGMA foreign_keys=ON")
         archive = cls(db, path)
+        archive._writes = True
         archive.note(**meta)
         return archive
 
@@ -186,7 +189,11 @@ class Archive:
         return cls(db, path)
 
     def close(self) -> None:
-        self._db.close()
+        """Close; what was written is one file from now on, without a log beside it."""
+        # Without room, or while someone reads, the log stays, and nothing is lost.
+        with closing(self._db), suppress(sqlite3.OperationalError):
+            if self._writes:
+                self._db.execute("PRAGMA journal_mode=DELETE")
 
     def note(self, **meta: Any) -> None:
         """Add to, or replace in, what is known of the campaign as a whole."""
@@ -248,9 +255,9 @@ class Archive:
             probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
             reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
             covered = unpack(row[11], units)
-            name, origin, seed, before, after, label = row[:6]
+            name, source, seed, before, after, label = row[:6]
             judged = (decisions, probabilities, reasons, measures, row[10], covered)
-            yield Finding(name, origin, seed, before, after, label, *judged)
+            yield Finding(name, source, seed, before, after, label, *judged)
 
     @property
     def units(self) -> int:
@@ -278,12 +285,8 @@ def _seed_row(s: SeedRecord) -> tuple[Any, ...]:
 
 def _row(f: Finding) -> tuple[Any, ...]:
     pictures = (content_hash(f.seed_png), content_hash(f.png))
-    judged = (
-        json.dumps(f.decisions),
-        f.probabilities.astype(np.float32).tobytes(),
-        f.valid,
-        json.dumps(f.reasons),
-    )
+    probabilities = f.probabilities.astype(np.float32).tobytes()
+    judged = (json.dumps(f.decisions), probabilities, f.valid, json.dumps(f.reasons))
     return (
         f.id,
         f.origin,

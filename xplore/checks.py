@@ -100,9 +100,10 @@ def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
     """A part of the right kind."""
     if isinstance(part, kind):
         return part
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
     came = f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
     fix = f"see xplore.{kind.__module__.split('.')[1]} for those that come with xplore"
-    raise InputError(name, expected=f"a {kind.__name__}", got=came, fix=fix)
+    raise InputError(name, expected=f"{article} {kind.__name__}", got=came, fix=fix)
 
 
 def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:

@@ -155,8 +155,9 @@ def _expected(error: ValidationError, hint: Any) -> str:
 
 
 def unknown(key: str, name: str, allowed: Sequence[str]) -> InputError:
-    near = difflib.get_close_matches(name, allowed, 1)
-    fix = f"did you mean {near[0]!r}?" if near else "remove it"
+    lowered = {known.lower(): known for known in allowed}
+    near = difflib.get_close_matches(name.lower(), lowered, 1)
+    fix = f"did you mean {lowered[near[0]]!r}?" if near else "remove it"
     return InputError(
         f"config key {key}", expected=f"one of {', '.join(allowed) or 'no keys'}", got=repr(name), fix=fix
     )

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from xplore.campaign import Tally
 
@@ -46,29 +46,26 @@ def duration(seconds: float) -> str:
 @contextmanager
 def display(title: str, of: int) -> Iterator[Watch]:
     """Show progress on standard error, live where it is a terminal."""
-    stream = sys.stderr
-    if stream is None:  # a process without one
-        yield lambda now: None
-        return
-    if not stream.isatty():
-        yield _plain(title, of, stream)
+    if not sys.stderr.isatty():
+        yield _plain(title, of)
         return
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(file=stream), refresh_per_second=8, transient=False) as live:
+    start = f"[bold]{title}[/]  {of} seeds; compiling"
+    with Live(start, console=Console(stderr=True), refresh_per_second=8, transient=False) as live:
         yield _rich(title, of, live)
 
 
-def _plain(title: str, of: int, stream: TextIO) -> Watch:
+def _plain(title: str, of: int) -> Watch:
     last = time.monotonic()
-    print(f"{title}: {of} seeds; compiling", file=stream, flush=True)
+    print(f"{title}: {of} seeds; compiling", file=sys.stderr, flush=True)
 
     def show(now: Tally) -> None:
         nonlocal last
         if time.monotonic() - last >= PLAIN_EVERY or now.closed == of:
             last = time.monotonic()
-            print(f"{title}: {line(now, of)}", file=stream, flush=True)
+            print(f"{title}: {line(now, of)}", file=sys.stderr, flush=True)
 
     return show
 
