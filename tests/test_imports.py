@@ -1,0 +1,133 @@
+"""Who may import whom, and what no module may do."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import xplore
+
+PACKAGE = Path(xplore.__file__).parent
+ROOT = PACKAGE.parent
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "models")
+
+# Each line imports only from lines below it; names on one line never see each other.
+LAYERS = """
+cli pytest_plugin
+api
+record result checks progress
+campaign report config
+archive engine adapters data parts
+search validity
+objectives constraints oracles
+coverage
+model
+capture
+encoding recipe units weights
+errors
+"""
+LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
+SHARED_IN_REPORT = {"charts", "coverage_map", "gallery", "pictures", "reading", "summary", "wording"}
+ALSO = {("data", "mnist", "idx"), ("report", "markdown", "png")}
+LONGEST = 300
+LONGER = {"xplore/campaign.py": 320, "xplore/engine.py": 340}
+
+
+def name_of(path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imported(path: Path) -> Iterator[tuple[str, ...]]:
+    """The modules of xplore that a file imports, wherever it does: ("report", "summary")."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, *rest = name.split(".")
+            if first == "xplore" and rest:
+                yield tuple(rest) if _is_module(rest) else tuple(rest[:-1])
+
+
+def _is_module(parts: list[str]) -> bool:
+    path = PACKAGE.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def faults(importer: tuple[str, ...], target: tuple[str, ...]) -> str:
+    """Why a file may not import another; nothing if it may."""
+    if not importer or not target:  # the package itself: its version, its public names
+        return ""
+    unknown = {importer[0], target[0]} - set(LEVEL)
+    if unknown:
+        return f"{unknown} is not in the table"
+    if importer[0] != target[0]:
+        return "" if LEVEL[importer[0]] > LEVEL[target[0]] else "not below"
+    if len(importer) == 1 or len(target) == 1 or target[1] == "_base":  # __init__ gathers its files
+        return ""
+    if (importer[0], importer[1], target[1]) in ALSO:
+        return ""
+    return "" if importer[0] == "report" and target[1] in SHARED_IN_REPORT else "a sibling"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: ".".join(name_of(path)) or "xplore")
+def test_imports_go_down(path: Path) -> None:
+    wrong = [(".".join(name), why) for name in imported(path) if (why := faults(name_of(path), name))]
+    assert wrong == []
+
+
+def test_table_is_whole_and_the_check_can_fail() -> None:
+    assert {name_of(path)[0] for path in FILES if name_of(path)} == set(LEVEL)
+    assert faults(("coverage", "neuron"), ("api",)) == "not below"
+    assert faults(("model",), ("model",)) == "" and faults(("cli",), ("pytest_plugin",)) == "not below"
+    assert faults(("search", "sweep"), ("search", "random")) == "a sibling"
+    assert ("archive",) in set(imported(PACKAGE / "cli.py"))
+
+
+def test_no_module_is_long() -> None:
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > LONGER.get(name, LONGEST)} == {}
+
+
+def test_nothing_that_is_read_can_run_code() -> None:
+    """No pickle is read, nothing evaluated: archives, weights and idx files may come from anywhere."""
+    found = []
+    for path in [*FILES, *(ROOT / "models").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                allowed = [k for k in node.keywords if k.arg == "allow_pickle"]
+                if name in ("eval", "exec") or name.startswith(("pickle.", "marshal.")) or allowed:
+                    found.append((path.name, name))
+            elif isinstance(node, (ast.Import, ast.ImportFrom)) and "pickle" in ast.unparse(node):
+                found.append((path.name, ast.unparse(node)))
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "barred"),
+    [
+        ("import xplore; dir(xplore)", ("jax", "numpy", "flax", "optax")),
+        ("import xplore.archive, xplore.report", ("jax", "flax", "optax")),
+        (
+            "from xplore.report import FORMATS, reporter; [reporter(name) for name in FORMATS]",
+            ("jax", "flax", "optax"),
+        ),
+        ("import xplore.cli", ("jax", "numpy")),
+        ("import xplore.pytest_plugin", ("jax", "numpy")),
+    ],
+)
+def test_importing_costs_little(statement: str, barred: tuple[str, ...]) -> None:
+    ask = f"import sys; {statement}; print(sorted({{*{barred!r}}} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -1,0 +1,88 @@
+"""The pytest plugin: what a failure tells, that its command works, and that it costs nothing unused."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+TEST = """
+import tiny
+from xplore.constraints import Ball
+
+def test_agree(campaign):
+    models = [tiny.one(), tiny.{other}()]
+    result = campaign.run(models, tiny.images(), tiny.labels(), constraint=Ball(), steps=5, tries=2, lanes=8)
+    assert not result.valid
+"""
+QUIET = ("-p", "no:cacheprovider")
+
+
+def findings(output: str) -> dict[str, str]:
+    """The told findings' ids, each with its line."""
+    lines = re.findall(r"^  ([0-9a-f]{12})  (seed \d+: .*)$", output, flags=re.MULTILINE)
+    return dict(lines)
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Inner runs on one set of modules: what they import is imported here already."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return pytester
+
+
+def test_failure_tells_findings_pictures_and_a_command_that_works(pytester: pytest.Pytester) -> None:
+    test = pytester.makepyfile(test_models=TEST.format(other="two"))
+    failed = pytester.runpytest_inprocess(*QUIET)
+    failed.assert_outcomes(failed=1)
+    output = failed.stdout.str()
+    told = findings(output)
+    assert told
+    assert re.search(r"\d+ valid findings from 24 seeds, in \d+ fault groups", output)
+    for line in told.values():
+        assert re.match(r"seed \d+: expected \d; one \d, two \d  ", line), line
+        assert Path(line.rsplit("  ", 1)[1]).read_bytes().startswith(b"\x89PNG"), line
+
+    found = re.search(r"^judge them again:  (pytest .*)$", output, flags=re.MULTILINE)
+    assert found, output
+    program, nodeid, *how = shlex.split(found[1])
+    assert (program, nodeid) == ("pytest", "test_models.py::test_agree")
+    again = pytester.runpytest_inprocess(*QUIET, nodeid, *how)
+    again.assert_outcomes(failed=1)
+    assert findings(again.stdout.str()) == told
+
+    test.write_text(TEST.format(other="mended"))
+    mended = pytester.runpytest_inprocess(*QUIET, nodeid, *how)
+    mended.assert_outcomes(passed=1)
+
+
+def test_passing_test_prints_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_models=TEST.format(other="mended"))
+    passed = pytester.runpytest_inprocess(*QUIET, "-rA", "-s")
+    passed.assert_outcomes(passed=1)
+    assert not re.search(r"xplore\b.*\n|seeds|fault|judge them", passed.stdout.str().split("collected", 1)[1])
+    assert passed.stderr.str() == ""
+
+
+def test_bad_input_is_an_error_of_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_models=TEST.format(other="four_classes"))
+    failed = pytester.runpytest_inprocess(*QUIET)
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(["*InputError: models: expected the same number of classes each*"])
+
+
+def test_costs_nothing_where_it_is_not_used(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_sessionfinish():
+            print("LOADED", sorted(m for m in sys.modules if m.split(".")[0] in ("xplore", "jax", "flax")))
+        """
+    )
+    pytester.makepyfile("def test_nothing(): pass")
+    done = pytester.runpytest_subprocess("--co", "-s", "-p", "no:cacheprovider")
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(["*LOADED ['xplore', 'xplore.pytest_plugin']"])
