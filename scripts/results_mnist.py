@@ -70,7 +70,7 @@ def row(name: str, told: dict[str, Any]) -> str:
 
 
 def coverage_rows(name: str, told: dict[str, Any]) -> list[str]:
-    """A line a model: coverage by seeds as they are, by all inputs on which models differ, by valid findings."""
+    """A line a model: coverage by seeds, by all inputs on which models differ, by valid findings."""
     lines = []
     for model in told["coverage"]:
         cells = []
@@ -192,8 +192,8 @@ random model deviates, pixels unclipped on the way; 50 steps (20 for light), one
 |---|---|---|---|---|---|
 {claims}
 
-The published code, measured elsewhere on other LeNets and 400 seeds or fewer, kept 96 % (light), 27 % (occlusion)
-and 2 % (blackout) of what it claimed.
+The published code, moved to a current TensorFlow and run on three LeNets of the same shapes, kept 265 of 276
+(light), 74 of 279 (occlusion) and 7 of 346 (blackout).
 
 ## Does the coverage term help?
 
