@@ -131,7 +131,7 @@ def test_module_that_fails_when_imported(tell: Tell, tmp_path: Path, monkeypatch
         ("search.use=xplore.constraints:Ball", ("config key search.steps:", "one of")),
         ("seeds.use=xplore.constraints:Ball", ("seeds, xplore.constraints:Ball:", "`images`")),
         ("models.1.use=tiny:unread", ("tiny:unread:", "OSError: weights.bin: gone")),
-        ('constraint={use="xplore.constraints:Occlusion"}', ("Occlusion(height=10", "(6, 6, 1)")),
+        ('constraint={use="xplore.constraints:Occlusion"}', ("Occlusion(height=10", "(6, 6, 3)")),
         ("campaign.main_criterion=1", ("main_criterion:", "one of 1 criteria")),
         ("search.steps=0", ("search.steps:", "a whole number >= 1", "got 0")),
         ("search.tries=0", ("search.tries:", "a whole number >= 1", "got 0")),
@@ -182,7 +182,7 @@ def test_config_that_is_missing(tell: Tell) -> None:
     ("part", "words"),
     [
         ("flat_seeds", ("seeds:", "[n h w c]", "shape (24, 6, 6)")),
-        ("other_seeds", ("model one:", "(5, 5, 1)", "give seeds of the shape")),
+        ("other_seeds", ("model one:", "(5, 5, 3)", "give seeds of the shape")),
         ("bright_seeds", ("seeds:", "floats in [0, 1]", "to 2")),
         ("nan_seeds", ("seeds:", "finite pixels", "NaN")),
         ("whole_seeds", ("seeds:", "uint8 or floats", "int32")),

@@ -17,7 +17,7 @@ SIDE, CLASSES, N = 6, 3, 24
 def dense(name: str, *, classes: int = CLASSES, shift: float = 0.0) -> Model:
     """A linear model; two that differ by `shift` agree on most seeds and on nothing for certain."""
     random = np.random.default_rng(0)
-    kernel = random.normal(size=(SIDE * SIDE, classes))
+    kernel = random.normal(size=(SIDE * SIDE * 3, classes))
     kernel += shift * random.normal(size=kernel.shape)
     return Model(_apply, {"fc": {"kernel": kernel.astype(np.float32)}}, name=name, mean=0.5)
 
@@ -64,7 +64,7 @@ def unread() -> Model:
 
 
 def images(n: int = N) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, (n, SIDE, SIDE, 1), dtype=np.uint8)
+    return np.random.default_rng(1).integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
 
 
 def labels() -> np.ndarray:
@@ -82,7 +82,7 @@ def _broken(**changes: Any) -> Callable[[], SimpleNamespace]:
 
 floats = images() / 255
 flat_seeds = _broken(images=images()[..., 0])
-other_seeds = _broken(images=np.zeros((4, 5, 5, 1), np.uint8))
+other_seeds = _broken(images=np.zeros((4, 5, 5, 3), np.uint8))
 bright_seeds = _broken(images=floats * 2)
 nan_seeds = _broken(images=np.where(floats > 0.9, np.nan, floats))
 whole_seeds = _broken(images=images().astype(np.int32))

@@ -18,11 +18,13 @@
 # xplore: `pip install 'xplore-tests[demo]'`.
 
 # %%
-from xplore.models.lenet import lenet1, lenet4, lenet5
+import tempfile
+from pathlib import Path
 
 import xplore
 from xplore.constraints import Occlusion
 from xplore.data import mnist
+from xplore.models.lenet import lenet1, lenet4, lenet5
 
 digits = mnist.load("test")
 images, labels = digits.images[:60], digits.labels[:60]
