@@ -33,7 +33,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def output(book: Any, source: str) -> str:
     """What the cell that begins so printed or showed as text."""
-    (cell,) = (c for c in book.cells if c.cell_type == "code" and c.source.startswith(source))
+    (cell,) = (c for c in book.cells if c.cell_type == "code" and f"{c.source}\n".startswith(source))
     return "".join(
         o.get("text") or o["data"].get("text/html") or o["data"]["text/plain"] for o in cell.outputs
     )
@@ -50,7 +50,7 @@ def test_no_cell_fails_or_complains(notebook: Any) -> None:
 
 
 def test_result_shows_itself(notebook: Any) -> None:
-    html = output(notebook, "result")
+    html = output(notebook, "result\n")
     assert html.lstrip().startswith("<") and len(html) < LARGEST
     assert re.search(r"\d+ valid|disagree", html)
     pictures = re.findall(r'<img[^>]* src="data:image/png;base64,[A-Za-z0-9+/=]+"', html)
