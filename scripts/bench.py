@@ -26,7 +26,7 @@ from xplore import api, config
 from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign, Plan
 from xplore.encoding import decode
-from xplore.engine import Method
+from xplore.lanes import Method
 from xplore.model import Panel
 from xplore.validity import Judge
 
