@@ -103,8 +103,7 @@ class Campaign:
         self._archive = archive
         engine = self._warm_up()
         start = judged = time.perf_counter()
-        rounds = -(-len(self.images) // self.plan.round_size)
-        admitted = 0
+        rounds, admitted = -(-len(self.images) // self.plan.round_size), 0
         while admitted < rounds or self._rounds:
             while admitted < rounds and not self._waits(admitted):
                 self._admit(admitted)
@@ -116,8 +115,8 @@ class Campaign:
             for outcome in engine.advance():
                 self._end(outcome)
             drained = not engine.busy and not any(current.tries for current in self._rounds.values())
-            first = not self.tally.found
-            if len(self._unjudged) >= BATCH or drained or first or time.perf_counter() - judged > JUDGE_EVERY:
+            now = drained or not self.tally.found or time.perf_counter() - judged > JUDGE_EVERY
+            if now or len(self._unjudged) >= BATCH:
                 self._judge_found()
                 judged = time.perf_counter()
             self.tally.draining = admitted == rounds and engine.busy < self.plan.lanes
@@ -136,9 +135,9 @@ class Campaign:
         first = self.images[:1]
         judged = self.judge.judge(first)
         self.judge.measures(first, first, judged)
-        models, _, classes = judged.outputs.shape
-        shape = tuple(int(n) for n in self.images.shape[1:])
-        engine = Engine(self.method, jax.random.key(self.plan.rng), self.plan.lanes, shape, (models, classes))
+        outputs = (judged.outputs.shape[0], judged.outputs.shape[2])
+        rng = jax.random.key(self.plan.rng)
+        engine = Engine(self.method, rng, self.plan.lanes, self.images.shape[1:], outputs)
         engine.push([Try(0, 0, first[0], judged.outputs[:, 0])], self._aims(0))
         while engine.busy:
             engine.advance()
