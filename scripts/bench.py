@@ -26,7 +26,7 @@ from xplore import api, config
 from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign, Plan
 from xplore.encoding import decode
-from xplore.engine import Method
+from xplore.lanes import Method
 from xplore.model import Panel
 from xplore.validity import Judge
 
@@ -165,12 +165,13 @@ def main() -> None:
     )
     parser.add_argument("bench", choices=["step", "campaign"])
     parser.add_argument("--json", action="store_true", help="one JSON line (the default: the same, indented)")
-    parser.add_argument("--config", default="mnist")
+    parser.add_argument("--config", help="mnist_light for step, mnist for campaign")
     parser.add_argument("--seeds", type=int, help="5000 for step, 1000 for campaign")
     parser.add_argument("--lanes", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement of the bare gradient")
     options = parser.parse_args()
+    options.config = options.config or {"step": "mnist_light", "campaign": "mnist"}[options.bench]
     options.seeds = options.seeds or {"step": 5000, "campaign": 1000}[options.bench]
     figures = {"step": step, "campaign": campaign}[options.bench](options)
     figures |= {

@@ -30,8 +30,8 @@ from xplore.config import Config, build
 from xplore.constraints import Constraint, Occlusion
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.encoding import decode, from_png
-from xplore.engine import Method
 from xplore.errors import InputError
+from xplore.lanes import Method
 from xplore.model import Model, Panel
 from xplore.objectives import Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -120,6 +121,11 @@ class Judge:
     referee: Callable[[UInt8[np.ndarray, "b h w c"]], Int[np.ndarray, " b"]] | None = None
     training: UInt8[np.ndarray, "n h w c"] | None = field(default=None, repr=False)
 
+    @cached_property
+    def _training_rows(self) -> Float[np.ndarray, "n d"]:
+        assert self.training is not None
+        return self.training.reshape(len(self.training), -1).astype(np.float32) / 255
+
     def read(
         self, codes: UInt8[np.ndarray, "b h w c"]
     ) -> tuple[Float[np.ndarray, "m b c"], Bool[np.ndarray, "b criteria u"]]:
@@ -163,7 +169,7 @@ class Judge:
         columns: dict[str, Any] = {key: value.tolist() for key, value in sizes.items()}
         columns["margin"] = margins(judged.probabilities).tolist()
         if self.training is not None:
-            columns["nearest"] = nearest(after, self.training).tolist()
+            columns["nearest"] = nearest(after, self._training_rows).tolist()
         if self.referee is not None:
             columns["referee"] = np.asarray(self.referee(after)).tolist()
         return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
@@ -187,10 +193,13 @@ def margins(probabilities: Float[np.ndarray, "m b c"]) -> Float[np.ndarray, " b"
 
 
 def nearest(
-    inputs: UInt8[np.ndarray, "b h w c"], training: UInt8[np.ndarray, "n h w c"]
+    inputs: UInt8[np.ndarray, "b h w c"], training: Float[np.ndarray, "n d"]
 ) -> Float[np.ndarray, " b"]:
-    """The L2 distance in [0, 1] pixels to the nearest training input."""
-    a = inputs.reshape(len(inputs), -1).astype(np.float32) / 255
-    b = training.reshape(len(training), -1).astype(np.float32) / 255
-    squared = (a**2).sum(axis=1)[:, None] - 2 * a @ b.T + (b**2).sum(axis=1)
+    """The L2 distance, in [0, 1] pixels, to the nearest of the training inputs, flattened.
+
+    >>> nearest(np.full((1, 1, 2, 1), 255, np.uint8), np.array([[0, 1], [1, 1]], np.float32)).tolist()
+    [0.0]
+    """
+    rows = inputs.reshape(len(inputs), -1).astype(np.float32) / 255
+    squared = (rows**2).sum(axis=1)[:, None] - 2 * rows @ training.T + (training**2).sum(axis=1)
     return np.sqrt(np.maximum(squared.min(axis=1), 0))
