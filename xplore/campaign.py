@@ -170,12 +170,12 @@ class Campaign:
             tries = deque(Try(seed, 0, self.images[seed], self._outputs[seed]) for seed in agree)
             self._rounds[index] = _Round(len(agree), tries, self._aims(index))
             self._open[index] += len(agree)
-        self._reach(index, covered[differ].any(axis=0))
+        self._reach(index, np.any(covered[differ], axis=0))
         self.tally.seeds += len(codes)
         self.tally.already_differ += int(differ.sum())
         self.tally.closed += int(differ.sum())
         if self._archive is not None:
-            self._archive.commit_round(index, len(codes), covered.any(axis=0))
+            self._archive.commit_round(index, len(codes), np.any(covered, axis=0))
             self._keep_differing(first + np.flatnonzero(differ), index)
 
     def _reach(self, due: int, covered: Bool[np.ndarray, "criteria u"]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Key, UInt8
+from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from xplore.lanes import CHUNK, Method, State, begin, collect, enqueue, one_step, steps_on_device
 
@@ -126,7 +126,7 @@ class Engine:
             part = slots[first : first + self.block]
             index = np.zeros(self.block, np.int32)
             index[: len(part)] = part
-            found, steps, codes = map(np.asarray, collect(self._state.results, index))
+            found, steps, codes = map(np.asarray, collect(self._state.results, index))  # pyright: ignore[reportOptionalMemberAccess] # room was made before
             for row, slot in enumerate(part):
                 attempt = self._tries.pop(slot)
                 ended = (bool(found[row]), int(steps[row]), codes[row])

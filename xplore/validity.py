@@ -79,7 +79,7 @@ def _differ(oracle: Oracle, outputs: Float[Array, "b m c"]) -> Bool[Array, " b"]
 @jax.jit
 def _differences(
     constraint: Constraint, before: UInt8[Array, "b h w c"], after: UInt8[Array, "b h w c"]
-) -> dict[str, Array]:
+) -> dict[str, Any]:
     import dm_pix
 
     x0, x = decode(before), decode(after)
