@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -130,17 +130,16 @@ class Campaign:
                 return
 
     def _warm_up(self) -> Engine:
-        """Compile every program that the campaign will run, on its first seed."""
-        start = time.perf_counter()
-        first = self.images[:1]
-        judged = self.judge.judge(first)
-        self.judge.measures(first, first, judged)
-        outputs = (judged.outputs.shape[0], judged.outputs.shape[2])
-        rng = jax.random.key(self.plan.rng)
-        engine = Engine(self.method, rng, self.plan.lanes, self.images.shape[1:], outputs)
-        engine.push([Try(0, 0, first[0], judged.outputs[:, 0])], self._aims(0))
-        while engine.busy:
-            engine.advance()
+        """Compile every program that the campaign will run, on its first seed; two at a time."""
+        start, first = time.perf_counter(), self.images[:1]
+        with ThreadPoolExecutor(1) as other:
+            judging = other.submit(lambda: self.judge.measures(first, first, self.judge.judge(first)))
+            models, _, classes = self.judge.shape(first.shape)
+            engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes))
+            engine.push([Try(0, 0, first[0], np.zeros((models, classes), np.float32))], self._aims(0))
+            while engine.busy:
+                engine.advance()
+            judging.result()
         self.tally.compile_seconds = time.perf_counter() - start
         return engine
 
@@ -232,9 +231,8 @@ class Campaign:
         kept = np.flatnonzero(stands)
         agreed = [int(self._outputs[o.seed][0].argmax()) for o in outcomes]
         right = np.array([self._label(o.seed) in (None, c) for o, c in zip(outcomes, agreed, strict=True)])
-        records = [
-            self._record(o, "found" if s else "rejudged_away") for o, s in zip(outcomes, stands, strict=True)
-        ]
+        fates = np.where(stands, "found", "rejudged_away").tolist()
+        records = [self._record(o, fate) for o, fate in zip(outcomes, fates, strict=True)]
         findings: list[Finding] = []
         if len(kept):
             origin = np.array([outcome.seed for outcome in outcomes])[kept]

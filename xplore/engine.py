@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from xplore.lanes import CHUNK, Method, State, begin, collect, enqueue, one_step, steps_on_device
 
@@ -42,7 +42,7 @@ class Engine:
     """Runs tries in `lanes` lanes: `push` some, `advance`, take the outcomes; until `idle`."""
 
     method: Method
-    rng: Key[Array, ""]
+    rng: int
     lanes: int
     shape: tuple[int, ...]
     outputs: tuple[int, int]
@@ -80,21 +80,23 @@ class Engine:
             if self._state is None:
                 idle = np.zeros(self.lanes, np.int32)
                 whole = self._pack([], [], self._slots)
-                self._state = begin(self.method, whole, covered, self.rng, idle)
+                self._state = begin(self.method, whole, covered, idle)
             block = self._pack(part, slots, self.block)
-            self._state = enqueue(self.method, self._state, block, covered, self.rng)
+            self._state = enqueue(self.method, self._state, block, covered)
 
     def _pack(self, tries: Sequence[Try], slots: Sequence[int], size: int) -> dict[str, Any]:
         dtype = np.dtype(jnp.zeros(()).dtype)
         block = {
             "slot": np.full(size, -1, np.int32),
-            "seed": np.zeros(size, np.int32),
+            "key": np.zeros((size, 2, 2), np.uint32),
             "turn": np.zeros(size, np.int32),
             "x0": np.zeros((size, *self.shape), np.uint8),
             "before": np.zeros((size, *self.outputs), dtype),
         }
         for row, (slot, attempt) in enumerate(zip(slots, tries, strict=True)):
-            block["slot"][row], block["seed"][row], block["turn"][row] = slot, attempt.seed, attempt.turn
+            block["slot"][row], block["turn"][row] = slot, attempt.turn
+            entropy = np.random.SeedSequence((self.rng, attempt.seed, attempt.turn))
+            block["key"][row] = entropy.generate_state(4).reshape(2, 2)
             block["x0"][row], block["before"][row] = attempt.x0, attempt.before
         return block
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
@@ -150,14 +151,11 @@ def steps_on_device(method: Method, state: State) -> tuple[State, Bool[Array, " 
 
 
 @partial(jax.jit, donate_argnums=1)
-def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any, rng: Key[Array, ""]) -> State:
+def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -> State:
     """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
-    keys = jax.vmap(lambda s, t: jax.random.fold_in(jax.random.fold_in(rng, s), t))(
-        block["seed"], block["turn"]
-    )
-    parts = jax.vmap(jax.random.split)(keys)
+    aiming, walking = (jax.random.wrap_key_data(block["key"][:, part]) for part in (0, 1))
     before = jnp.moveaxis(block["before"], 1, 0)
-    aim = method.objective.aim(parts[:, 0], before, covered, block["turn"])
+    aim = method.objective.aim(aiming, before, covered, block["turn"])
     queue, results = state.queue, state.results
     slot = jnp.where(block["slot"] < 0, queue.order.size, block["slot"])
     rank = queue.tail + jnp.arange(slot.size, dtype=jnp.int32)
@@ -169,7 +167,7 @@ def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any, r
     return state.replace(
         queue=queue.replace(
             x0=put(queue.x0, block["x0"]),
-            key=put(queue.key, parts[:, 1]),
+            key=put(queue.key, walking),
             turn=put(queue.turn, block["turn"]),
             before=put(queue.before, block["before"]),
             aim=jax.tree.map(put, queue.aim, aim),
@@ -186,25 +184,39 @@ def collect(results: Results, slots: Int[Array, " n"]) -> tuple[Array, Array, Ar
     return results.found[slots], results.steps[slots], results.codes[slots]
 
 
-@jax.jit
-def begin(
-    method: Method, block: dict[str, Any], covered: Any, rng: Key[Array, ""], idle: Int[Array, " b"]
-) -> State:
-    """An empty queue with a slot for every row of the block, and idle lanes."""
-    slots = block["slot"].size
-    keys = jax.vmap(lambda s: jax.random.fold_in(rng, s))(block["seed"])
-    aim = method.objective.aim(keys, jnp.moveaxis(block["before"], 1, 0), covered, block["turn"])
-    zero = jnp.zeros((), jnp.int32)
-    queue = Queue(block["x0"], keys, block["turn"], block["before"], aim, block["slot"], zero, zero + 0)
-    start = Start(decode(queue.x0[idle]), keys[idle], queue.turn[idle])
-    lanes = Lanes(
-        slot=jnp.full_like(idle, -1),
-        done=jnp.zeros_like(idle),
-        start=start,
-        before=queue.before[idle],
-        aim=jax.tree.map(lambda leaf: leaf[idle], aim),
-        point=method.search.init(method.constraint, start),
-    )
-    flags = jnp.zeros(slots, bool)
-    results = Results(flags, jnp.zeros(slots, bool), jnp.zeros(slots, jnp.int32), queue.x0 + 0)
-    return State(queue, lanes, results)
+def begin(method: Method, block: dict[str, Any], covered: Any, idle: Int[np.ndarray, " b"]) -> State:
+    """An empty queue with a slot for every row of the block, and idle lanes: shapes alone are computed."""
+
+    def shapes(block: dict[str, Any]) -> State:
+        keys = jax.random.wrap_key_data(block["key"][:, 0])
+        aim = method.objective.aim(keys, jnp.moveaxis(block["before"], 1, 0), covered, block["turn"])
+        count = block["slot"][0]
+        queue = Queue(
+            block["x0"],
+            keys,
+            block["turn"],
+            block["before"],
+            aim,
+            order=block["slot"],
+            head=count,
+            tail=count,
+        )
+        start = Start(decode(queue.x0[idle]), keys[idle], queue.turn[idle])
+        lanes = Lanes(
+            slot=queue.turn[idle],
+            done=queue.turn[idle],
+            start=start,
+            before=queue.before[idle],
+            aim=jax.tree.map(lambda leaf: leaf[idle], aim),
+            point=method.search.init(method.constraint, start),
+        )
+        flags = block["slot"] > 0
+        return State(queue, lanes, Results(flags, flags, block["slot"], block["x0"]))
+
+    def zeros(leaf: Any) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
+        return jnp.array(np.zeros(leaf.shape, leaf.dtype))
+
+    state = jax.tree.map(zeros, jax.eval_shape(shapes, block))
+    return state.replace(lanes=state.lanes.replace(slot=state.lanes.slot - 1))

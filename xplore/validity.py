@@ -126,6 +126,10 @@ class Judge:
         assert self.training is not None
         return self.training.reshape(len(self.training), -1).astype(np.float32) / 255
 
+    def shape(self, codes: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the models' outputs on codes of this shape, `(m, b, classes)`."""
+        return jax.eval_shape(lambda c: self.panel.plain(decode(c)), np.zeros(codes, np.uint8)).shape
+
     def read(
         self, codes: UInt8[np.ndarray, "b h w c"]
     ) -> tuple[Float[np.ndarray, "m b c"], Bool[np.ndarray, "b criteria u"]]:

@@ -65,8 +65,8 @@ class Occlusion(Constraint):
         promise = jnp.maximum(slope * (1 - x0), -slope * x0).sum(axis=-1)
         gain = windows(promise, self.height, self.width)
         gain = gain / jnp.maximum(gain.max(axis=(1, 2), keepdims=True), 1e-30)
-        noise = jax.vmap(lambda k: jax.random.gumbel(k, gain.shape[1:], x0.dtype))(key)
-        gain = jnp.where((turn > 0)[:, None, None], 5 * gain + noise, gain)
+        noise = jax.vmap(lambda k: jax.random.uniform(k, gain.shape[1:], x0.dtype))(key)
+        gain = jnp.where((turn > 0)[:, None, None], gain + noise / 2, gain)
         return jnp.zeros_like(x0), self._place(key, gain, x0)
 
     def sample(

@@ -50,9 +50,9 @@ class Joint(Objective):
     ) -> JointAim:
         models, _, _ = before.shape
         label = before[0].argmax(axis=-1)
-        keys = jax.vmap(lambda k: jax.random.split(k, models + 1))(key)
+        draws = jax.vmap(lambda k: jax.random.uniform(k, (models + 1,)))(key)
         if self.deviate == "random":
-            deviate = jax.vmap(lambda k: jax.random.randint(k, (), 0, models))(keys[:, 0])
+            deviate = (draws[:, 0] * models).astype(label.dtype)
         elif self.deviate == "weakest":
             top = jax.lax.top_k(jax.nn.log_softmax(before), 2)[0]
             order = jnp.argsort(top[..., 0] - top[..., 1], axis=0)
@@ -61,7 +61,7 @@ class Joint(Objective):
             deviate = jnp.full_like(label, self.deviate)
         starts = itertools.accumulate((units.size for units in covered), initial=0)
         neurons = [
-            start + jax.vmap(_sleeping, (0, None))(keys[:, k + 1], units)
+            start + _sleeping(draws[:, k + 1], units)
             for k, (start, units) in enumerate(zip(starts, covered, strict=False))
         ]
         return JointAim(label, deviate, jnp.stack(neurons, axis=1))
@@ -88,7 +88,12 @@ class Joint(Objective):
         return jnp.where(deviates, odds, certain) if self.on == "log_odds" else certain
 
 
-def _sleeping(key: Key[Array, ""], covered: Bool[Array, " n"]) -> Int[Array, ""]:
-    """The index of a neuron drawn from those not covered; from all, where none is left."""
-    weight = jnp.where(covered.all(), jnp.zeros(covered.shape), jnp.where(covered, -jnp.inf, 0.0))
-    return jax.random.categorical(key, weight)
+def _sleeping(draw: Float[Array, " b"], covered: Bool[Array, " n"]) -> Int[Array, " b"]:
+    """For each draw in [0, 1) a neuron of those not covered; of all, where none is left.
+
+    >>> _sleeping(jnp.array([0.0, 0.4, 0.9]), jnp.array([True, False, True, False])).tolist()
+    [1, 1, 3]
+    """
+    asleep = ~covered | covered.all()
+    rank = jnp.cumsum(asleep)
+    return jnp.searchsorted(rank, jnp.floor(draw * rank[-1]).astype(rank.dtype) + 1)

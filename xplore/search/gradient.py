@@ -43,7 +43,12 @@ class Gradient(Search):
         return True
 
     def init(self, constraint: Constraint, start: Start) -> GradientPoint:
-        z, fixed = constraint.init(start.key, start.x0, jnp.zeros_like(start.x0), start.turn)
+        begin = (start.key, start.x0, jnp.zeros_like(start.x0), start.turn)
+        if constraint.places_by_slope:  # every try is placed at its first step
+            shapes = jax.eval_shape(constraint.init, *begin)
+            z, fixed = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        else:
+            z, fixed = constraint.init(*begin)
         at_seed = self._at_seed(constraint, start)
         z = where_rows(at_seed, jax.tree.map(jnp.zeros_like, z), z)
         return GradientPoint(z, fixed, jax.vmap(self._optimizer(constraint).init)(z))
