@@ -247,7 +247,7 @@ def _keep_compilations() -> None:
     if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         jax.config.update("jax_compilation_cache_dir", str(home / "xplore"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: bool) -> Tally:

@@ -265,17 +265,8 @@ def capture(
     ([Layer(name='fc', kind='dense', shape=(2,))], (5, 2))
     """
     output, found = _replay(f, params, x)
-    wider: list[_Layer] = []
-
-    def trace(params: Any, x: jax.Array) -> None:
-        wider.extend(_replay(f, params, x)[1])
-
-    jax.eval_shape(trace, params, jax.ShapeDtypeStruct((x.shape[0] + 1, *x.shape[1:]), x.dtype))
     layers, values = [], []
-    for name, layer, other in zip(_names(found), found, wider, strict=True):
-        axes = [
-            i for i, (n, m) in enumerate(zip(layer.value.shape, other.value.shape, strict=True)) if n != m
-        ]
+    for name, layer, axes in zip(_names(found), found, _batch_axes(f, params, x, found), strict=True):
         if len(axes) != 1 or not jnp.issubdtype(layer.value.dtype, jnp.floating):
             continue
         value = layer.value if layer.value.ndim > 1 else layer.value[:, None]
@@ -286,3 +277,22 @@ def capture(
         layers.append(Layer(name, layer.kind, value.shape[1:]))
         values.append(value)
     return output, layers, values
+
+
+def _batch_axes(f: Callable[..., Any], params: Any, x: jax.Array, found: Sequence[_Layer]) -> list[list[int]]:
+    """The axes of each layer's value that follow the batch: those of its size, if that leaves no doubt.
+
+    Where an axis of that size is the channels', or there are several or none, the function is traced at
+    another batch size and the axes that changed are taken.
+    """
+    sizes = [[i for i, n in enumerate(la.value.shape) if n == x.shape[0]] for la in found]
+    if all(len(axes) == 1 and axes[0] != la.channel for axes, la in zip(sizes, found, strict=True)):
+        return sizes
+    wider: list[_Layer] = []
+
+    def trace(params: Any, x: jax.Array) -> None:
+        wider.extend(_replay(f, params, x)[1])
+
+    jax.eval_shape(trace, params, jax.ShapeDtypeStruct((x.shape[0] + 1, *x.shape[1:]), x.dtype))
+    shapes = [(la.value.shape, other.value.shape) for la, other in zip(found, wider, strict=True)]
+    return [[i for i, (n, m) in enumerate(zip(*pair, strict=True)) if n != m] for pair in shapes]

@@ -215,8 +215,8 @@ def begin(method: Method, block: dict[str, Any], covered: Any, idle: Int[np.ndar
 
     def zeros(leaf: Any) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
+            return jax.random.wrap_key_data(np.zeros((*leaf.shape, 2), np.uint32))
         return jnp.array(np.zeros(leaf.shape, leaf.dtype))
 
     state = jax.tree.map(zeros, jax.eval_shape(shapes, block))
-    return state.replace(lanes=state.lanes.replace(slot=state.lanes.slot - 1))
+    return state.replace(lanes=state.lanes.replace(slot=jnp.array(np.full(len(idle), -1, np.int32))))
