@@ -67,7 +67,7 @@ class Joint(Objective):
         return JointAim(label, deviate, jnp.stack(neurons, axis=1))
 
     def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
-        deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate
+        deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate[None]
         agreed = self._read(now.logits, aim.label, deviates)
         differ = jnp.where(deviates, -self.lambda1 * agreed, agreed).sum(axis=0)
         awake = jnp.take_along_axis(now.activations.values, aim.neurons, axis=1).sum(axis=1)

@@ -17,4 +17,4 @@ class LabelsDiffer(Oracle):
 
     def differ(self, outputs: Float[Array, "m b c"]) -> Bool[Array, " b"]:
         labels = outputs.argmax(axis=-1)
-        return (labels != labels[0]).any(axis=0)
+        return (labels != labels[:1]).any(axis=0)
