@@ -58,7 +58,7 @@ class CellCriterion(Criterion):
 
     def hits(self, activations: Activations) -> Bool[Array, "b u k"]:
         """The cells that each row reaches."""
-        return self.locate(activations)[..., None] == jnp.arange(self.n_cells)
+        return self.locate(activations)[..., None] == jnp.arange(self.n_cells)[None, None]
 
     def update(
         self, state: Bool[Array, "u k"], activations: Activations
