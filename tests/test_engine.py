@@ -31,7 +31,8 @@ def fates(method, codes, lanes, order=None):
     before = np.asarray(plain(method.panel, codes))
     spans = method.panel.check(codes.shape[1:]).spans().values()
     covered = tuple(np.arange(span.stop - span.start) % 2 == 0 for span in spans)
-    agree = [seed for seed in order if not LabelsDiffer().differ(before[:, seed : seed + 1])[0]]
+    differ = method.oracle.differ(jnp.asarray(before))
+    agree = [seed for seed in order if not differ[seed]]
     waiting = deque(Try(seed, turn, codes[seed], before[:, seed]) for turn in range(method.search.tries) for seed in agree)
     runs = Engine(method, jax.random.key(3), lanes, codes.shape[1:], (len(before), before.shape[2]))
     ended = {}
