@@ -26,7 +26,7 @@ from xplore import api, config
 from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign, Plan
 from xplore.encoding import decode
-from xplore.engine import Method
+from xplore.lanes import Method
 from xplore.model import Panel
 from xplore.validity import Judge
 
@@ -54,7 +54,9 @@ def bare_gradient(campaign: Campaign, seconds: float) -> float:
     x = decode(campaign.images[:lanes])
     before = jnp.asarray(campaign.judge.read(campaign.images[:lanes])[0])
     covered = tuple(np.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
-    aim = method.objective.aim(jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int))
+    aim = method.objective.aim(
+        jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int)
+    )
     gradient = jax.jit(jax.grad(lambda x, method, aim: method.objective.score(aim, method.panel(x)).sum()))
     jax.block_until_ready(gradient(x, method, aim))
     start, done = time.perf_counter(), 0
@@ -131,7 +133,10 @@ def first_finding(name: str, cache: str) -> float:
         command = [sys.executable, "-m", "xplore.cli", "run", name, "--out", str(out)]
         start = time.perf_counter()
         child = subprocess.Popen(
-            command, env={**os.environ, "XDG_CACHE_HOME": cache}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env={**os.environ, "XDG_CACHE_HOME": cache},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             while child.poll() is None:
@@ -155,7 +160,9 @@ def _count(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bench", choices=["step", "campaign"])
     parser.add_argument("--json", action="store_true", help="one JSON line (the default: the same, indented)")
     parser.add_argument("--config", default="mnist")
@@ -166,7 +173,12 @@ def main() -> None:
     options = parser.parse_args()
     options.seeds = options.seeds or {"step": 5000, "campaign": 1000}[options.bench]
     figures = {"step": step, "campaign": campaign}[options.bench](options)
-    figures |= {"config": options.config, "seeds": options.seeds, "lanes": options.lanes, "device": api.device()}
+    figures |= {
+        "config": options.config,
+        "seeds": options.seeds,
+        "lanes": options.lanes,
+        "device": api.device(),
+    }
     print(json.dumps(figures, indent=None if options.json else 2))
 
 

@@ -25,8 +25,8 @@ from xplore.config import Config, build
 from xplore.constraints import Constraint, Occlusion
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.encoding import decode, from_png
-from xplore.engine import Method
 from xplore.errors import InputError
+from xplore.lanes import Method
 from xplore.model import Model, Panel
 from xplore.objectives import Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
@@ -377,14 +377,20 @@ def _ending(tally: Tally) -> dict[str, Any]:
 
 
 def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -> dict[str, Any]:
-    """Another search on the same seeds until it has asked the models as often, breadth first."""
+    """Another search on the same seeds: random search until it has asked the models as often in all.
+
+    It goes breadth first, one query a seed and turn, so that no seed is favoured. Any other search keeps
+    to its own budget a seed.
+    """
+    limit, note = None, "its own budget a seed"
     if isinstance(search, Random):
         search = search.replace(steps=1, tries=sys.maxsize)
-    plan = replace(campaign.plan, round_size=len(campaign.images), query_limit=main.queries)
+        limit, note = main.queries, "the same seeds, again and again, until as many model queries were spent"
+    plan = replace(campaign.plan, round_size=len(campaign.images), query_limit=limit)
     judge = replace(campaign.judge, referee=None, training=None)
     method = campaign.method.replace(search=search)
     other = Campaign(method, judge, campaign.layout, campaign.images, campaign.labels, plan)
-    tally = _watched(other, None, f"{type(search).__name__.lower()} search, as many queries", progress)
+    tally = _watched(other, None, f"{type(search).__name__.lower()} search, to compare", progress)
     return {
         "search": type(search).__name__,
         "seeds": tally.seeds,
@@ -394,5 +400,5 @@ def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -
         "valid": tally.valid,
         "groups": len(tally.groups),
         "seconds": tally.seconds,
-        "note": "the same seeds, each again and again until as many model queries were spent",
+        "note": note,
     }

@@ -20,7 +20,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from xplore.archive import Archive, Finding, SeedRecord, content_hash
 from xplore.encoding import to_png
-from xplore.engine import Engine, Method, Outcome, Try
+from xplore.engine import Engine, Outcome, Try
+from xplore.lanes import Method
 from xplore.units import Layout
 from xplore.validity import BATCH, Judge, Judgement
 
@@ -87,8 +88,7 @@ class Campaign:
         self.method, self.judge, self.layout, self.plan = method, judge, layout, plan
         self.images, self.labels = images, labels
         self.tally = Tally()
-        nothing = np.zeros((len(judge.criteria), layout.n_units), bool)
-        self.covered = nothing.copy()
+        self.covered = np.zeros((len(judge.criteria), layout.n_units), bool)
         self._spans = layout.spans()
         self._archive: Archive | None = None
         self._rounds: dict[int, _Round] = {}
@@ -231,11 +231,8 @@ class Campaign:
         judged = self.judge.judge(codes)
         stands = self.judge.differ(judged.outputs)
         kept = np.flatnonzero(stands)
-        before = np.stack([self._outputs[outcome.seed] for outcome in outcomes])
-        agreed = before[:, 0].argmax(axis=-1)
-        right = np.array(
-            [self._label(o.seed) in (None, int(c)) for o, c in zip(outcomes, agreed, strict=True)]
-        )
+        agreed = [int(self._outputs[o.seed][0].argmax()) for o in outcomes]
+        right = np.array([self._label(o.seed) in (None, c) for o, c in zip(outcomes, agreed, strict=True)])
         records = [
             self._record(o, "found" if s else "rejudged_away") for o, s in zip(outcomes, stands, strict=True)
         ]
@@ -245,10 +242,9 @@ class Campaign:
             part = judged.rows(kept)
             measures = self.judge.measures(self.images[origin], codes[kept], part)
             for row, measured in enumerate(measures):
-                measured["agreed"] = int(agreed[kept[row]])
+                measured["agreed"] = agreed[kept[row]]
             reasons = self.judge.reasons(part, measures, right[kept])
-            steps = [self._spent[seed] for seed in origin.tolist()]
-            findings = self._findings("search", origin, codes[kept], part, measures, reasons, steps)
+            findings = self._findings("search", origin, codes[kept], part, measures, reasons)
             turns = [outcomes[row].turn for row in kept.tolist()]
             for finding, turn in zip(findings, turns, strict=True):
                 self._reach(finding.seed // self.plan.round_size + turn, finding.covered)
@@ -267,7 +263,7 @@ class Campaign:
         judged = self.judge.judge(codes)
         measures = self.judge.measures(codes, codes, judged)
         reasons = [("already_differ",)] * len(seeds)
-        findings = self._findings("seed", seeds, codes, judged, measures, reasons, [0] * len(seeds))
+        findings = self._findings("seed", seeds, codes, judged, measures, reasons)
         records = [
             SeedRecord(finding.seed, index, finding.label, finding.decisions, "already_differ")
             for finding in findings
@@ -283,7 +279,6 @@ class Campaign:
         judged: Judgement,
         measures: Sequence[dict[str, Any]],
         reasons: Sequence[tuple[str, ...]],
-        steps: Sequence[int],
     ) -> list[Finding]:
         findings = []
         for row, seed in enumerate(seeds.tolist()):
@@ -300,7 +295,7 @@ class Campaign:
                     probabilities=judged.probabilities[:, row],
                     reasons=reasons[row],
                     measures={k: v for k, v in measures[row].items() if k != "within"},
-                    steps=steps[row],
+                    steps=self._spent.get(seed, 0),
                     covered=judged.covered[row],
                 )
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -22,8 +23,11 @@ def encode(x: Float[Array, "*x"]) -> UInt8[Array, "*x"]:
 
 
 def decode(codes: UInt8[Array, "*x"] | UInt8[np.ndarray, "*x"]) -> Float[Array, "*x"]:
-    """Levels as floats in [0, 1]; `encode(decode(c)) == c`."""
-    return jnp.asarray(LEVELS, dtype=jnp.zeros(()).dtype)[codes]
+    """Levels as floats in [0, 1]; `encode(decode(c)) == c`.
+
+    The barrier keeps XLA from looking the levels up anew in every window that reads them.
+    """
+    return jax.lax.optimization_barrier(jnp.asarray(LEVELS, dtype=jnp.zeros(()).dtype)[codes])
 
 
 def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:

@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/mnist-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test lint results clean
+
+demo: .venv/demo  ## Find where three digit classifiers disagree; ends by naming the report to open.
+	$(BIN)/xplore run configs/mnist.toml --out $(RUN)
+
+test: .venv/dev  ## The whole test suite.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+results: .venv/dev  ## The figures in docs/results, by the scripts that write them.
+	$(BIN)/python scripts/results_mnist.py
+
+.venv/demo: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	touch $@
+
+.venv/dev: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs dist

@@ -1,0 +1,210 @@
+"""One compiled step of all lanes: propose, look, judge, advance, refill from a queue on the device.
+
+Looking is one forward pass and, where the search climbs, one back: nothing is evaluated twice.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from xplore.constraints import Constraint
+from xplore.encoding import decode, encode
+from xplore.model import Forward, Panel
+from xplore.objectives import Objective
+from xplore.oracles import Oracle
+from xplore.search import Search
+from xplore.search._base import Start, where_rows
+
+CHUNK = 4
+"""Steps between two looks at what is done: the host works while the next chunk runs."""
+
+
+class Method(struct.PyTreeNode):
+    """What is searched, how, and for what: all that a step needs beside its state."""
+
+    panel: Panel
+    objective: Objective
+    constraint: Constraint
+    oracle: Oracle
+    search: Search
+
+
+class Queue(struct.PyTreeNode):
+    """Tries by slot; `order` lists the slots to be taken, as a ring between `head` and `tail`."""
+
+    x0: UInt8[Array, "slots h w c"]
+    key: Key[Array, " slots"]
+    turn: Int[Array, " slots"]
+    before: Float[Array, "slots m c"]
+    aim: Any
+    order: Int[Array, " slots"]
+    head: Int[Array, ""]
+    tail: Int[Array, ""]
+
+
+class Lanes(struct.PyTreeNode):
+    """What each lane is at; `slot` is -1 in an idle one."""
+
+    slot: Int[Array, " b"]
+    done: Int[Array, " b"]
+    start: Start
+    before: Float[Array, "b m c"]
+    aim: Any
+    point: Any
+
+
+class Results(struct.PyTreeNode):
+    """What came of each slot."""
+
+    finished: Bool[Array, " slots"]
+    found: Bool[Array, " slots"]
+    steps: Int[Array, " slots"]
+    codes: UInt8[Array, "slots h w c"]
+
+
+class State(struct.PyTreeNode):
+    queue: Queue
+    lanes: Lanes
+    results: Results
+
+
+def look(
+    method: Method, x: Float[Array, "b h w c"], aim: Any
+) -> tuple[Float[Array, "m b c"], Float[Array, "b h w c"]]:
+    """The models' outputs at x and, if the search climbs, the score's slope there."""
+    if not method.search.climbs:
+        return method.panel.plain(x), jnp.zeros_like(x)
+
+    def total(x: Float[Array, "b h w c"]) -> tuple[Float[Array, ""], Forward]:
+        now = method.panel(x)
+        return method.objective.score(aim, now).sum(), now
+
+    slope, now = jax.grad(total, has_aux=True)(x)
+    return jax.lax.optimization_barrier((now.outputs, slope))  # fused with what follows, it runs slower
+
+
+def step(method: Method, state: State) -> State:
+    """Every live lane looks once and moves once; lanes that are done hand over and refill."""
+    lanes, search, constraint = state.lanes, method.search, method.constraint
+    live = lanes.slot >= 0
+    x = search.propose(constraint, lanes.point, lanes.start)
+    codes = encode(x)
+    outputs, slope = look(method, decode(codes) if search.as_stored else x, lanes.aim)
+    differ = method.oracle.judge(jnp.moveaxis(lanes.before, 1, 0), outputs)
+    if search.as_stored:
+        differ &= (codes != codes[:, :1, :1, :1]).any(axis=(1, 2, 3))
+    found = live & differ & (x != lanes.start.x0).any(axis=(1, 2, 3))
+    point = search.advance(constraint, lanes.point, lanes.start, (slope, lanes.done))
+    done = lanes.done + 1
+    ends = found | (live & (done >= search.steps))
+    out = state.results
+    slot = jnp.where(ends, lanes.slot, out.finished.size)
+    results = Results(
+        finished=out.finished.at[slot].set(True, mode="drop"),
+        found=out.found.at[slot].set(found, mode="drop"),
+        steps=out.steps.at[slot].set(done, mode="drop"),
+        codes=out.codes.at[slot].set(codes, mode="drop"),
+    )
+    moved = lanes.replace(slot=jnp.where(ends, -1, lanes.slot), done=done, point=point)
+    queue, lanes = refill(method, state.queue, moved)
+    return State(queue, lanes, results)
+
+
+def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
+    """Idle lanes take the tries at the head of the queue, in the lanes' order."""
+    idle = lanes.slot < 0
+    rank = queue.head + jnp.cumsum(idle, dtype=jnp.int32) - 1
+    takes = idle & (rank < queue.tail)
+    slot = jnp.where(takes, queue.order[rank % queue.order.size], 0)
+    start = Start(decode(queue.x0[slot]), queue.key[slot], queue.turn[slot])
+    fresh = Lanes(
+        slot=slot,
+        done=jnp.zeros_like(lanes.done),
+        start=start,
+        before=queue.before[slot],
+        aim=jax.tree.map(lambda leaf: leaf[slot], queue.aim),
+        point=method.search.init(method.constraint, start),
+    )
+    head = queue.head + takes.sum(dtype=jnp.int32)
+    return queue.replace(head=head), where_rows(takes, fresh, lanes)
+
+
+@partial(jax.jit, donate_argnums=1)
+def one_step(method: Method, state: State) -> tuple[State, Bool[Array, " slots"]]:
+    """A step, and a copy of the flags that the host reads while the next one runs."""
+    state = step(method, state)
+    return state, jnp.copy(state.results.finished)
+
+
+@partial(jax.jit, donate_argnums=1)
+def steps_on_device(method: Method, state: State) -> tuple[State, Bool[Array, " slots"]]:
+    """`CHUNK` steps without the host: for accelerators (XLA runs convolutions in CPU loops slowly)."""
+    state = jax.lax.fori_loop(0, CHUNK, lambda _, s: step(method, s), state)
+    return state, jnp.copy(state.results.finished)
+
+
+@partial(jax.jit, donate_argnums=1)
+def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any, rng: Key[Array, ""]) -> State:
+    """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
+    keys = jax.vmap(lambda s, t: jax.random.fold_in(jax.random.fold_in(rng, s), t))(
+        block["seed"], block["turn"]
+    )
+    parts = jax.vmap(jax.random.split)(keys)
+    before = jnp.moveaxis(block["before"], 1, 0)
+    aim = method.objective.aim(parts[:, 0], before, covered, block["turn"])
+    queue, results = state.queue, state.results
+    slot = jnp.where(block["slot"] < 0, queue.order.size, block["slot"])
+    rank = queue.tail + jnp.arange(slot.size, dtype=jnp.int32)
+    place = jnp.where(block["slot"] < 0, queue.order.size, rank % queue.order.size)
+
+    def put(leaf: Any, rows: Any) -> Any:
+        return leaf.at[slot].set(rows, mode="drop")
+
+    return state.replace(
+        queue=queue.replace(
+            x0=put(queue.x0, block["x0"]),
+            key=put(queue.key, parts[:, 1]),
+            turn=put(queue.turn, block["turn"]),
+            before=put(queue.before, block["before"]),
+            aim=jax.tree.map(put, queue.aim, aim),
+            order=queue.order.at[place].set(slot, mode="drop"),
+            tail=queue.tail + (block["slot"] >= 0).sum(dtype=jnp.int32),
+        ),
+        results=results.replace(finished=results.finished.at[slot].set(False, mode="drop")),
+    )
+
+
+@jax.jit
+def collect(results: Results, slots: Int[Array, " n"]) -> tuple[Array, Array, Array]:
+    """Copies of some rows: a live view of a donated buffer would stop its reuse."""
+    return results.found[slots], results.steps[slots], results.codes[slots]
+
+
+@jax.jit
+def begin(
+    method: Method, block: dict[str, Any], covered: Any, rng: Key[Array, ""], idle: Int[Array, " b"]
+) -> State:
+    """An empty queue with a slot for every row of the block, and idle lanes."""
+    slots = block["slot"].size
+    keys = jax.vmap(lambda s: jax.random.fold_in(rng, s))(block["seed"])
+    aim = method.objective.aim(keys, jnp.moveaxis(block["before"], 1, 0), covered, block["turn"])
+    zero = jnp.zeros((), jnp.int32)
+    queue = Queue(block["x0"], keys, block["turn"], block["before"], aim, block["slot"], zero, zero + 0)
+    start = Start(decode(queue.x0[idle]), keys[idle], queue.turn[idle])
+    lanes = Lanes(
+        slot=jnp.full_like(idle, -1),
+        done=jnp.zeros_like(idle),
+        start=start,
+        before=queue.before[idle],
+        aim=jax.tree.map(lambda leaf: leaf[idle], aim),
+        point=method.search.init(method.constraint, start),
+    )
+    flags = jnp.zeros(slots, bool)
+    results = Results(flags, jnp.zeros(slots, bool), jnp.zeros(slots, jnp.int32), queue.x0 + 0)
+    return State(queue, lanes, results)
