@@ -63,7 +63,7 @@ def _alone(
 ) -> tuple[Float[Array, "b m k"], Float[Array, "b m k"]]:
     """Outputs and probabilities by the plain models, one input after the other: a batch of one each."""
 
-    def one(code: UInt8[Array, "h w c"]) -> tuple[Float[Array, "m c"], Float[Array, "m c"]]:
+    def one(code: UInt8[Array, "h w c"]) -> tuple[Float[Array, "m k"], Float[Array, "m k"]]:
         outputs = panel.plain(decode(code[None]))
         return outputs[:, 0], panel.probabilities(outputs)[:, 0]
 
