@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from laws.parts import examples
+
 from xplore.archive import FILE, SCHEMA, Archive, Finding, SeedRecord, content_hash
 from xplore.encoding import from_png, to_png
 from xplore.errors import InputError
@@ -32,7 +32,7 @@ from xplore.archive import Archive
 from xplore.campaign import Campaign, Plan
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
-from xplore.engine import Method
+from xplore.lanes import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.search import Sweep
@@ -87,7 +87,7 @@ def sound(tmp_path_factory):
     with sqlite3.connect(folder / FILE) as db:
         db.execute("PRAGMA journal_mode=DELETE")
     db.close()
-    return (folder / FILE).read_bytes()
+    return folder / FILE
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
@@ -97,7 +97,18 @@ def test_what_is_read_is_what_was_written(tmp_path):
     read = list(archive.findings(origin=None))
     assert [f.seed for f in read] == [s.seed for s in archive.seeds()] == list(range(20))
     for one, two in zip(held, read, strict=True):
-        for name in ("id", "origin", "seed", "seed_png", "png", "label", "decisions", "reasons", "measures", "steps"):
+        for name in (
+            "id",
+            "origin",
+            "seed",
+            "seed_png",
+            "png",
+            "label",
+            "decisions",
+            "reasons",
+            "measures",
+            "steps",
+        ):
             assert getattr(one, name) == getattr(two, name)
         np.testing.assert_array_equal(one.covered, two.covered)
         np.testing.assert_array_equal(one.probabilities, two.probabilities)
@@ -192,7 +203,7 @@ def test_a_missing_archive_is_an_input_error(name, tmp_path):
 
 @pytest.mark.parametrize("version", [0, SCHEMA + 1, 2**31 - 1])
 def test_another_version_is_an_input_error(version, sound, tmp_path):
-    (tmp_path / FILE).write_bytes(sound)
+    shutil.copy(sound, tmp_path / FILE)
     with sqlite3.connect(tmp_path / FILE) as db:
         db.execute(f"PRAGMA user_version={version}")
     db.close()
@@ -201,7 +212,7 @@ def test_another_version_is_an_input_error(version, sound, tmp_path):
 
 
 @examples(40)
-@given(st.binary(max_size=200), st.booleans())
+@given(content=st.binary(max_size=200), header=st.booleans())
 def test_random_bytes_are_an_input_error(content, header, tmp_path_factory):
     file = tmp_path_factory.getbasetemp() / "random.sqlite"
     file.write_bytes((b"SQLite format 3\0" if header else b"") + content)
@@ -211,12 +222,15 @@ def test_random_bytes_are_an_input_error(content, header, tmp_path_factory):
 
 @examples(80)
 @given(
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=40),
-    st.sampled_from([0.0, 0.02, 0.3, 1.0]),
-    st.floats(0, 1),
+    flips=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=40
+    ),
+    reach=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+    cut=st.floats(0, 1),
 )
 def test_damage_is_an_input_error_or_leaves_an_archive(sound, tmp_path_factory, flips, reach, cut):
-    content = bytearray(sound[: int(len(sound) * (1 - cut * cut / 2))])
+    content = bytearray(sound.read_bytes())
+    del content[int(len(content) * (1 - cut * cut / 2)) :]
     for place, byte in flips:
         content[int(place * reach * len(content))] ^= byte
     file = tmp_path_factory.getbasetemp() / "damaged.sqlite"
@@ -228,10 +242,10 @@ def test_damage_is_an_input_error_or_leaves_an_archive(sound, tmp_path_factory, 
 
 
 def test_a_folder_that_holds_a_campaign_is_not_altered(sound, tmp_path):
-    (tmp_path / FILE).write_bytes(sound)
+    shutil.copy(sound, tmp_path / FILE)
     with pytest.raises(InputError, match="nothing was overwritten"):
         Archive.create(tmp_path, META)
-    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {FILE: sound}
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {FILE: sound.read_bytes()}
 
 
 def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
@@ -240,7 +254,7 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
         Archive.create(tmp_path / "file" / "folder", META)
 
 
-@pytest.mark.parametrize("room", [60_000, 200_000])
+@pytest.mark.parametrize("room", [300_000, 600_000])
 def test_a_full_disk_ends_in_an_input_error_and_keeps_what_was_committed(room, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     rng, kept = np.random.default_rng(0), []

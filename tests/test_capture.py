@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
-
 from laws.parts import double, relatives, small_network, small_weights
+
 from models import lenet
 from xplore.capture import capture
 from xplore.data import mnist
@@ -57,7 +57,9 @@ def flax_layers(name, x):
     """Layer by layer, from flax's own intermediates and the pointwise steps after them."""
     variables = {"params": lenet.load_parameters(name)}
     _, state = lenet.module(name).apply(variables, x, capture_intermediates=True)
-    out = {layer: value["__call__"][0] for layer, value in state["intermediates"].items() if layer != "__call__"}
+    out = {
+        layer: value["__call__"][0] for layer, value in state["intermediates"].items() if layer != "__call__"
+    }
     values = []
     for layer in ("conv1", "conv2", "fc1", "fc2"):
         if layer in out:
@@ -73,10 +75,14 @@ def agrees(model, name):
     outputs, layers, values = jax.jit(lambda m, x: (m.captured(x)[0], m.captured(x)[2]))(model, x), None, None
     outputs, values = outputs
     layers = jax.eval_shape(lambda x: model.captured(x)[2], x) and model.captured(x[:2])[1]
-    assert [layer.name if "pool" not in layer.kind else "pool" for layer in layers] == [n for n, _ in expected]
+    assert [layer.name if "pool" not in layer.kind else "pool" for layer in layers] == [
+        n for n, _ in expected
+    ]
     assert sum(layer.units for layer in layers) == NEURONS[name]
     for value, (layer, other) in zip(values, expected, strict=True):
-        np.testing.assert_allclose(value, other, atol=1e-6 * max(1, float(jnp.abs(other).max())), err_msg=layer)
+        np.testing.assert_allclose(
+            value, other, atol=1e-6 * max(1, float(jnp.abs(other).max())), err_msg=layer
+        )
     np.testing.assert_allclose(outputs, model(x), atol=1e-5)
 
 
@@ -129,7 +135,9 @@ def own_relu(x):
 own_relu.defjvp(lambda given, tangents: (own_relu(given[0]), jnp.where(given[0] > 0, tangents[0], 0)))
 
 
-@pytest.mark.parametrize("relu", [jax.nn.relu, own_relu, lambda x: jnp.maximum(x, 0), jax.nn.gelu, jax.nn.silu])
+@pytest.mark.parametrize(
+    "relu", [jax.nn.relu, own_relu, lambda x: jnp.maximum(x, 0), jax.nn.gelu, jax.nn.silu]
+)
 def test_a_nonlinearity_extends_its_layer(relu):
     told, values = layers_of(lambda p, x: relu(x @ p["a"]["w"] + 1) @ p["b"]["w"])
     assert told == [("a", "dense"), ("b", "dense")]

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws.parts import COLOUR, CONSTRAINTS, GREY, double, examples, missing, pictures
 
 import xplore.constraints
-from laws.parts import CONSTRAINTS, IMAGE_SHAPES, double, examples, missing, pictures
 from xplore.constraints import Ball, Blackout, Constraint, Lighting, Occlusion
 from xplore.constraints._base import content, cover, hidden_share, windows
 from xplore.encoding import decode, encode
 
 ROWS = 4
 seeds = st.integers(0, 2**31)
-every = pytest.mark.parametrize("shape", IMAGE_SHAPES, ids=str)
+PAIRS = [(c, GREY) for c in CONSTRAINTS]
+PAIRS += [(c, COLOUR) for c in {type(c): c for c in CONSTRAINTS[::-1]}.values()]  # the first of each class
+PAIRS += [(c, COLOUR) for c in CONSTRAINTS if isinstance(c, Occlusion) and c.height == 3]
+both = pytest.mark.parametrize("constraint,shape", PAIRS, ids=repr)
 each = pytest.mark.parametrize("constraint", CONSTRAINTS, ids=repr)
 
 
@@ -62,8 +65,7 @@ def test_no_constraint_is_missing():
     assert not missing(xplore.constraints, Constraint, CONSTRAINTS)
 
 
-@each
-@every
+@both
 def test_laws(constraint, shape):
     for seed, size in enumerate((0.01, 0.3, 2.0, 1e6)):
         x0, key, slope, turn = start(seed, shape, blank=seed % 2 == 1)
@@ -83,14 +85,16 @@ def test_a_first_try_starts_at_the_seed_or_where_its_slope_points(constraint):
     seen = walk(constraint, key, x0, slope, np.zeros(ROWS, np.int32), 1.0)
     if isinstance(constraint, Lighting):
         moved = (seen["start"] - x0).sum(axis=(1, 2, 3))
-        gain = (jnp.where(x0 < 1, slope, 0).sum(axis=(1, 2, 3)), jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3)))
+        gain = (
+            jnp.where(x0 < 1, slope, 0).sum(axis=(1, 2, 3)),
+            jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3)),
+        )
         np.testing.assert_array_equal(moved > 0, gain[0] >= gain[1])
     else:
         np.testing.assert_array_equal(seen["start"], x0)
 
 
-@each
-@every
+@both
 def test_a_row_depends_on_itself_alone(constraint, shape):
     x0, key, slope, turn = start(3, shape)
     other = start(4, shape)
@@ -142,15 +146,13 @@ def test_a_change_beyond_the_bound_is_seen(constraint):
         assert not within(constraint, x0, decode(encode(after))).any(), f"change {number}"
 
 
-@each
-@every
+@both
 def test_no_change_is_within(constraint, shape):
     x0, *_ = start(1, shape, blank=True)
     assert within(constraint, x0, x0).all()
 
 
-@pytest.mark.parametrize("constraint", [c for c in CONSTRAINTS if isinstance(c, Occlusion)], ids=repr)
-@every
+@pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Occlusion)], ids=repr)
 def test_occlusion_changes_one_rectangle_that_hides_little(constraint, shape):
     for seed in range(3):
         x0, key, slope, turn = start(seed, shape)
@@ -161,7 +163,9 @@ def test_occlusion_changes_one_rectangle_that_hides_little(constraint, shape):
         for row in mask:
             rows, cols = np.nonzero(row)
             full = len(rows) == constraint.height * constraint.width
-            assert not len(rows) or (full and np.ptp(rows) < constraint.height and np.ptp(cols) < constraint.width)
+            assert not len(rows) or (
+                full and np.ptp(rows) < constraint.height and np.ptp(cols) < constraint.width
+            )
         if constraint.bound is not None:
             ink = np.asarray(content(x0, constraint.background))
             hidden = (ink * mask).sum(axis=(1, 2)) / ink.sum(axis=(1, 2))
@@ -169,8 +173,7 @@ def test_occlusion_changes_one_rectangle_that_hides_little(constraint, shape):
             assert (hidden_share(x0, seen["image"], constraint.background) <= constraint.bound + 1e-6).all()
 
 
-@pytest.mark.parametrize("constraint", [c for c in CONSTRAINTS if isinstance(c, Blackout)], ids=repr)
-@every
+@pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Blackout)], ids=repr)
 def test_blackout_only_darkens(constraint, shape):
     x0, key, slope, turn = start(5, shape)
     seen = walk(constraint, key, x0, slope, turn, 1e6)
@@ -194,21 +197,29 @@ def ways_back(constraint, key, x0, weights, share):
     return flat, (score(border + 1e-6 * inward) - score(border)) / 1e-6, inward
 
 
-@each
+@pytest.mark.parametrize(
+    "constraint",
+    [Ball(), Ball(norm="2"), Ball(None), Blackout(2, 3, 0.5), Lighting(), Occlusion(5, 5, None)],
+    ids=repr,
+)
 def test_the_slope_does_not_die_at_the_border(constraint):
     rng = np.random.default_rng(0)
     with double():
         x0 = decode(pictures(2, ROWS, (10, 10, 1)))
         weights = jnp.asarray(rng.normal(size=x0.shape))
         share = jnp.asarray(rng.random(x0.size * 4))
-        by_slope, by_step, inward = ways_back(constraint, jax.random.split(jax.random.key(1), ROWS), x0, weights, share)
+        by_slope, by_step, inward = ways_back(
+            constraint, jax.random.split(jax.random.key(1), ROWS), x0, weights, share
+        )
         np.testing.assert_allclose(by_slope, by_step, rtol=1e-5, atol=1e-6)
         if constraint.bound is None or not isinstance(constraint, (Occlusion, Blackout)):
             assert (jnp.abs(by_step) > 1e-6).all() and jnp.abs(inward).max() > 0
 
 
 @examples(8)
-@given(st.tuples(st.integers(1, 4), st.integers(1, 4)), st.tuples(st.integers(0, 3), st.integers(0, 3)), seeds)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4)), st.tuples(st.integers(0, 3), st.integers(0, 3)), seeds
+)
 def test_windows_and_cover_are_the_naive_loops(window, room, seed):
     (height, width), rng = window, np.random.default_rng(seed)
     rows, cols = room[0] + 1, room[1] + 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws.parts import CRITERIA, examples, missing
 
 import xplore.coverage
-from laws.parts import CRITERIA, examples, missing
 from xplore.coverage import Criterion
 from xplore.units import Layer, Layout, gather
 
@@ -44,16 +44,20 @@ def batches(draw):
     layers = []
     for kind in KINDS:
         coarse = rng.integers(-4, 5, (ROWS, *kind)) / 4
-        values = coarse if draw(st.booleans()) else rng.normal(size=(ROWS, *kind)) * 10.0 ** rng.integers(-3, 4)
+        values = (
+            coarse if draw(st.booleans()) else rng.normal(size=(ROWS, *kind)) * 10.0 ** rng.integers(-3, 4)
+        )
         for row in range(ROWS):
             if draw(st.integers(0, 3)) == 0:
                 values[row] = draw(st.sampled_from([0.0, 1.0, -2.5]))
-        layers.append(jnp.asarray(values, jnp.float32))
-    return gathered(layers)
+        layers.append(values.astype(np.float32))
+    return layers
 
 
 def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+    return all(
+        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
 
 
 def test_no_criterion_is_missing():
@@ -64,6 +68,7 @@ def test_no_criterion_is_missing():
 @examples(12)
 @given(batches(), batches(), batches())
 def test_coverage_is_a_join_semilattice(criterion, a, b, c):
+    a, b, c = map(gathered, (a, b, c))
     nothing = criterion.init(LAYOUT)
     states = [update(criterion, nothing, batch)[0] for batch in (a, b, c)]
     x, y, z = states
@@ -82,6 +87,7 @@ def test_coverage_is_a_join_semilattice(criterion, a, b, c):
 @examples(12)
 @given(batches(), batches())
 def test_a_row_gains_what_it_alone_would_add(criterion, a, b):
+    a, b = gathered(a), gathered(b)
     state, _ = update(criterion, criterion.init(LAYOUT), a)
     _, gain = update(criterion, state, b)
     value = float(criterion.value(state))
@@ -95,6 +101,7 @@ def test_a_row_gains_what_it_alone_would_add(criterion, a, b):
 @examples(25)
 @given(batches())
 def test_closeness_is_positive_exactly_where_located(criterion, batch):
+    batch = gathered(batch)
     soft, slopes = closeness(criterion, batch)
     hard = np.asarray(locate(criterion, batch)).T[:, None] == np.arange(criterion.n_cells)[None, :, None]
     np.testing.assert_array_equal(np.asarray(soft) > 0, hard)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws.parts import OBJECTIVES, double, missing
 
 import xplore.objectives
-from laws.parts import OBJECTIVES, double, missing
 from xplore.model import Forward
 from xplore.objectives import Joint, Objective
 from xplore.units import Activations, Layer, Layout

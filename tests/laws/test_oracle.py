@@ -5,9 +5,9 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from laws.parts import ORACLES, missing
 
 import xplore.oracles
-from laws.parts import ORACLES, missing
 from xplore.oracles import Oracle
 
 each = pytest.mark.parametrize("oracle", ORACLES, ids=repr)

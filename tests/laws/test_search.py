@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from laws.parts import SEARCHES, missing, pictures, relatives
 
 import xplore
 import xplore.search
-from laws.parts import SEARCHES, missing, pictures, relatives
 from xplore.encoding import decode, encode, from_png, to_png
-from xplore.engine import Method, look
+from xplore.lanes import Method, look
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.recipe import Recipe
@@ -45,10 +45,9 @@ def test_no_search_is_missing():
 
 
 @each
-def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, panel, images):
-    result = xplore.run(
-        panel.models, images, constraint=constraint, search=search, lanes=16, progress=False, rng=4
-    )
+def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, panel, images, tmp_path):
+    parts = {"constraint": constraint, "search": search, "lanes": 16, "rng": 4}
+    result = xplore.run(panel.models, images, **parts, out=tmp_path / "out", progress=False)
     plain = jax.jit(panel.plain)
     for found in result.findings:
         pixels, seed = from_png(found.png), from_png(found.seed_png)
