@@ -1,5 +1,6 @@
 """An archive holds what was committed, whatever ends the campaign, and says what it cannot read."""
 
+import contextlib
 import os
 import random
 import resource
@@ -175,10 +176,8 @@ def test_a_killed_campaign_leaves_every_committed_batch(lines, tmp_path, tmp_pat
     )
     try:
         told = [child.stdout.readline() for _ in range(lines)]
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(random.Random(lines).random() / 20)
-        except subprocess.TimeoutExpired:
-            pass
         child.send_signal(signal.SIGKILL)
         told += child.stdout.read().splitlines(keepends=True)
     finally:
