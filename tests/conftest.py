@@ -1,8 +1,13 @@
-"""Shape annotations are checked in the whole run; two CPU devices; no cache of compiled programs."""
+"""Shape annotations are checked in the whole run; two CPU devices; no cache of compiled programs.
+
+XLA compiles without its own optimisations: most of the tests' time was that.
+"""
 
 import os
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+)
 
 from jaxtyping import install_import_hook
 

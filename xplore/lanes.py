@@ -77,7 +77,7 @@ class State(struct.PyTreeNode):
 
 def look(
     method: Method, x: Float[Array, "b h w c"], aim: Any
-) -> tuple[Float[Array, "m b c"], Float[Array, "b h w c"]]:
+) -> tuple[Float[Array, "m b k"], Float[Array, "b h w c"]]:
     """The models' outputs at x and, if the search climbs, the score's slope there."""
     if not method.search.climbs:
         return method.panel.plain(x), jnp.zeros_like(x)

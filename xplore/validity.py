@@ -31,9 +31,9 @@ BATCH = 64
 class Judgement(NamedTuple):
     """What the models say of stored inputs: together, each alone, and what each input covers."""
 
-    outputs: Float[np.ndarray, "m b c"]
-    alone: Float[np.ndarray, "m b c"]
-    probabilities: Float[np.ndarray, "m b c"]
+    outputs: Float[np.ndarray, "m b k"]
+    alone: Float[np.ndarray, "m b k"]
+    probabilities: Float[np.ndarray, "m b k"]
     covered: Bool[np.ndarray, "b criteria u"]
 
     @property
@@ -51,7 +51,7 @@ class Judgement(NamedTuple):
 @jax.jit
 def _read(
     panel: Panel, criteria: tuple[CellCriterion, ...], codes: UInt8[Array, "b h w c"]
-) -> tuple[Float[Array, "b m c"], Bool[Array, "b criteria u"]]:
+) -> tuple[Float[Array, "b m k"], Bool[Array, "b criteria u"]]:
     """Outputs and coverage of a batch, in one pass."""
     now = panel(decode(codes))
     hits = [criterion.hits(now.activations).any(axis=-1) for criterion in criteria]
@@ -61,10 +61,10 @@ def _read(
 @jax.jit
 def _alone(
     panel: Panel, codes: UInt8[Array, "b h w c"]
-) -> tuple[Float[Array, "b m c"], Float[Array, "b m c"]]:
+) -> tuple[Float[Array, "b m k"], Float[Array, "b m k"]]:
     """Outputs and probabilities by the plain models, one input after the other: a batch of one each."""
 
-    def one(code: UInt8[Array, "h w c"]) -> tuple[Float[Array, "m c"], Float[Array, "m c"]]:
+    def one(code: UInt8[Array, "h w c"]) -> tuple[Float[Array, "m k"], Float[Array, "m k"]]:
         outputs = panel.plain(decode(code[None]))
         return outputs[:, 0], panel.probabilities(outputs)[:, 0]
 
@@ -72,7 +72,7 @@ def _alone(
 
 
 @jax.jit
-def _differ(oracle: Oracle, outputs: Float[Array, "b m c"]) -> Bool[Array, " b"]:
+def _differ(oracle: Oracle, outputs: Float[Array, "b m k"]) -> Bool[Array, " b"]:
     return oracle.differ(jnp.moveaxis(outputs, 1, 0))
 
 
@@ -132,7 +132,7 @@ class Judge:
 
     def read(
         self, codes: UInt8[np.ndarray, "b h w c"]
-    ) -> tuple[Float[np.ndarray, "m b c"], Bool[np.ndarray, "b criteria u"]]:
+    ) -> tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]]:
         """The models' outputs on stored inputs, and what each input covers."""
         outputs, covered = _in_batches(lambda c: _read(self.panel, self.criteria, c), codes)
         return outputs.swapaxes(0, 1), covered
@@ -143,7 +143,7 @@ class Judge:
         alone, probabilities = _in_batches(lambda c: _alone(self.panel, c), codes)
         return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), covered)
 
-    def differ(self, outputs: Float[np.ndarray, "m b c"]) -> Bool[np.ndarray, " b"]:
+    def differ(self, outputs: Float[np.ndarray, "m b k"]) -> Bool[np.ndarray, " b"]:
         """Do the models' decisions differ?"""
         return _in_batches(lambda o: _differ(self.oracle, o), outputs.swapaxes(0, 1))
 
@@ -179,7 +179,7 @@ class Judge:
         return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
 
 
-def margins(probabilities: Float[np.ndarray, "m b c"]) -> Float[np.ndarray, " b"]:
+def margins(probabilities: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
     """How sure two models are that disagree: the largest, over such pairs, of the less sure one's lead.
 
     A model's lead is its first class's probability minus its second's.

@@ -12,6 +12,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.recipe import Recipe
+from xplore.units import Number
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
@@ -75,13 +76,13 @@ class Constraint(struct.PyTreeNode, abc.ABC):
         """Could this chart, in its bound, have made `after` (as stored) of `before`?"""
 
 
-def content(x: Float[Array, "b h w c"], background: float = 0.0) -> Float[Array, "b h w"]:
+def content(x: Float[Array, "b h w c"], background: Number = 0.0) -> Float[Array, "b h w"]:
     """What there is to see at each position: `sum_c |x - background|`."""
     return jnp.abs(x - background).sum(axis=-1)
 
 
 def hidden_share(
-    before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], background: float = 0.0
+    before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], background: Number = 0.0
 ) -> Float[Array, " b"]:
     """The share of the seed's content at the positions that changed."""
     seen = content(before, background)

@@ -96,6 +96,6 @@ class Blackout(Constraint):
 def _near(places: Float[Array, "b rows cols"], size: int) -> Float[Array, "b rows cols"]:
     """Places whose rectangle would overlap one of these."""
     rows, cols = places.shape[1:]
-    by_row = jnp.abs(jnp.arange(rows)[:, None] - jnp.arange(rows)) < size
-    by_col = jnp.abs(jnp.arange(cols)[:, None] - jnp.arange(cols)) < size
+    by_row = jnp.abs(jnp.arange(rows)[:, None] - jnp.arange(rows)[None]) < size
+    by_col = jnp.abs(jnp.arange(cols)[:, None] - jnp.arange(cols)[None]) < size
     return jnp.einsum("rs,bsd,cd->brc", by_row.astype(places.dtype), places, by_col.astype(places.dtype))

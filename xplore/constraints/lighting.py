@@ -21,7 +21,7 @@ def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:
     [1.0, -1.0, 0.5, -0.5, 0.75, -0.75, 0.25, -0.25]
     """
     index = turn // 2
-    bits = jnp.arange(10)
+    bits = jnp.arange(10)[None]
     half = ((index[:, None] >> bits) & 1) * 0.5 ** (bits + 1.0)  # van der Corput, base 2
     return jnp.where(turn % 2 == 0, 1, -1) * (1 - half.sum(axis=1))
 

@@ -15,7 +15,8 @@ class Occlusion(Constraint):
     """`x = x0 + mask z`, `mask` one `height x width` rectangle (Pei et al., 2017, section 6).
 
     The rectangle stands where the slope promises most among the places that hide at most `bound` of the
-    seed's content, `sum |x - background|`; a restart draws another such place. `bound=None` allows all.
+    seed's content, `sum |x - background|`; a restart draws another such place; where there is none, nothing
+    moves. `bound=None` allows all.
     """
 
     height: int = struct.field(pytree_node=False, default=10)
@@ -42,17 +43,16 @@ class Occlusion(Constraint):
 
     def _place(
         self, key: Key[Array, " b"], gain: Float[Array, "b rows cols"], x0: Float[Array, "b h w c"]
-    ) -> Float[Array, "b h w c"]:
-        """The mask at the place of the largest gain that the bound allows."""
+    ) -> Float[Array, "b h w 1"]:
+        """The mask at the place of the largest gain that the bound allows; empty, where it allows none."""
         seen = content(x0, self.background)
         share = windows(seen, self.height, self.width) / jnp.maximum(
             seen.sum(axis=(1, 2), keepdims=True), 1e-6
         )
-        if self.bound is not None:
-            allowed = share <= jnp.maximum(self.bound, share.min(axis=(1, 2), keepdims=True))
-            gain = jnp.where(allowed, gain, -jnp.inf)
-        flat = gain.reshape(len(gain), -1)
+        allowed = jnp.ones(gain.shape, bool) if self.bound is None else share <= self.bound
+        flat = jnp.where(allowed, gain, -jnp.inf).reshape(len(gain), -1)
         chosen = jax.nn.one_hot(flat.argmax(axis=1), flat.shape[1], dtype=x0.dtype).reshape(gain.shape)
+        chosen = chosen * allowed
         return cover(chosen, self.height, self.width)[..., None]
 
     def init(

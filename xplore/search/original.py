@@ -84,7 +84,7 @@ def edited(
     if edit == "light":
         return jnp.broadcast_to(g.mean(axis=(1, 2, 3), keepdims=True), g.shape)
     offset = jnp.stack(jnp.meshgrid(*map(jnp.arange, g.shape[1:3]), indexing="ij"), axis=-1)
-    offset = offset - corner[:, None, None, :]
+    offset = offset[None] - corner[:, None, None, :]
     mask = ((offset >= 0) & (offset < size)).all(axis=-1)[..., None]
     if edit == "occlusion":
         return jnp.where(mask, g, 0)

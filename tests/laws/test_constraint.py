@@ -1,0 +1,235 @@
+"""What every constraint promises, tried on every chart, on grey and colour images of several sizes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws.parts import COLOUR, CONSTRAINTS, GREY, double, examples, missing, pictures
+
+import xplore.constraints
+from xplore.constraints import Ball, Blackout, Constraint, Lighting, Occlusion
+from xplore.constraints._base import content, cover, hidden_share, windows
+from xplore.encoding import decode, encode
+
+ROWS = 4
+seeds = st.integers(0, 2**31)
+PAIRS = [(c, GREY) for c in CONSTRAINTS]
+PAIRS += [(c, COLOUR) for c in {type(c): c for c in CONSTRAINTS[::-1]}.values()]  # the first of each class
+PAIRS += [(c, COLOUR) for c in CONSTRAINTS if isinstance(c, Occlusion) and c.height == 3]
+both = pytest.mark.parametrize("constraint,shape", PAIRS, ids=repr)
+each = pytest.mark.parametrize("constraint", CONSTRAINTS, ids=repr)
+
+
+@jax.jit
+def walk(constraint, key, x0, slope, turn, size):
+    """A start, a sample, and random latents of some size, projected once and twice and rendered."""
+    z, fixed = constraint.init(key, x0, slope, turn)
+    zeros = jax.tree.map(jnp.zeros_like, z)
+    noise = size * jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, 7), z.shape[1:], z.dtype))(key)
+    once = constraint.project(noise, fixed, x0)
+    sampled, place = constraint.sample(key, x0)
+    codes = {
+        "sampled": encode(constraint.render(sampled, place, x0)),
+        "once": encode(constraint.render(once, fixed, x0)),
+    }
+    return {
+        "fixed": fixed,
+        "start": constraint.render(z, fixed, x0),
+        "still": constraint.render(zeros, fixed, x0),
+        "sample": constraint.render(sampled, place, x0),
+        "once": once,
+        "twice": constraint.project(once, fixed, x0),
+        "image": constraint.render(once, fixed, x0),
+        "codes": codes,
+        "within": {name: constraint.within(x0, decode(c)) for name, c in codes.items()},
+    }
+
+
+within = jax.jit(lambda constraint, before, after: constraint.within(before, after))
+
+
+def start(seed, shape, *, blank=False):
+    """Seeds, keys, a slope and turns: the last row's seed is blank, the one before it white."""
+    rng = np.random.default_rng(seed)
+    codes = pictures(seed, ROWS, shape)
+    if blank:
+        codes[-1], codes[-2] = 0, 255
+    slope = rng.normal(size=codes.shape).astype(np.float32)
+    turn = np.array([0, 1, 2, 3], np.int32)
+    return decode(codes), jax.random.split(jax.random.key(seed), ROWS), jnp.asarray(slope), turn
+
+
+def test_no_constraint_is_missing():
+    assert not missing(xplore.constraints, Constraint, CONSTRAINTS)
+
+
+@both
+def test_laws(constraint, shape):
+    for seed, size in enumerate((0.01, 0.3, 2.0, 1e6)):
+        x0, key, slope, turn = start(seed, shape, blank=seed % 2 == 1)
+        seen = walk(constraint, key, x0, slope, turn, size)
+        np.testing.assert_array_equal(seen["still"], x0, "latents of zero render the seed")
+        for name in ("start", "sample", "image"):
+            assert float(seen[name].min()) >= 0 and float(seen[name].max()) <= 1, name
+        for one, two in zip(jax.tree.leaves(seen["once"]), jax.tree.leaves(seen["twice"]), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-6, err_msg="project is idempotent")
+        for name, inside in seen["within"].items():
+            assert inside.all(), f"{name} as stored, size {size}: {inside}"
+
+
+@each
+def test_a_first_try_starts_at_the_seed_or_where_its_slope_points(constraint):
+    x0, key, slope, _ = start(0, (13, 16, 1))
+    seen = walk(constraint, key, x0, slope, np.zeros(ROWS, np.int32), 1.0)
+    if isinstance(constraint, Lighting):
+        moved = (seen["start"] - x0).sum(axis=(1, 2, 3))
+        gain = (
+            jnp.where(x0 < 1, slope, 0).sum(axis=(1, 2, 3)),
+            jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3)),
+        )
+        np.testing.assert_array_equal(moved > 0, gain[0] >= gain[1])
+    else:
+        np.testing.assert_array_equal(seen["start"], x0)
+
+
+@both
+def test_a_row_depends_on_itself_alone(constraint, shape):
+    x0, key, slope, turn = start(3, shape)
+    other = start(4, shape)
+    pairs = zip((key, x0, slope), (other[1], other[0], other[2]), strict=True)
+    mixed = [jnp.concatenate([a[:1], b[1:]]) for a, b in pairs]
+    alone = walk(constraint, key, x0, slope, turn, 0.7)
+    among = walk(constraint, *mixed, np.array([0, 3, 3, 0], np.int32), 0.7)
+    for one, two in zip(jax.tree.leaves(alone), jax.tree.leaves(among), strict=True):
+        np.testing.assert_array_equal(one[0], two[0])
+
+
+def beyond(constraint, x0):
+    """A change just beyond the bound of a grey image, and some that no bound allows; none for any change."""
+    level = 1 / 255
+    one = x0.at[:, 6, 7].add(0.25)
+    corners = x0.at[:, 0, 0].add(0.1).at[:, -1, -1].add(0.1)
+    match constraint:
+        case Ball(bound=None):
+            return []
+        case Ball(norm="inf"):
+            return [x0.at[:, 6, 7, 0].add(constraint.bound + 2 * level)]
+        case Ball(norm="2"):
+            n = x0[0].size ** 0.5
+            return [x0 + constraint.bound / n + 2 * level]
+        case Lighting():
+            far = x0 + constraint.limit + 2 * level, x0 - constraint.limit - 2 * level
+            return [one, *(x for x in far if x.min() >= 0 and x.max() <= 1)]
+        case Blackout():
+            pixels = constraint.count * constraint.size**2 + 1
+            many = x0.reshape(ROWS, -1, x0.shape[3]).at[:, :pixels].add(-0.2).reshape(x0.shape)
+            hidden = [] if constraint.bound is None else [x0.at[:, : 1 + int(13 * constraint.bound)].set(0)]
+            return [one, many, *hidden]
+        case Occlusion():
+            wide = x0.at[:, 6, 2 : 3 + constraint.width].add(0.1)
+            tall = x0.at[:, 2 : 3 + constraint.height, 6].add(0.1)
+            shares = constraint.height * constraint.width / (13 * 16)
+            whole = x0.at[:, : constraint.height, : constraint.width].set(1.0)
+            filled = [] if constraint.bound is None or shares <= constraint.bound else [whole]
+            return [corners, wide, tall, *filled]
+    raise AssertionError(f"no change beyond the bound of {type(constraint).__name__} is known")
+
+
+@each
+def test_a_change_beyond_the_bound_is_seen(constraint):
+    x0 = decode(np.full((ROWS, 13, 16, 1), 100, np.uint8))
+    planted = beyond(constraint, x0)
+    assert planted or (isinstance(constraint, Ball) and constraint.bound is None)
+    for number, after in enumerate(planted):
+        assert not within(constraint, x0, decode(encode(after))).any(), f"change {number}"
+
+
+@both
+def test_no_change_is_within(constraint, shape):
+    x0, *_ = start(1, shape, blank=True)
+    assert within(constraint, x0, x0).all()
+
+
+@pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Occlusion)], ids=repr)
+def test_occlusion_changes_one_rectangle_that_hides_little(constraint, shape):
+    for seed in range(3):
+        x0, key, slope, turn = start(seed, shape)
+        seen = walk(constraint, key, x0, slope, turn, 1e6)
+        changed = np.asarray(seen["image"] != x0)
+        mask = np.asarray(seen["fixed"])[..., 0] > 0
+        assert not (changed.any(axis=-1) & ~mask).any()
+        for row in mask:
+            rows, cols = np.nonzero(row)
+            full = len(rows) == constraint.height * constraint.width
+            assert not len(rows) or (
+                full and np.ptp(rows) < constraint.height and np.ptp(cols) < constraint.width
+            )
+        if constraint.bound is not None:
+            ink = np.asarray(content(x0, constraint.background))
+            hidden = (ink * mask).sum(axis=(1, 2)) / ink.sum(axis=(1, 2))
+            assert (hidden <= constraint.bound + 1e-6).all()
+            assert (hidden_share(x0, seen["image"], constraint.background) <= constraint.bound + 1e-6).all()
+
+
+@pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Blackout)], ids=repr)
+def test_blackout_only_darkens(constraint, shape):
+    x0, key, slope, turn = start(5, shape)
+    seen = walk(constraint, key, x0, slope, turn, 1e6)
+    assert (seen["image"] <= x0).all() and (seen["sample"] <= x0).all()
+    assert (seen["image"] < x0).any()
+
+
+@jax.jit
+def ways_back(constraint, key, x0, weights, share):
+    """Slopes of a linear score at the border towards the seed: by the gradient, and by a small step."""
+    z, fixed = constraint.init(key, x0, weights, jnp.ones(ROWS, jnp.int32))
+    far = 100 * jax.vmap(lambda k: jax.random.normal(k, z.shape[1:], z.dtype))(key)
+    border = constraint.project(far, fixed, x0)
+    inward = jax.tree.map(lambda z, s: -z * s, border, share[: z.size].reshape(z.shape))
+
+    def score(z):
+        return (weights * constraint.render(z, fixed, x0)).sum(axis=(1, 2, 3))
+
+    slope = jax.grad(lambda z: score(z).sum())(border)
+    flat = (slope * inward).reshape(ROWS, -1).sum(axis=1)
+    return flat, (score(border + 1e-6 * inward) - score(border)) / 1e-6, inward
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [Ball(), Ball(norm="2"), Ball(None), Blackout(2, 3, 0.5), Lighting(), Occlusion(5, 5, None)],
+    ids=repr,
+)
+def test_the_slope_does_not_die_at_the_border(constraint):
+    rng = np.random.default_rng(0)
+    with double():
+        x0 = decode(pictures(2, ROWS, (10, 10, 1)))
+        weights = jnp.asarray(rng.normal(size=x0.shape))
+        share = jnp.asarray(rng.random(x0.size * 4))
+        by_slope, by_step, inward = ways_back(
+            constraint, jax.random.split(jax.random.key(1), ROWS), x0, weights, share
+        )
+        np.testing.assert_allclose(by_slope, by_step, rtol=1e-5, atol=1e-6)
+        if constraint.bound is None or not isinstance(constraint, (Occlusion, Blackout)):
+            assert (jnp.abs(by_step) > 1e-6).all() and jnp.abs(inward).max() > 0
+
+
+@examples(8)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4)), st.tuples(st.integers(0, 3), st.integers(0, 3)), seeds
+)
+def test_windows_and_cover_are_the_naive_loops(window, room, seed):
+    (height, width), rng = window, np.random.default_rng(seed)
+    rows, cols = room[0] + 1, room[1] + 1
+    values = rng.normal(size=(2, rows + height - 1, cols + width - 1))
+    places = rng.normal(size=(2, rows, cols))
+    sums, spread = np.zeros(places.shape), np.zeros(values.shape)
+    for row in range(rows):
+        for col in range(cols):
+            sums[:, row, col] = values[:, row : row + height, col : col + width].sum(axis=(1, 2))
+            spread[:, row : row + height, col : col + width] += places[:, row, col, None, None]
+    with double():
+        np.testing.assert_allclose(windows(jnp.asarray(values), height, width), sums, atol=1e-12)
+        np.testing.assert_allclose(cover(jnp.asarray(places), height, width), spread, atol=1e-12)

@@ -1,0 +1,128 @@
+"""What every objective promises."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from laws.parts import OBJECTIVES, double, missing
+
+import xplore.objectives
+from xplore.model import Forward
+from xplore.objectives import Joint, Objective
+from xplore.units import Activations, Layer, Layout
+
+MODELS, ROWS, CLASSES, UNITS = 3, 5, 4, 6
+LAYOUT = Layout(tuple((f"m{i}", (Layer("all", "dense", (UNITS,)),)) for i in range(MODELS)))
+each = pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
+draw = jax.jit(lambda objective, *given: objective.aim(*given))
+
+
+def said(logits, values):
+    """A panel's answer with these logits and activations."""
+    zeros = jnp.zeros((len(values), MODELS), values.dtype)
+    return Forward(logits, logits, Activations(values, zeros, zeros + 1, LAYOUT))
+
+
+@jax.jit
+def score(objective, aim, logits, values):
+    return objective.score(aim, said(logits, values))
+
+
+slopes = jax.jit(jax.grad(lambda *given: score(*given).sum(), argnums=(2, 3)))
+
+
+def case(seed, size=3.0, rows=ROWS):
+    rng = np.random.default_rng(seed)
+    before = jnp.asarray(size * rng.normal(size=(MODELS, rows, CLASSES)))
+    logits = jnp.asarray(size * rng.normal(size=(MODELS, rows, CLASSES)))
+    values = jnp.asarray(rng.normal(size=(rows, MODELS * UNITS)))
+    return before, logits, values
+
+
+def aims(objective, before, covered=None, turn=None, seed=0):
+    rows = before.shape[1]
+    covered = covered or (jnp.zeros(UNITS, bool),) * MODELS
+    turn = jnp.arange(rows) if turn is None else turn
+    return draw(objective, jax.random.split(jax.random.key(seed), rows), before, tuple(covered), turn)
+
+
+def test_no_objective_is_missing():
+    assert not missing(xplore.objectives, Objective, OBJECTIVES)
+
+
+@each
+def test_the_slope_is_that_of_finite_differences(objective):
+    with double():
+        before, logits, values = case(1)
+        aim, width = aims(objective, before), 1e-6
+        exact = slopes(objective, aim, logits, values)
+        for which, part in enumerate((logits, values)):
+            for index in itertools.islice(np.ndindex(part.shape), 0, None, 3):
+                step = np.zeros(part.shape)
+                step[index] = width
+                up, down = ([logits, values] for _ in range(2))
+                up[which], down[which] = part + step, part - step
+                ends = score(objective, aim, *up).sum() - score(objective, aim, *down).sum()
+                assert float(exact[which][index]) == pytest.approx(float(ends) / (2 * width), abs=1e-6)
+
+
+@each
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_scores_and_slopes_are_finite(objective, size):
+    rng = np.random.default_rng(2)
+    before, _, values = case(2)
+    logits = jnp.asarray(rng.choice([-size, 0.0, size], (MODELS, ROWS, CLASSES)), jnp.float32)
+    logits = logits.at[:, 0].set(size).at[:, 1].set(-size)
+    aim = aims(objective, before)
+    assert jnp.isfinite(score(objective, aim, logits, values)).all()
+    for leaf in slopes(objective, aim, logits, values):
+        assert jnp.isfinite(leaf).all()
+
+
+@each
+def test_a_score_depends_on_its_own_row(objective):
+    before, logits, values = case(3)
+    aim = aims(objective, before)
+    _, other, others = case(4)
+    mixed = score(objective, aim, other.at[:, 2].set(logits[:, 2]), others.at[2].set(values[2]))
+    alone = score(objective, aim, logits, values)
+    assert mixed[2] == alone[2] and (mixed != alone).sum() == ROWS - 1
+
+
+@each
+def test_an_aim_depends_on_its_own_row(objective):
+    before, other = case(5)[0], case(6)[0]
+    one, two = aims(objective, before), aims(objective, other.at[:, 2].set(before[:, 2]))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        assert len(a) == ROWS
+        np.testing.assert_array_equal(a[2], b[2])
+
+
+@each
+def test_covered_neurons_sleep_on_while_others_remain(objective):
+    before = case(7, rows=64)[0]
+    covered = [jnp.array([1, 1, 0, 1, 0, 1], bool), jnp.ones(UNITS, bool), jnp.array([0] + [1] * 5, bool)]
+    neurons = np.asarray(aims(objective, before, covered).neurons)
+    assert set(neurons[:, 0]) == {2, 4}
+    assert set(neurons[:, 1]) == set(range(UNITS, 2 * UNITS)), "any, once all are covered"
+    assert set(neurons[:, 2]) == {2 * UNITS}
+
+
+@pytest.mark.parametrize("on", ["log_odds", "logits"])
+def test_weakest_takes_each_model_in_turn_the_least_certain_first(on):
+    objective, before = Joint(on=on, deviate="weakest"), case(8)[0]
+    before = before.at[:, :, 0].add(20)
+    turns = [np.asarray(aims(objective, before, turn=jnp.full(ROWS, t)).deviate) for t in range(2 * MODELS)]
+    for row in range(ROWS):
+        taken = [int(turn[row]) for turn in turns]
+        assert sorted(taken[:MODELS]) == list(range(MODELS)) and taken[MODELS:] == taken[:MODELS]
+        ordered = np.sort(jax.nn.log_softmax(before[:, row]), axis=-1)
+        assert taken[0] == (ordered[:, -1] - ordered[:, -2]).argmin()
+
+
+def test_a_model_may_be_given_or_drawn():
+    before = case(9, rows=64)[0]
+    assert set(np.asarray(aims(Joint(deviate=1), before).deviate)) == {1}
+    assert set(np.asarray(aims(Joint(deviate="random"), before).deviate)) == set(range(MODELS))

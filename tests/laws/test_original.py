@@ -1,0 +1,239 @@
+"""What xplore does in batches is what DeepXplore's rules say of one input, transcribed in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws.parts import double, examples, small_network, small_weights
+from reference import original
+
+from models import lenet
+from xplore.constraints import Lighting
+from xplore.coverage import NeuronCoverage
+from xplore.data import mnist
+from xplore.lanes import Method, look
+from xplore.model import Model, Panel
+from xplore.objectives import Joint
+from xplore.objectives.joint import JointAim
+from xplore.oracles import LabelsDiffer
+from xplore.search import Original
+from xplore.search._base import Start
+from xplore.search.original import edited
+from xplore.units import Layer, Layout, gather
+
+THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
+NEAR = 1e-6
+SURE = 0.01
+"""What share of cells may be nearer to a threshold than `NEAR`: softmax units of sure models are, to 0."""
+ARCHITECTURES = [((), ()), ((), (5,)), ((2,), ()), ((3, 2), (6, 5))]
+seeds = st.integers(0, 2**32 - 1)
+forward = jax.jit(Panel.__call__)
+locate = jax.jit(NeuronCoverage.locate)
+slope_at = jax.jit(look)
+advance = jax.jit(Original.advance)
+
+
+def disagreements(panel, x, layers):
+    """Cells that differ, those of them too near the threshold to tell, and all cells.
+
+    `layers` are the values of every layer for each input, by some other way. A cell exactly at the
+    threshold, as that of a silent unit at 0, is told apart: it is not covered.
+    """
+    activations = forward(panel, x).activations
+    apart = near = total = 0
+    for t in THRESHOLDS:
+        ours = np.asarray(locate(NeuronCoverage(t), activations)) == 0
+        theirs = np.stack([original.covered(row, t) for row in layers])
+        scaled = np.stack([np.concatenate([original.scaled(layer) for layer in row]) for row in layers])
+        close = (np.abs(scaled - t) < NEAR) & (scaled != t)
+        apart += int(((ours != theirs) & ~close).sum())
+        near += int(close.sum())
+        total += ours.size
+    return apart, near, total
+
+
+def linen_layers(name, images):
+    """Every layer of a LeNet for each image, from flax's own intermediates."""
+    module, variables = lenet.module(name), {"params": lenet.load_parameters(name)}
+    _, state = module.apply(variables, images, capture_intermediates=True)
+    kept = {
+        layer: np.float64(out["__call__"][0])
+        for layer, out in state["intermediates"].items()
+        if "_" not in layer
+    }
+    rows = []
+    for index in range(len(images)):
+        row = []
+        for layer in ("conv1", "conv2", "fc1", "fc2"):
+            if layer in kept:
+                row.append(np.maximum(kept[layer][index], 0))
+            if layer.startswith("conv"):
+                row.append(original.pooling(row[-1]))
+        logits = kept["logits"][index]
+        rows.append([*row, logits, original.softmax(logits)])
+    return rows
+
+
+def test_the_lenets_cover_what_the_original_would_on_digits():
+    images = mnist.load("test").images[:200].astype(np.float32) / 255
+    panel = Panel.of([lenet.lenet1(), lenet.lenet4(), lenet.lenet5()])
+    each = [linen_layers(name, images) for name in lenet.ARCHITECTURES]
+    rows = [[layer for row in models for layer in row] for models in zip(*each, strict=True)]
+    apart, near, total = disagreements(panel, jnp.asarray(images), rows)
+    assert total == 200 * 468 * len(THRESHOLDS)
+    assert apart == 0
+    assert near <= SURE * total, f"{near} of {total} cells lie within {NEAR} of a threshold"
+
+
+@examples(10)
+@given(seeds, st.sampled_from(ARCHITECTURES), st.sampled_from([1, 3]))
+def test_random_networks_cover_what_the_original_would(seed, architecture, depth):
+    shape = (6, 7, depth)
+    rng = np.random.default_rng(seed)
+    with double():
+        weights = [small_weights(rng, shape, *architecture, dtype=np.float64) for _ in range(2)]
+        panel = Panel.of([Model(small_network, w) for w in weights])
+        x = rng.random((4, *shape))
+        layers = [[layer for w in weights for layer in original.network(w, row)] for row in x]
+        apart, near, _ = disagreements(panel, jnp.asarray(x), layers)
+        captured = forward(panel, jnp.asarray(x)).activations.values
+        assert apart == 0
+    values = [np.concatenate([original.neurons(layer) for layer in row]) for row in layers]
+    np.testing.assert_allclose(captured, values, atol=1e-12)
+    assert near <= 2
+
+
+@examples(30)
+@given(seeds, st.sampled_from([1.0, 1e-3, 1e4]), st.integers(0, 7), st.sampled_from(THRESHOLDS))
+def test_any_activations_cover_what_the_original_would(seed, scale, constant, t):
+    rng = np.random.default_rng(seed)
+    kinds = [(3, 4, 2), (5,), (2, 2, 6)]
+    layers = [
+        np.full((3, *kind), rng.normal())
+        if constant >> i & 1
+        else scale * rng.integers(-4, 5, (3, *kind)) / 4
+        for i, kind in enumerate(kinds)
+    ]
+    layout = Layout((("net", tuple(Layer(f"layer{i}", "any", kind) for i, kind in enumerate(kinds))),))
+    with double():
+        ours = locate(NeuronCoverage(t), gathered([jnp.asarray(layer) for layer in layers], layout)) == 0
+    for row in range(3):
+        scaled = np.concatenate([original.scaled(layer[row]) for layer in layers])
+        theirs = original.covered([layer[row] for layer in layers], t)
+        assert (np.asarray(ours[row]) == theirs)[~(np.abs(scaled - t) < 1e-12) | (scaled == 0)].all()
+
+
+gathered = jax.jit(gather, static_argnums=1)
+edits = jax.jit(edited, static_argnums=(0, 3))
+
+
+@examples(25)
+@given(seeds, st.sampled_from([(6, 7, 1, 3), (9, 8, 3, 4), (10, 10, 1, 10)]), st.integers(-12, 3))
+def test_edits_are_the_originals(seed, shape, power):
+    *shape, size = shape
+    rng = np.random.default_rng(seed)
+    g = rng.normal(0.2 * rng.normal(), 1, (4, *shape)) * 10.0**power
+    corners = np.stack([rng.integers(0, n - size + 1, 4) for n in shape[:2]], axis=1)
+    with double():
+        ours = {edit: edits(edit, jnp.asarray(g), jnp.asarray(corners), size) for edit in EDITS}
+    for row, corner in enumerate(corners.tolist()):
+        for edit, theirs in EDITS.items():
+            np.testing.assert_allclose(ours[edit][row], theirs(g[row], corner, size), rtol=1e-12, atol=1e-300)
+
+
+EDITS = {
+    "light": lambda g, corner, size: original.light(g),
+    "occlusion": original.occlusion,
+    "blackout": original.blackout,
+}
+
+
+def a_panel(seed, shape, architecture=((2,), (5,))):
+    rng = np.random.default_rng(seed)
+    weights = [small_weights(rng, shape, *architecture, dtype=np.float64) for _ in range(3)]
+    return weights, Panel.of([Model(small_network, w) for w in weights])
+
+
+def joint(weights, aim, row, lambda1, lambda2):
+    """The score of one row of an aim, as a function of its input."""
+    chosen = np.asarray(aim.neurons[row])
+    sizes = [sum(layer.shape[-1] for layer in original.network(w, np.zeros((6, 6, 1)))) for w in weights]
+    inside = [int(n) - sum(sizes[:k]) for k, n in enumerate(chosen)]
+    label, deviate = int(aim.label[row]), int(aim.deviate[row])
+
+    def score(x):
+        networks = [original.network(w, x) for w in weights]
+        return original.objective(networks, label, deviate, inside, lambda1, lambda2)
+
+    return score
+
+
+def random_aim(rng, panel, rows):
+    spans = panel.check((6, 6, 1)).spans().values()
+    return JointAim(
+        jnp.asarray(rng.integers(0, 4, rows)),
+        jnp.asarray(rng.integers(0, 3, rows)),
+        jnp.asarray(np.stack([rng.integers(span.start, span.stop, rows) for span in spans], axis=1)),
+    )
+
+
+@examples(6)
+@given(seeds, st.floats(0, 3), st.floats(0, 2))
+def test_the_joint_objective_and_its_slope_are_the_originals(seed, lambda1, lambda2):
+    rng = np.random.default_rng(seed)
+    with double():
+        weights, panel = a_panel(seed, (6, 6, 1))
+        x, aim = jnp.asarray(rng.random((2, 6, 6, 1))), random_aim(rng, panel, 2)
+        objective = Joint(lambda1, lambda2, on="logits")
+        scores = objective.score(aim, forward(panel, x))
+        _, slopes = slope_at(Method(panel, objective, Lighting(), LabelsDiffer(), Original()), x, aim)
+    for row in range(2):
+        score = joint(weights, aim, row, lambda1, lambda2)
+        assert scores[row] == pytest.approx(score(np.asarray(x[row])), rel=1e-9, abs=1e-9)
+        np.testing.assert_allclose(slopes[row], original.slope(score, np.asarray(x[row])), atol=1e-6)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("clip", [False, True])
+def test_steps_are_the_originals(edit, clip):
+    with double():
+        weights, panel = a_panel(7, (6, 6, 1))
+        rng = np.random.default_rng(8)
+        search = Original(edit, step=0.05, size=3, clip=clip)
+        method = Method(panel, Joint(1.0, 0.1, on="logits"), Lighting(), LabelsDiffer(), search)
+        keys = jax.random.split(jax.random.key(9), 2)
+        start = Start(jnp.asarray(rng.random((2, 6, 6, 1))), keys, jnp.zeros(2, jnp.int32))
+        aim = random_aim(rng, panel, 2)
+        point = search.init(method.constraint, start)
+        theirs = [np.asarray(x) for x in start.x0]
+        corners = []
+        for done in range(4):
+            ours = search.propose(method.constraint, point, start)
+            np.testing.assert_allclose(ours, np.stack(theirs), atol=1e-6)
+            outputs, slope = slope_at(method, ours, aim)
+            answers = [[original.logits(w, x) for w in weights] for x in theirs]
+            assert np.asarray(LabelsDiffer().differ(outputs)).tolist() == [
+                original.differ(a) for a in answers
+            ]
+            point = advance(search, method.constraint, point, start, (slope, jnp.full(2, done)))
+            corners.append(np.asarray(point.corner).tolist())
+            for row, x in enumerate(theirs):
+                g = original.normalised(original.slope(joint(weights, aim, row, 1.0, 0.1), x))
+                moved = x + 0.05 * EDITS[edit](g, corners[-1][row], 3)
+                theirs[row] = np.clip(moved, 0, 1) if clip else moved
+    assert (np.abs(theirs[0] - np.asarray(start.x0[0])) > 0).any()
+    places = np.array(corners)
+    assert ((places >= 0) & (places <= 3)).all()
+    assert (places == places[0]).all() == (edit != "blackout")
+
+
+@examples(20)
+@given(seeds, st.integers(2, 4), st.booleans())
+def test_differ_is_the_originals(seed, models, alike):
+    rng = np.random.default_rng(seed)
+    outputs = rng.integers(0, 3, (models, 20, 4)) + (9 * np.eye(4)[1] if alike else 0)
+    ours = np.asarray(LabelsDiffer().differ(jnp.asarray(outputs, jnp.float32)))
+    theirs = [original.differ(outputs[:, row]) for row in range(20)]
+    assert ours.tolist() == theirs

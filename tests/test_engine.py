@@ -1,0 +1,115 @@
+"""Lanes, refill and order decide no seed's fate; new numbers never compile anything again."""
+
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from laws.parts import double, pictures, relatives
+
+from models import lenet
+from xplore import campaign, lanes, validity
+from xplore.constraints import Lighting, Occlusion
+from xplore.coverage import NeuronCoverage
+from xplore.data import mnist
+from xplore.encoding import decode
+from xplore.engine import Engine, Try
+from xplore.lanes import Method
+from xplore.model import Panel
+from xplore.objectives import Joint
+from xplore.oracles import LabelsDiffer
+from xplore.recipe import Recipe
+from xplore.search import Gradient
+
+SHAPE = (8, 8, 1)
+plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
+
+
+def fates(method, codes, width, order):
+    """`{seed: (found, steps, codes) of each try}`: every try is pushed in the order given."""
+    before = np.asarray(plain(method.panel, codes))
+    spans = method.panel.check(codes.shape[1:]).spans().values()
+    covered = tuple(np.arange(span.stop - span.start) % 2 == 0 for span in spans)
+    differ = method.oracle.differ(jnp.asarray(before))
+    agree = [seed for seed in order if not differ[seed]]
+    waiting = deque(
+        Try(seed, turn, codes[seed], before[:, seed]) for turn in range(method.search.tries) for seed in agree
+    )
+    runs = Engine(method, jax.random.key(3), width, codes.shape[1:], (len(before), before.shape[2]))
+    ended = {}
+    while waiting or runs.busy:
+        batch = [waiting.popleft() for _ in range(min(runs.room, len(waiting)))]
+        if batch:
+            runs.push(batch, covered)
+        for outcome in runs.advance():
+            assert (outcome.seed, outcome.turn) not in ended, "each try ends once"
+            ended[outcome.seed, outcome.turn] = (outcome.found, outcome.steps, outcome.codes.tobytes())
+    assert len(ended) == len(agree) * method.search.tries
+    return ended
+
+
+def test_lanes_and_order_decide_no_fate_in_float64():
+    codes = pictures(0, 40, SHAPE)
+    with double():
+        panel = relatives(1, SHAPE, dtype=np.float64, channels=())
+        search = Gradient(Recipe.of(optax.adam, learning_rate=0.1), steps=5, tries=2)
+        method = Method(panel, Joint(), Lighting(0.2), LabelsDiffer(), search)
+        first = fates(method, codes, 7, range(40))
+        shuffled = np.random.default_rng(0).permutation(40).tolist()
+        for width, order in ((7, shuffled), (1, range(40)), (64, shuffled), (256, range(40))):
+            assert fates(method, codes, width, order) == first, f"{width} lanes"
+    found = [fate[0] for fate in first.values()]
+    assert 0.05 < np.mean(found) < 0.95
+    assert len({fate[1] for fate in first.values()}) > 1
+
+
+def test_lanes_decide_few_fates_in_float32():
+    codes = mnist.load("test").images[:210]
+    method = Method(
+        Panel.of([lenet.lenet1(), lenet.lenet4()]),
+        Joint(),
+        Occlusion(),
+        LabelsDiffer(),
+        Gradient(steps=8, tries=1),
+    )
+    one, other = fates(method, codes, 7, range(210)), fates(method, codes, 64, range(210))
+    assert len(one) >= 200 and one.keys() == other.keys()
+    apart = sum(one[key][:2] != other[key][:2] for key in one)
+    assert apart <= 0.02 * len(one), f"{apart} of {len(one)} fates differ"
+    print(f"{apart} of {len(one)} fates differ between 7 and 64 lanes")
+
+
+def run(panel, codes, constraint, numbers):
+    """A campaign with five other numbers; returns its tally."""
+    lambda1, lambda2, bound, rate, t = numbers
+    search = Gradient(Recipe.of(optax.sign_sgd, learning_rate=rate), steps=3, tries=2)
+    method = Method(panel, Joint(lambda1, lambda2), constraint(bound), LabelsDiffer(), search)
+    judge = validity.Judge(panel, method.oracle, method.constraint, (NeuronCoverage(t),))
+    layout = panel.check(codes.shape[1:])
+    runs = campaign.Campaign(method, judge, layout, codes, None, campaign.Plan(lanes=8, round_size=16, lag=1))
+    for _ in runs.run():
+        pass
+    return runs.tally
+
+
+def compiled():
+    """How many programs are held, by name."""
+    modules = {"lanes": lanes, "validity": validity}
+    return {
+        f"{name}.{key}": value._cache_size()
+        for name, module in modules.items()
+        for key, value in vars(module).items()
+        if hasattr(value, "_cache_size")
+    }
+
+
+def test_new_numbers_compile_nothing():
+    panel, codes = relatives(2, SHAPE, channels=()), pictures(1, 40, SHAPE)
+    first = run(panel, codes, Lighting, (1.0, 0.1, 0.3, 0.05, 0.25))
+    held = compiled()
+    second = run(relatives(3, SHAPE, channels=()), codes, Lighting, (0.5, 1.0, 0.2, 0.1, 0.75))
+    assert compiled() == held
+    assert held["lanes.one_step"] >= 1 and sum(held.values()) > 4
+    assert first.seeds == second.seeds == first.closed == second.closed == 40
+    assert first.steps != second.steps or first.findings != second.findings
