@@ -36,7 +36,7 @@ def fates(method, codes, width, order):
     waiting = deque(
         Try(seed, turn, codes[seed], before[:, seed]) for turn in range(method.search.tries) for seed in agree
     )
-    runs = Engine(method, jax.random.key(3), width, codes.shape[1:], (len(before), before.shape[2]))
+    runs = Engine(method, 3, width, codes.shape[1:], (len(before), before.shape[2]))
     ended = {}
     while waiting or runs.busy:
         batch = [waiting.popleft() for _ in range(min(runs.room, len(waiting)))]

@@ -187,7 +187,7 @@ def collect(results: Results, slots: Int[Array, " n"]) -> tuple[Array, Array, Ar
 def begin(method: Method, block: dict[str, Any], covered: Any, idle: Int[np.ndarray, " b"]) -> State:
     """An empty queue with a slot for every row of the block, and idle lanes: shapes alone are computed."""
 
-    def shapes(block: dict[str, Any]) -> State:
+    def shapes(block: dict[str, Any], covered: Any) -> State:
         keys = jax.random.wrap_key_data(block["key"][:, 0])
         aim = method.objective.aim(keys, jnp.moveaxis(block["before"], 1, 0), covered, block["turn"])
         count = block["slot"][0]
@@ -218,5 +218,5 @@ def begin(method: Method, block: dict[str, Any], covered: Any, idle: Int[np.ndar
             return jax.random.wrap_key_data(np.zeros((*leaf.shape, 2), np.uint32))
         return jnp.array(np.zeros(leaf.shape, leaf.dtype))
 
-    state = jax.tree.map(zeros, jax.eval_shape(shapes, block))
+    state = jax.tree.map(zeros, jax.eval_shape(shapes, block, covered))
     return state.replace(lanes=state.lanes.replace(slot=jnp.array(np.full(len(idle), -1, np.int32))))
