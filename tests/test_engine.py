@@ -10,7 +10,7 @@ from laws.parts import double, pictures, relatives
 
 from models import lenet
 from xplore import campaign, lanes, validity
-from xplore.constraints import Lighting, Occlusion
+from xplore.constraints import Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.encoding import decode
@@ -54,7 +54,7 @@ def test_lanes_and_order_decide_no_fate_in_float64():
     with double():
         panel = relatives(1, SHAPE, dtype=np.float64, channels=())
         search = Gradient(Recipe.of(optax.adam, learning_rate=0.1), steps=5, tries=2)
-        method = Method(panel, Joint(), Lighting(0.2), LabelsDiffer(), search)
+        method = Method(panel, Joint(), Ball(0.15), LabelsDiffer(), search)
         first = fates(method, codes, 7, range(40))
         shuffled = np.random.default_rng(0).permutation(40).tolist()
         for width, order in ((7, shuffled), (1, range(40)), (64, shuffled), (256, range(40))):
