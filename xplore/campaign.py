@@ -105,7 +105,7 @@ class Campaign:
         start = judged = time.perf_counter()
         rounds, admitted = -(-len(self.images) // self.plan.round_size), 0
         while admitted < rounds or self._rounds:
-            while admitted < rounds and engine.busy < 2 * self.plan.lanes and not self._waits(admitted):
+            if admitted < rounds and engine.busy < 2 * self.plan.lanes and not self._waits(admitted):
                 self._admit(admitted)
                 admitted += 1
             for current in self._rounds.values():
