@@ -109,6 +109,15 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def unused(folder: Path, *, fix: str) -> Path:
+    """Where a folder's archive is to be; an InputError if it already holds one."""
+    path = Path(folder) / FILE
+    if path.exists():
+        wanted, fix = "a folder without a campaign", f"{fix}; nothing was overwritten"
+        raise InputError(f"output folder {folder}", expected=wanted, got=f"one that holds {FILE}", fix=fix)
+    return path
+
+
 def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
     """Bits, compressed.
 
@@ -139,26 +148,15 @@ class Archive:
         Raises:
             InputError: the folder already holds a campaign, or cannot be written.
         """
-        path = Path(folder) / FILE
-        if path.exists():
-            raise InputError(
-                f"output folder {folder}",
-                expected="a folder without a campaign",
-                got=f"one that holds {FILE}",
-                fix="choose a new folder with --out; nothing was overwritten",
-            )
+        path = unused(folder, fix="choose a new folder with --out")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(path)
             db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
             db.executescript("BEGIN;" + _TABLES + f"PRAGMA user_version={SCHEMA}; COMMIT;")
         except (OSError, sqlite3.Error) as error:
-            raise InputError(
-                f"output folder {folder}",
-                expected="a folder that can be written",
-                got=str(error),
-                fix="choose --out",
-            ) from error
+            what, wanted = f"output folder {folder}", "a folder that can be written"
+            raise InputError(what, expected=wanted, got=str(error), fix="choose --out") from error
         db.execute("PRAGMA foreign_keys=ON")
         archive = cls(db, path)
         archive._writes = True

@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Engine:
-    """Runs tries in `lanes` lanes: `push` some, `advance`, take the outcomes; until `idle`."""
+    """Runs tries in `lanes` lanes: `push` some, `advance`, take the outcomes; while `busy`."""
 
     method: Method
     rng: int
@@ -53,7 +53,6 @@ class Engine:
         self._free = list(range(slots))[::-1]
         self._tries: dict[int, Try] = {}
         self._pushed_since: set[int] = set()
-        self._covered: Any = None
         self._state: State | None = None
         self._pending: Any = None
         self._slots = slots

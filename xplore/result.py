@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from xplore.archive import FILE, Archive, Finding
+from xplore.archive import Archive, Finding, unused
 from xplore.errors import InputError
 from xplore.report import reporter
 from xplore.report.summary import summary
@@ -57,18 +57,12 @@ class Result:
             InputError: the folder already holds a campaign.
         """
         folder = Path(folder)
-        if (folder / FILE).exists():
-            raise InputError(
-                f"output folder {folder}",
-                expected="a folder without a campaign",
-                got=f"one that holds {FILE}",
-                fix="choose a new folder; nothing was overwritten",
-            )
+        path = unused(folder, fix="choose a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with (
                 closing(sqlite3.connect(self.archive.path)) as source,
-                closing(sqlite3.connect(folder / FILE)) as copy,
+                closing(sqlite3.connect(path)) as copy,
             ):
                 source.backup(copy)
         except (OSError, sqlite3.Error) as error:
