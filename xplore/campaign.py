@@ -25,7 +25,7 @@ from xplore.lanes import Method
 from xplore.units import Layout
 from xplore.validity import BATCH, Judge, Judgement
 
-JUDGE_EVERY = 1.0
+JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
 
 

@@ -56,8 +56,7 @@ class Engine:
         self._state: State | None = None
         self._pending: Any = None
         self._slots = slots
-        on_cpu = jax.default_backend() == "cpu"
-        self._chunk = self._from_host if on_cpu else steps_on_device
+        self._on_cpu = jax.default_backend() == "cpu"
 
     @property
     def room(self) -> int:
@@ -99,9 +98,12 @@ class Engine:
             block["x0"][row], block["before"][row] = attempt.x0, attempt.before
         return block
 
-    def _from_host(self, method: Method, state: State) -> tuple[State, Any]:
+    def _chunk(self, state: State) -> tuple[State, Any]:
+        if not self._on_cpu:
+            return steps_on_device(self.method, state.queue, state.results, state.lanes)
+        flags = None
         for _ in range(CHUNK):
-            state, flags = one_step(method, state)
+            state, flags = one_step(self.method, state.queue, state.results, state.lanes)
         return state, flags
 
     def advance(self) -> list[Outcome]:
@@ -118,7 +120,7 @@ class Engine:
             outcomes = self._take(sorted(ended - self._pushed_since))
         self._pushed_since.clear()
         if self._tries:
-            self._state, self._pending = self._chunk(self.method, self._state)
+            self._state, self._pending = self._chunk(self._state)
         return outcomes
 
     def _take(self, slots: list[int]) -> list[Outcome]:

@@ -1,6 +1,7 @@
-"""One compiled step of all lanes: propose, look, judge, advance, refill from a queue on the device.
+"""One compiled step of all lanes: look, judge, advance, refill from a queue on the device, propose.
 
-Looking is one forward pass and, where the search climbs, one back: nothing is evaluated twice.
+Looking is one forward pass and, where the search climbs, one back: nothing is evaluated twice. What is
+looked at is proposed a step ahead: an argument of the program, it is never fused into the models.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Queue(struct.PyTreeNode):
 
 
 class Lanes(struct.PyTreeNode):
-    """What each lane is at; `slot` is -1 in an idle one."""
+    """What each lane is at, and the input `x` that it looks at next; `slot` is -1 in an idle one."""
 
     slot: Int[Array, " b"]
     done: Int[Array, " b"]
@@ -58,6 +59,7 @@ class Lanes(struct.PyTreeNode):
     before: Float[Array, "b m c"]
     aim: Any
     point: Any
+    x: Float[Array, "b h w c"]
 
 
 class Results(struct.PyTreeNode):
@@ -94,13 +96,12 @@ def step(method: Method, state: State) -> State:
     """Every live lane looks once and moves once; lanes that are done hand over and refill."""
     lanes, search, constraint = state.lanes, method.search, method.constraint
     live = lanes.slot >= 0
-    x = search.propose(constraint, lanes.point, lanes.start)
-    codes = encode(x)
-    outputs, slope = look(method, decode(codes) if search.as_stored else x, lanes.aim)
+    codes = encode(lanes.x)
+    outputs, slope = look(method, lanes.x, lanes.aim)
     differ = method.oracle.judge(jnp.moveaxis(lanes.before, 1, 0), outputs)
     if search.as_stored:
         differ &= (codes != codes[:, :1, :1, :1]).any(axis=(1, 2, 3))
-    found = live & differ & (x != lanes.start.x0).any(axis=(1, 2, 3))
+    found = live & differ & (lanes.x != lanes.start.x0).any(axis=(1, 2, 3))
     point = search.advance(constraint, lanes.point, lanes.start, (slope, lanes.done))
     done = lanes.done + 1
     ends = found | (live & (done >= search.steps))
@@ -114,6 +115,8 @@ def step(method: Method, state: State) -> State:
     )
     moved = lanes.replace(slot=jnp.where(ends, -1, lanes.slot), done=done, point=point)
     queue, lanes = refill(method, state.queue, moved)
+    x = search.propose(constraint, lanes.point, lanes.start)
+    lanes = lanes.replace(x=decode(encode(x)) if search.as_stored else x)
     return State(queue, lanes, results)
 
 
@@ -131,22 +134,30 @@ def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
         before=queue.before[slot],
         aim=jax.tree.map(lambda leaf: leaf[slot], queue.aim),
         point=method.search.init(method.constraint, start),
+        x=lanes.x,
     )
     head = queue.head + takes.sum(dtype=jnp.int32)
     return queue.replace(head=head), where_rows(takes, fresh, lanes)
 
 
-@partial(jax.jit, donate_argnums=1)
-def one_step(method: Method, state: State) -> tuple[State, Bool[Array, " slots"]]:
-    """A step, and a copy of the flags that the host reads while the next one runs."""
-    state = step(method, state)
+@partial(jax.jit, donate_argnums=(1, 2))
+def one_step(
+    method: Method, queue: Queue, results: Results, lanes: Lanes
+) -> tuple[State, Bool[Array, " slots"]]:
+    """A step, and a copy of the flags that the host reads while the next one runs.
+
+    The lanes are not donated: on CPU, the models run slower on an input whose buffer is to be reused.
+    """
+    state = step(method, State(queue, lanes, results))
     return state, jnp.copy(state.results.finished)
 
 
-@partial(jax.jit, donate_argnums=1)
-def steps_on_device(method: Method, state: State) -> tuple[State, Bool[Array, " slots"]]:
+@partial(jax.jit, donate_argnums=(1, 2))
+def steps_on_device(
+    method: Method, queue: Queue, results: Results, lanes: Lanes
+) -> tuple[State, Bool[Array, " slots"]]:
     """`CHUNK` steps without the host: for accelerators (XLA runs convolutions in CPU loops slowly)."""
-    state = jax.lax.fori_loop(0, CHUNK, lambda _, s: step(method, s), state)
+    state = jax.lax.fori_loop(0, CHUNK, lambda _, s: step(method, s), State(queue, lanes, results))
     return state, jnp.copy(state.results.finished)
 
 
@@ -209,6 +220,7 @@ def begin(method: Method, block: dict[str, Any], covered: Any, idle: Int[np.ndar
             before=queue.before[idle],
             aim=jax.tree.map(lambda leaf: leaf[idle], aim),
             point=method.search.init(method.constraint, start),
+            x=start.x0,
         )
         flags = block["slot"] > 0
         return State(queue, lanes, Results(flags, flags, block["slot"], block["x0"]))
