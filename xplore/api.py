@@ -83,7 +83,7 @@ def run(
     panel = Panel.of(models)
     codes = checked_images(images)
     layout = panel.check(codes.shape[1:])
-    n_classes = jax.eval_shape(panel.plain, jax.ShapeDtypeStruct((1, *codes.shape[1:]), np.float32)).shape[2]
+    n_classes = panel.shapes(codes.shape[1:]).outputs.shape[2]
     truth = None if labels is None else checked_labels(labels, len(codes), n_classes)
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))

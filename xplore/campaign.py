@@ -21,9 +21,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from xplore.archive import Archive, Finding, SeedRecord, content_hash
 from xplore.encoding import to_png
 from xplore.engine import Engine, Outcome, Try
-from xplore.lanes import Method
+from xplore.lanes import CHUNK, Method
+from xplore.model import BATCH
 from xplore.units import Layout
-from xplore.validity import BATCH, Judge, Judgement
+from xplore.validity import Judge, Judgement
 
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
@@ -112,7 +113,7 @@ class Campaign:
                 batch = [current.tries.popleft() for _ in range(min(engine.room, len(current.tries)))]
                 if batch:
                     engine.push(batch, current.aims)
-            for outcome in engine.advance():
+            for outcome in engine.advance(CHUNK if self.tally.steps else 1):
                 self._end(outcome)
             drained = not engine.busy and not any(current.tries for current in self._rounds.values())
             now = drained or not self.tally.found or time.perf_counter() - judged > JUDGE_EVERY
@@ -130,15 +131,13 @@ class Campaign:
                 return
 
     def _warm_up(self) -> Engine:
-        """Compile every program that the campaign will run, on its first seed; two at a time."""
+        """Compile every program that the campaign will run; two at a time."""
         start, first = time.perf_counter(), self.images[:1]
         with ThreadPoolExecutor(1) as other:
             judging = other.submit(lambda: self.judge.measures(first, first, self.judge.judge(first)))
-            models, _, classes = self.judge.shape(first.shape)
+            models, _, classes = self.judge.panel.shapes(first.shape[1:]).outputs.shape
             engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes))
-            engine.push([Try(0, 0, first[0], np.zeros((models, classes), np.float32))], self._aims(0))
-            while engine.busy:
-                engine.advance()
+            engine.warm_up(self._aims(0))
             judging.result()
         self.tally.compile_seconds = time.perf_counter() - start
         return engine

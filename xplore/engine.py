@@ -75,15 +75,21 @@ class Engine:
             slots = [self._free.pop() for _ in part]
             self._tries.update(zip(slots, part, strict=True))
             self._pushed_since.update(slots)
-            if self._state is None:
-                idle = np.zeros(self.lanes, np.int32)
-                whole = self._pack([], [], self._slots)
-                self._state = begin(self.method, whole, covered, idle)
-            block = self._pack(part, slots, self.block)
-            self._state = enqueue(self.method, self._state, block, covered)
+            self._enqueue(self._pack(part, slots), covered)
 
-    def _pack(self, tries: Sequence[Try], slots: Sequence[int], size: int) -> dict[str, Any]:
-        dtype = np.dtype(jnp.zeros(()).dtype)
+    def warm_up(self, covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """Compile what `push` and `advance` run, by one step of idle lanes."""
+        self._enqueue(self._pack([], []), covered)
+        self._chunk(1)
+        self._collect([])
+
+    def _enqueue(self, block: dict[str, Any], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        if self._state is None:
+            self._state = begin(self.method, block, covered, self.lanes, self._slots)
+        self._state = enqueue(self.method, self._state, block, covered)
+
+    def _pack(self, tries: Sequence[Try], slots: Sequence[int]) -> dict[str, Any]:
+        size, dtype = self.block, np.dtype(jnp.zeros(()).dtype)
         block = {
             "slot": np.full(size, -1, np.int32),
             "key": np.zeros((size, 2, 2), np.uint32),
@@ -98,16 +104,20 @@ class Engine:
             block["x0"][row], block["before"][row] = attempt.x0, attempt.before
         return block
 
-    def _chunk(self, state: State) -> tuple[State, Any]:
-        if not self._on_cpu:
-            return steps_on_device(self.method, state.queue, state.results, state.lanes)
-        flags = None
-        for _ in range(CHUNK):
-            state, flags = one_step(self.method, state.queue, state.results, state.lanes)
-        return state, flags
+    def _chunk(self, steps: int) -> Any:
+        """Start some steps; what is finished after them."""
+        assert self._state is not None
+        held, flags = self._state, None
+        if self._on_cpu:
+            for _ in range(steps):
+                held, flags = one_step(self.method, held.queue, held.results, held.lanes)
+        else:
+            held, flags = steps_on_device(self.method, held.queue, held.results, held.lanes, np.int32(steps))
+        self._state = held
+        return flags
 
-    def advance(self) -> list[Outcome]:
-        """Return what the chunk that ran has finished, and start the next one.
+    def advance(self, steps: int = CHUNK) -> list[Outcome]:
+        """Return what the chunk that ran has finished, and start the next one, of so many steps.
 
         Slots pushed since that chunk began show the flag of the try before: they are passed over.
         """
@@ -120,19 +130,23 @@ class Engine:
             outcomes = self._take(sorted(ended - self._pushed_since))
         self._pushed_since.clear()
         if self._tries:
-            self._state, self._pending = self._chunk(self._state)
+            self._pending = self._chunk(steps)
         return outcomes
 
     def _take(self, slots: list[int]) -> list[Outcome]:
         outcomes = []
         for first in range(0, len(slots), self.block):
             part = slots[first : first + self.block]
-            index = np.zeros(self.block, np.int32)
-            index[: len(part)] = part
-            found, steps, codes = map(np.asarray, collect(self._state.results, index))  # pyright: ignore[reportOptionalMemberAccess] # room was made before
+            found, steps, codes = self._collect(part)
             for row, slot in enumerate(part):
                 attempt = self._tries.pop(slot)
                 ended = (bool(found[row]), int(steps[row]), codes[row])
                 outcomes.append(Outcome(attempt.seed, attempt.turn, *ended))
                 self._free.append(slot)
         return outcomes
+
+    def _collect(self, slots: list[int]) -> list[np.ndarray]:
+        assert self._state is not None
+        index = np.zeros(self.block, np.int32)
+        index[: len(slots)] = slots
+        return [np.asarray(rows) for rows in collect(self._state.results, index)]

@@ -154,10 +154,10 @@ def one_step(
 
 @partial(jax.jit, donate_argnums=(1, 2))
 def steps_on_device(
-    method: Method, queue: Queue, results: Results, lanes: Lanes
+    method: Method, queue: Queue, results: Results, lanes: Lanes, steps: Int[Array, ""]
 ) -> tuple[State, Bool[Array, " slots"]]:
-    """`CHUNK` steps without the host: for accelerators (XLA runs convolutions in CPU loops slowly)."""
-    state = jax.lax.fori_loop(0, CHUNK, lambda _, s: step(method, s), State(queue, lanes, results))
+    """Steps without the host: for accelerators (XLA runs convolutions in CPU loops slowly)."""
+    state = jax.lax.fori_loop(0, steps, lambda _, s: step(method, s), State(queue, lanes, results))
     return state, jnp.copy(state.results.finished)
 
 
@@ -195,40 +195,29 @@ def collect(results: Results, slots: Int[Array, " n"]) -> tuple[Array, Array, Ar
     return results.found[slots], results.steps[slots], results.codes[slots]
 
 
-def begin(method: Method, block: dict[str, Any], covered: Any, idle: Int[np.ndarray, " b"]) -> State:
-    """An empty queue with a slot for every row of the block, and idle lanes: shapes alone are computed."""
+def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots: int) -> State:
+    """An empty queue and idle lanes; of a block of tries only the shapes matter."""
 
-    def shapes(block: dict[str, Any], covered: Any) -> State:
-        keys = jax.random.wrap_key_data(block["key"][:, 0])
-        aim = method.objective.aim(keys, jnp.moveaxis(block["before"], 1, 0), covered, block["turn"])
-        count = block["slot"][0]
-        queue = Queue(
-            block["x0"],
-            keys,
-            block["turn"],
-            block["before"],
-            aim,
-            order=block["slot"],
-            head=count,
-            tail=count,
-        )
-        start = Start(decode(queue.x0[idle]), keys[idle], queue.turn[idle])
-        lanes = Lanes(
-            slot=queue.turn[idle],
-            done=queue.turn[idle],
-            start=start,
-            before=queue.before[idle],
-            aim=jax.tree.map(lambda leaf: leaf[idle], aim),
-            point=method.search.init(method.constraint, start),
-            x=start.x0,
-        )
-        flags = block["slot"] > 0
-        return State(queue, lanes, Results(flags, flags, block["slot"], block["x0"]))
+    def one_try(block: dict[str, Any], covered: Any) -> tuple[Start, Any, Any]:
+        start = Start(decode(block["x0"]), jax.random.wrap_key_data(block["key"][:, 0]), block["turn"])
+        aim = method.objective.aim(start.key, jnp.moveaxis(block["before"], 1, 0), covered, start.turn)
+        return start, aim, method.search.init(method.constraint, start)
 
-    def zeros(leaf: Any) -> Array:
+    start, aim, point = jax.eval_shape(one_try, block, covered)
+    outputs, images = block["before"], block["x0"]
+
+    def zeros(leaf: Any, rows: int) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(np.zeros((*leaf.shape, 2), np.uint32))
-        return jnp.array(np.zeros(leaf.shape, leaf.dtype))
+            return jax.random.wrap_key_data(np.zeros((rows, 2), np.uint32))
+        return jnp.array(np.zeros((rows, *leaf.shape[1:]), leaf.dtype))
 
-    state = jax.tree.map(zeros, jax.eval_shape(shapes, block, covered))
-    return state.replace(lanes=state.lanes.replace(slot=jnp.array(np.full(len(idle), -1, np.int32))))
+    def rows(tree: Any, rows: int) -> Any:
+        return jax.tree.map(lambda leaf: zeros(leaf, rows), tree)
+
+    queued = rows((images, start.key, start.turn, outputs, aim, start.turn), slots)
+    idle = jnp.array(np.full(lanes, -1, np.int32))
+    return State(
+        Queue(*queued, head=jnp.array(np.int32(0)), tail=jnp.array(np.int32(0))),
+        Lanes(idle, *rows((start.turn, start, outputs, aim, point, start.x0), lanes)),
+        Results(*rows((block["slot"] > 0, block["slot"] > 0, start.turn, images), slots)),
+    )

@@ -18,6 +18,9 @@ from xplore.units import Activations, Layer, Layout, Number, gather
 
 Head = Literal["logits", "probabilities"]
 
+BATCH = 64
+"""Inputs that are checked and judged together: a constant, so that lanes and rounds change no judgement."""
+
 
 class Model(struct.PyTreeNode):
     """`f(params, x)` or `f(x)` as a model under test: `x [b *x] -> outputs [b classes]`.
@@ -138,38 +141,61 @@ class Panel(struct.PyTreeNode):
         Raises:
             InputError: a model that cannot read the shape, or models with different numbers of classes.
         """
-        x = jax.ShapeDtypeStruct((2, *shape), jnp.zeros(()).dtype)
-        outputs = {}
+        failed: Exception | None = None
+        try:
+            now = self.shapes(shape)
+        except Exception as error:  # a function of the user's own may raise anything
+            failed = error
+        else:
+            _, *rest = now.outputs.shape
+            if len(rest) == 2 and rest[0] == BATCH and rest[1] > 1:
+                return now.activations.layout
+        raise self._fault(shape, failed) from failed
+
+    def shapes(self, shape: tuple[int, ...]) -> Forward:
+        """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""
+        return jax.eval_shape(_forward, self, jax.ShapeDtypeStruct((BATCH, *shape), jnp.zeros(()).dtype))
+
+    def _fault(self, shape: tuple[int, ...], failed: Exception | None) -> InputError:
+        """Why the models cannot be asked together."""
+        x = jax.ShapeDtypeStruct((BATCH, *shape), jnp.zeros(()).dtype)
+        shapes: dict[str, Any] = {}
         for model in self.models:
             try:
-                outputs[model.name] = jax.eval_shape(model, x)
-            except Exception as error:  # a function of the user's own may raise anything
-                raise InputError(
+                shapes[model.name] = getattr(jax.eval_shape(model, x), "shape", None)
+            except Exception as error:
+                return InputError(
                     f"model {model.name}",
                     expected=f"a function of JAX that reads inputs of shape {shape}",
                     got=" ".join(f"{type(error).__name__}: {error}".split())[:200],
                     fix="give seeds of the shape that the models read, or mend the model",
-                ) from error
-        shapes = {name: getattr(out, "shape", None) for name, out in outputs.items()}
-        if any(s is None or len(s) != 2 or s[0] != 2 or s[1] < 2 for s in shapes.values()):
-            raise InputError(
+                )
+        if any(s is None or len(s) != 2 or s[0] != BATCH or s[1] < 2 for s in shapes.values()):
+            return InputError(
                 "models",
                 expected="an output [batch classes] each, of two classes or more",
-                got=f"for a batch of 2: {shapes}",
+                got=f"for a batch of {BATCH}: {shapes}",
                 fix="return one array of logits or probabilities",
             )
         if len(set(shapes.values())) > 1:
-            classes = ", ".join(f"{name}: {s[1]}" for name, s in shapes.items() if s is not None)
-            raise InputError(
+            return InputError(
                 "models",
                 expected="the same number of classes each",
-                got=classes,
+                got=", ".join(f"{name}: {s[1]}" for name, s in shapes.items()),
                 fix="test only models of one task together",
             )
-        return jax.eval_shape(Panel.__call__, self, x).activations.layout
+        return InputError(
+            "models",
+            expected="functions of JAX whose activations can be captured",
+            got=" ".join(f"{type(failed).__name__}: {failed}".split())[:200],
+            fix="look at --debug for where it fails",
+        )
 
     def __call__(self, x: Float[Array, "b *x"]) -> Forward:
-        """Every model's outputs, and every unit of every model."""
+        """Every model's outputs, and every unit of every model; traced once a shape."""
+        return _forward(self, x)
+
+    def _replay(self, x: Float[Array, "b *x"]) -> Forward:
         outputs, layers, values = [], [], []
         for model in self.models:
             out, model_layers, model_values = model.captured(x)
@@ -190,3 +216,6 @@ class Panel(struct.PyTreeNode):
         """Outputs as probabilities, whatever each model returns."""
         pairs = zip(self.models, outputs, strict=True)
         return jnp.stack([jax.nn.softmax(out) if model.output == "logits" else out for model, out in pairs])
+
+
+_forward = jax.jit(Panel._replay)

@@ -21,11 +21,8 @@ from xplore.constraints import Constraint
 from xplore.constraints._base import hidden_share
 from xplore.coverage import CellCriterion
 from xplore.encoding import decode
-from xplore.model import Panel
+from xplore.model import BATCH, Panel
 from xplore.oracles import Oracle
-
-BATCH = 64
-"""Inputs judged together: a constant, so that lanes and rounds never change a judgement."""
 
 
 class Judgement(NamedTuple):
@@ -125,10 +122,6 @@ class Judge:
     def _training_rows(self) -> Float[np.ndarray, "n d"]:
         assert self.training is not None
         return self.training.reshape(len(self.training), -1).astype(np.float32) / 255
-
-    def shape(self, codes: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the models' outputs on codes of this shape, `(m, b, classes)`."""
-        return jax.eval_shape(lambda c: self.panel.plain(decode(c)), np.zeros(codes, np.uint8)).shape
 
     def read(
         self, codes: UInt8[np.ndarray, "b h w c"]
