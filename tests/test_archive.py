@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import examples
 
-from xplore.archive import FILE, SCHEMA, Archive, Finding, SeedRecord, content_hash
+from xplore.archive import FILE, SCHEMA, Archive
 from xplore.encoding import from_png, to_png
 from xplore.errors import InputError
+from xplore.finding import Finding, SeedRecord, content_hash
 
 META = {
     "layout": [{"name": "net", "layers": [{"name": "fc", "kind": "dense", "units": 12}]}],
@@ -235,9 +236,19 @@ def test_damage_is_an_input_error_or_leaves_an_archive(sound, tmp_path_factory, 
     file = tmp_path_factory.getbasetemp() / "damaged.sqlite"
     file.write_bytes(bytes(content))
     try:
-        Archive.open(file).close()
+        with contextlib.closing(Archive.open(file)) as archive:
+            list(archive.seeds()), list(archive.findings(origin=None))
+            archive.coverage(), archive.seed_coverage()
     except InputError as error:
         assert "damaged.sqlite" in str(error)
+
+
+def test_a_picture_that_changed_is_told(sound, tmp_path):
+    shutil.copy(sound, tmp_path / FILE)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as db, db:
+        db.execute("UPDATE artefacts SET data = CAST(data || x'00' AS BLOB)")
+    with contextlib.closing(Archive.open(tmp_path)) as archive, pytest.raises(InputError, match="the hash"):
+        list(archive.findings())
 
 
 def test_a_folder_that_holds_a_campaign_is_not_altered(sound, tmp_path):

@@ -16,7 +16,7 @@ from xplore.data import mnist
 from xplore.encoding import decode
 from xplore.engine import Engine, Try
 from xplore.lanes import Method
-from xplore.model import Panel
+from xplore.model import Model, Panel
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.recipe import Recipe
@@ -62,6 +62,24 @@ def test_lanes_and_order_decide_no_fate_in_float64():
     found = [fate[0] for fate in first.values()]
     assert 0.05 < np.mean(found) < 0.95
     assert len({fate[1] for fate in first.values()}) > 1
+
+
+def test_models_that_return_probabilities_meet_the_same_fates():
+    codes = pictures(1, 40, SHAPE)
+    with double():
+        panel = relatives(1, SHAPE, dtype=np.float64, channels=())
+        asked = [
+            Model(lambda p, x, f=m.f: jax.nn.softmax(f(p, x)), m.params, name=m.name, output="probabilities")
+            for m in panel.models
+        ]
+        search = Gradient(Recipe.of(optax.sign_sgd, learning_rate=0.1), steps=5, tries=3)
+        given = [
+            Method(either, Joint(lambda2=0.0), Ball(0.25), LabelsDiffer(), search)
+            for either in (panel, Panel.of(asked))
+        ]
+        by_logits, by_probabilities = (fates(method, codes, 16, range(40)) for method in given)
+    assert by_probabilities == by_logits
+    assert 0.05 < np.mean([fate[0] for fate in by_logits.values()]) < 0.95
 
 
 def test_lanes_decide_few_fates_in_float32():

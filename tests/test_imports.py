@@ -29,7 +29,7 @@ objectives constraints oracles
 coverage
 model
 capture
-encoding recipe units weights
+encoding finding recipe units weights
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

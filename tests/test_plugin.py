@@ -58,6 +58,31 @@ def test_failure_tells_findings_pictures_and_a_command_that_works(pytester: pyte
     mended.assert_outcomes(passed=1)
 
 
+def test_each_campaign_of_a_test_replays_its_own_folder(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_models="""
+import tiny
+from xplore.constraints import Ball
+
+def test_agree(campaign):
+    for constraint in (Ball(0.1), Ball(0.3)):
+        models = [tiny.one(), tiny.two()]
+        campaign.run(models, tiny.images(), constraint=constraint, steps=5, tries=2, lanes=8)
+    raise AssertionError
+"""
+    )
+    output = pytester.runpytest_inprocess(*QUIET).stdout.str()
+    sections = output.split(" xplore ")[1:]
+    assert len(sections) == 2 and findings(sections[0]).keys() != findings(sections[1]).keys()
+    found = re.search(r"^judge them again:  pytest (.*)$", output, flags=re.MULTILINE)
+    assert found, output
+    nodeid, *how = shlex.split(found[1])
+    again = pytester.runpytest_inprocess(*QUIET, nodeid, *how).stdout.str()
+    assert [findings(part) for part in again.split(" xplore ")[1:]] == [findings(p) for p in sections]
+    fewer = pytester.runpytest_inprocess(*QUIET, nodeid, *how[:2]).stdout
+    fewer.fnmatch_lines(["*InputError: --xplore-replay: expected a folder for each campaign*got 1*"])
+
+
 def test_passing_test_prints_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_models=TEST.format(other="mended"))
     passed = pytester.runpytest_inprocess(*QUIET, "-rA", "-s")

@@ -96,6 +96,7 @@ def run(
         checked_part("oracle", oracle or LabelsDiffer(), Oracle),
         checked_search("search", search or Gradient(), steps, tries),
     )
+    method.objective.fits(len(panel.models))
     fits(method.constraint, codes.shape[1:])
     if baseline is not None:
         checked_search("baseline", baseline)

@@ -9,20 +9,19 @@ NumPy and the standard library only: a report can be drawn where JAX is not inst
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from xplore.errors import InputError
+from xplore.finding import Finding, SeedRecord, content_hash
 
 FILE = "archive.sqlite"
 SCHEMA = 1
@@ -44,69 +43,6 @@ CREATE TABLE findings (
 );
 CREATE INDEX findings_seed ON findings(seed);
 """
-
-
-@dataclass(frozen=True)
-class SeedRecord:
-    """What became of one seed: `fate` is `already_differ`, `found`, `rejudged_away` or `not_found`."""
-
-    seed: int
-    round: int
-    label: int | None
-    decisions: tuple[int, ...]
-    fate: str
-    tries: int = 0
-    steps: int = 0
-    queries: int = 0
-
-    @property
-    def agree_wrongly(self) -> bool:
-        """All models give one answer, and it is not the label."""
-        return (
-            self.label is not None
-            and set(self.decisions) == {d for d in self.decisions if d != self.label}
-            and (len(set(self.decisions)) == 1)
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Finding:
-    """An input on which models differ, as stored: what is judged is what is read back from here.
-
-    `origin` is `search`, or `seed` for a seed on which models differ as it is; `reasons` tell why a
-    finding is not valid; `covered` has a row a criterion and a column a unit.
-    """
-
-    id: str
-    origin: str
-    seed: int
-    seed_png: bytes = field(repr=False)
-    png: bytes = field(repr=False)
-    label: int | None
-    decisions: tuple[int, ...]
-    probabilities: Float[np.ndarray, "m c"] = field(repr=False)
-    reasons: tuple[str, ...]
-    measures: dict[str, Any]
-    steps: int
-    covered: Bool[np.ndarray, "criteria u"] = field(repr=False)
-
-    @property
-    def valid(self) -> bool:
-        return not self.reasons
-
-    @property
-    def group(self) -> tuple[int | None, tuple[int, ...]]:
-        """The fault group: the same label (the agreed one, without labels) and the same decisions."""
-        return self.expected, self.decisions
-
-    @property
-    def expected(self) -> int | None:
-        """The label, or what all models answered on the seed."""
-        return self.label if self.label is not None else self.measures.get("agreed")
-
-
-def content_hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def unused(folder: Path, *, fix: str) -> Path:
@@ -177,7 +113,8 @@ class Archive:
                 str(path), expected="an archive", got="no such file", fix="name a campaign's folder"
             )
         try:
-            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            # A result may be collected, and so closed, in another thread.
+            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
             version = db.execute("PRAGMA user_version").fetchone()[0]
             db.execute("SELECT count(*) FROM meta, rounds").fetchone()
         except sqlite3.DatabaseError as error:
@@ -229,52 +166,77 @@ class Archive:
                 fix="free some disk or choose another --out; what was committed before is kept",
             ) from error
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Damage that is met on the way is told as such; the file is never altered."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (sqlite3.Error, zlib.error, ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                str(self.path),
+                expected="an archive that is whole",
+                got=f"damage ({type(error).__name__}: {error})",
+                fix="take a copy of it, or run the campaign again into another folder",
+            ) from error
+
     @property
     def meta(self) -> dict[str, Any]:
-        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+        with self._reading():
+            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""
-        for row in self._db.execute("SELECT * FROM seeds ORDER BY seed"):
-            seed, index, label, decisions, fate, tries, steps, queries = row
-            yield SeedRecord(seed, index, label, tuple(json.loads(decisions)), fate, tries, steps, queries)
+        with self._reading():
+            for row in self._db.execute("SELECT * FROM seeds ORDER BY seed"):
+                seed, index, label, decisions, *rest = row
+                yield SeedRecord(seed, index, label, tuple(json.loads(decisions)), *rest)
 
     def findings(self, *, origin: str | None = "search", prefix: str = "") -> Iterator[Finding]:
-        """Findings in the order of their seeds; `prefix` selects by the start of the id."""
-        units = self.units
+        """Findings in the order of their seeds; `prefix` selects by the start of the id.
+
+        Raises:
+            InputError: the archive is damaged; pictures must have the hash under which they lie.
+        """
         query = (
             "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
-            " f.measures, f.steps, f.covered FROM findings f JOIN artefacts a ON a.hash = f.artefact"
-            " JOIN artefacts s ON s.hash = f.seed_artefact"
+            " f.measures, f.steps, f.covered, s.hash, a.hash FROM findings f"
+            " JOIN artefacts a ON a.hash = f.artefact JOIN artefacts s ON s.hash = f.seed_artefact"
             " WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2 ORDER BY f.seed, f.id"
         )
-        for row in self._db.execute(query, (origin, prefix)):
-            decisions = tuple(json.loads(row[6]))
-            probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
-            reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
-            covered = unpack(row[11], units)
-            name, source, seed, before, after, label = row[:6]
-            judged = (decisions, probabilities, reasons, measures, row[10], covered)
-            yield Finding(name, source, seed, before, after, label, *judged)
+        with self._reading():
+            units = self.units
+            for row in self._db.execute(query, (origin, prefix)):
+                name, source, seed, before, after, label = row[:6]
+                if (content_hash(before), content_hash(after)) != row[12:]:
+                    raise ValueError(f"a picture of finding {name} does not have the hash it lies under")
+                decisions = tuple(json.loads(row[6]))
+                probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
+                reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
+                judged = (decisions, probabilities, reasons, measures, row[10], unpack(row[11], units))
+                yield Finding(name, source, seed, before, after, label, *judged)
 
     @property
     def units(self) -> int:
-        return sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
+        with self._reading():
+            return sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
 
     def seed_coverage(self) -> Bool[np.ndarray, "criteria u"]:
         """What the seeds cover as they are, all of them together."""
-        covered = np.zeros((len(self.meta["criteria"]), self.units), bool)
-        for (data,) in self._db.execute("SELECT seed_coverage FROM rounds"):
-            covered |= unpack(data, covered.shape[1])
-        return covered
+        return self._union("SELECT seed_coverage FROM rounds")
 
     def coverage(self, *, valid: bool = False) -> Bool[np.ndarray, "criteria u"]:
         """What was covered by inputs on which models differ; with `valid`, by valid findings alone."""
-        covered = np.zeros((len(self.meta["criteria"]), self.units), bool)
         where = " WHERE valid AND origin = 'search'" if valid else ""
-        for (data,) in self._db.execute("SELECT covered FROM findings" + where):
-            covered |= unpack(data, covered.shape[1])
-        return covered
+        return self._union("SELECT covered FROM findings" + where)
+
+    def _union(self, query: str) -> Bool[np.ndarray, "criteria u"]:
+        with self._reading():
+            covered = np.zeros((len(self.meta["criteria"]), self.units), bool)
+            for (data,) in self._db.execute(query):
+                covered |= unpack(data, covered.shape[1])
+            return covered
 
 
 def _seed_row(s: SeedRecord) -> tuple[Any, ...]:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from xplore.archive import Archive, Finding, SeedRecord, content_hash
+from xplore.archive import Archive
 from xplore.encoding import to_png
 from xplore.engine import Engine, Outcome, Try
+from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.lanes import CHUNK, Method
 from xplore.model import BATCH
 from xplore.units import Layout

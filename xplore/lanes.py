@@ -165,7 +165,7 @@ def steps_on_device(
 def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -> State:
     """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
     aiming, walking = (jax.random.wrap_key_data(block["key"][:, part]) for part in (0, 1))
-    before = jnp.moveaxis(block["before"], 1, 0)
+    before = method.panel.logits(jnp.moveaxis(block["before"], 1, 0))
     aim = method.objective.aim(aiming, before, covered, block["turn"])
     queue, results = state.queue, state.results
     slot = jnp.where(block["slot"] < 0, queue.order.size, block["slot"])

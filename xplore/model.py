@@ -202,15 +202,20 @@ class Panel(struct.PyTreeNode):
             outputs.append(out)
             layers.append((model.name, tuple(model_layers)))
             values.extend(model_values)
-        logits = [
-            out if model.output == "logits" else jnp.log(jnp.maximum(out, jnp.finfo(out.dtype).tiny))
-            for model, out in zip(self.models, outputs, strict=True)
-        ]
-        return Forward(jnp.stack(outputs), jnp.stack(logits), gather(values, Layout(tuple(layers))))
+        layout = Layout(tuple(layers))
+        return Forward(jnp.stack(outputs), self.logits(outputs), gather(values, layout))
 
     def plain(self, x: Float[Array, "b *x"]) -> Float[Array, "m b c"]:
         """Every model's outputs as written, without capture: what judges a stored finding."""
         return jnp.stack([model(x) for model in self.models])
+
+    def logits(self, outputs: Sequence[Float[Array, "b c"]] | Float[Array, "m b c"]) -> Float[Array, "m b c"]:
+        """Outputs as log-probabilities up to a constant a row, whatever each model returns."""
+        pairs = zip(self.models, outputs, strict=True)
+        tiny = jnp.finfo(outputs[0].dtype).tiny
+        return jnp.stack(
+            [out if model.output == "logits" else jnp.log(jnp.maximum(out, tiny)) for model, out in pairs]
+        )
 
     def probabilities(self, outputs: Float[Array, "m b c"]) -> Float[Array, "m b c"]:
         """Outputs as probabilities, whatever each model returns."""

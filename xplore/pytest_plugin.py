@@ -27,8 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--xplore-replay",
         metavar="DIR",
-        default=None,
-        help="judge the findings in DIR again by the test's models, instead of searching",
+        action="append",
+        help="judge the findings in DIR again by the test's models, instead of searching; once a campaign",
     )
 
 
@@ -43,10 +43,17 @@ class Campaigns:
         """`xplore.run`, into a folder of this test's own; quiet, unless asked for progress."""
         import xplore
 
-        again = self._node.config.getoption("--xplore-replay")
-        if again is not None:
-            result = xplore.Result(Path(again))
-            judged = xplore.replay(again, models, as_tested=False)
+        folders, number = self._node.config.getoption("--xplore-replay"), len(self._node.stash[_runs])
+        if folders is not None:
+            if number >= len(folders):
+                raise xplore.InputError(
+                    "--xplore-replay",
+                    expected="a folder for each campaign of the test",
+                    got=f"{len(folders)}",
+                    fix="give the option once for each, in their order",
+                )
+            result = xplore.Result(Path(folders[number]))
+            judged = xplore.replay(folders[number], models, as_tested=False)
             result.only(name for name, still in judged.items() if still)
         else:
             out = how.pop("out", None) or self._folders.mktemp("xplore") / "campaign"
@@ -68,12 +75,14 @@ def pytest_runtest_makereport(
     """A failed test that ran campaigns tells what they found."""
     report = yield
     if report.failed and call.when == "call":
-        for result in item.stash.get(_runs, []):
-            report.sections.append(("xplore", told(result, item.nodeid)))
+        results = item.stash.get(_runs, [])
+        again = [word for result in results for word in ("--xplore-replay", str(result.folder))]
+        for result in results:
+            report.sections.append(("xplore", told(result, shlex.join(["pytest", item.nodeid, *again]))))
     return report
 
 
-def told(result: Result, nodeid: str) -> str:
+def told(result: Result, again: str) -> str:
     """A campaign's valid findings, one a fault group, their pictures and how to judge them again."""
     from xplore.report.png import Png, file_name
 
@@ -94,6 +103,5 @@ def told(result: Result, nodeid: str) -> str:
         lines.append(f"  {finding.id}  seed {finding.seed}: expected {expected}; {answers}  {picture}")
     if len(first) > SHOWN:
         lines.append(f"  and {len(first) - SHOWN} more groups: {result.folder / 'report.html'}")
-    command = shlex.join(["pytest", nodeid, "--xplore-replay", str(result.folder)])
-    lines.append(f"judge them again:  {command}")
+    lines.append(f"judge them again:  {again}")
     return "\n".join(lines)

@@ -10,8 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from xplore.archive import Archive, Finding, unused
+from xplore.archive import Archive, unused
 from xplore.errors import InputError
+from xplore.finding import Finding
 from xplore.report import reporter
 from xplore.report.summary import summary
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from xplore.archive import Archive, Finding, SeedRecord
+from xplore.archive import Archive
+from xplore.finding import Finding, SeedRecord
 
 LENETS = {
     "lenet1": (4, 4, 12, 12, 10, 10),

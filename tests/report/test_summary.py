@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xplore.archive import Archive, Finding, SeedRecord
+from xplore.archive import Archive
+from xplore.finding import Finding, SeedRecord
 from xplore.report.reading import Row, read
 from xplore.report.summary import clean, disagree, quantiles, share, summary, wrong
 

@@ -14,6 +14,10 @@ from xplore.model import Forward
 class Objective(struct.PyTreeNode, abc.ABC):
     """Aim once, score every step: the aim is drawn without a gradient, the score is climbed."""
 
+    def fits(self, models: int) -> None:
+        """An InputError for a panel of so many models that cannot be aimed at."""
+        del models
+
     @abc.abstractmethod
     def aim(
         self,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore.errors import InputError
 from xplore.model import Forward
 from xplore.objectives._base import Objective
 from xplore.units import Number
@@ -40,6 +41,15 @@ class Joint(Objective):
         pytree_node=False, default="log_odds"
     )
     deviate: int | Literal["random", "weakest"] = struct.field(pytree_node=False, default="weakest")
+
+    def fits(self, models: int) -> None:
+        if isinstance(self.deviate, int) and not 0 <= self.deviate < models:
+            raise InputError(
+                "objective.deviate",
+                expected=f"the index of one of {models} models, from 0",
+                got=str(self.deviate),
+                fix='count the models from 0, or use "weakest"',
+            )
 
     def aim(
         self,

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from PIL import Image
 
-from xplore.archive import Archive, Finding
+from xplore.archive import Archive
+from xplore.finding import Finding
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from xplore.archive import Archive, Finding, SeedRecord
+from xplore.archive import Archive
+from xplore.finding import Finding, SeedRecord
 
 SHORTEST_ID = 6
 
