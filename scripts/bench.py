@@ -23,12 +23,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xplore import api, config
+from xplore import config
 from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign, Plan
 from xplore.encoding import decode
 from xplore.lanes import CHUNK, Method
 from xplore.model import Panel
+from xplore.record import device
 from xplore.validity import Judge
 
 
@@ -201,7 +202,7 @@ def main() -> None:
         "config": options.config,
         "seeds": options.seeds,
         "lanes": options.lanes,
-        "device": api.device(),
+        "device": device(),
     }
     print(json.dumps(figures, indent=None if options.json else 2))
 

@@ -13,7 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from xplore import api, config
+import xplore
+from xplore import config
+from xplore.api import run_config
+from xplore.record import device
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {
@@ -34,11 +37,11 @@ def campaign(folder: Path, name: str, seeds: int, settings: list[str]) -> dict[s
     A campaign that an earlier run of this script finished and kept is read, not run again.
     """
     if (folder / "report.html").is_file():
-        result = api.Result(folder)
+        result = xplore.Result(folder)
     else:
         chosen = config.load(name, [*settings, f"campaign.seeds={seeds}"])
-        result = api.run_config(chosen, folder, command=f"scripts/results_mnist.py --seeds {seeds}")
-    again = api.replay(folder)
+        result = run_config(chosen, folder, command=f"scripts/results_mnist.py --seeds {seeds}")
+    again = xplore.replay(folder)
     told = result.summary
     told["replayed"] = sum(again.values())
     agree = [f.measures["referee"] == f.expected for f in result.valid if "referee" in f.measures]
@@ -126,7 +129,7 @@ def main() -> None:
     page = PAGE.format(
         date=datetime.date.today(),
         seeds=options.seeds,
-        device=api.device(),
+        device=device(),
         cores=os.cpu_count(),
         found="\n".join(found),
         reach="\n".join(reach),

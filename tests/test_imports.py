@@ -20,7 +20,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 LAYERS = """
 cli pytest_plugin
 api
-record result checks progress
+rejudge record result checks progress
 campaign report config
 archive engine adapters data parts
 lanes

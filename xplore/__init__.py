@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xplore.api import replay as replay
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
     from xplore.model import Model as Model
     from xplore.model import Panel as Panel
+    from xplore.rejudge import replay as replay
     from xplore.result import Result as Result
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ _PUBLIC = {
     "Model": "xplore.model",
     "Panel": "xplore.model",
     "Result": "xplore.result",
-    "replay": "xplore.api",
+    "replay": "xplore.rejudge",
     "run": "xplore.api",
 }
 __all__ = [*_PUBLIC, "__version__"]

@@ -98,11 +98,11 @@ def replay(
     ] = None,
 ) -> None:
     """Judge each stored finding again, by the plain models, one at a time."""
-    from xplore import api
     from xplore import config as configs
+    from xplore.rejudge import replay as judge_again
 
     models = None if config is None else [configs.build(part) for part in configs.load(config).models]
-    reproduced = api.replay(folder, models, prefix=finding)
+    reproduced = judge_again(folder, models, prefix=finding)
     if finding and not reproduced:
         raise InputError(
             f"--finding {finding}",

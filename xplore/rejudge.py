@@ -1,0 +1,81 @@
+"""Findings judged again by the plain models, outside the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xplore.archive import Archive
+from xplore.config import build
+from xplore.encoding import decode, from_png
+from xplore.errors import InputError
+from xplore.model import Model, Panel
+
+
+def replay(
+    folder: str | Path,
+    models: Sequence[Model | Callable[..., Any]] | None = None,
+    *,
+    prefix: str = "",
+    as_tested: bool = True,
+) -> dict[str, bool]:
+    """Judge each stored finding again, by the plain models, one at a time: `{id: does it reproduce?}`.
+
+    It reproduces if every model decides as recorded. With `as_tested=False` the models may have other
+    weights than those that were tested, and it reproduces if they still differ. Without `models` they
+    are built from the config that the archive records, if all of them come with xplore: no other code
+    that an archive names is imported.
+
+    Raises:
+        InputError: no archive, no models to be had, or models with other weights than those recorded.
+    """
+    with closing(Archive.open(Path(folder))) as archive:
+        panel = _replaying(archive.meta, folder, models, as_tested)
+        plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
+        reproduced = {}
+        for finding in archive.findings(prefix=prefix):
+            decisions = np.asarray(plain(panel, from_png(finding.png)[None])).argmax(axis=-1)[:, 0].tolist()
+            same = tuple(decisions) == finding.decisions or not as_tested
+            reproduced[finding.id] = same and len(set(decisions)) > 1
+    return reproduced
+
+
+def _replaying(
+    meta: dict[str, Any],
+    folder: str | Path,
+    models: Sequence[Model | Callable[..., Any]] | None,
+    as_tested: bool,
+) -> Panel:
+    """The models that judge again, which are those that were tested if that is asked."""
+    if models is None:
+        recorded = meta["config"].get("models", [])
+        if not recorded or not all(str(part["use"]).startswith("xplore.") for part in recorded):
+            raise InputError(
+                f"models of {folder}",
+                expected="a campaign whose models all come with xplore",
+                got="models of your own",
+                fix="give the config they came from (--config), or call xplore.replay(folder, models)",
+            )
+        models = [build(part) for part in recorded]
+    panel = Panel.of(models)
+    if len(panel.models) != len(meta["models"]):
+        raise InputError(
+            f"models of {folder}",
+            expected=", ".join(known["name"] for known in meta["models"]),
+            got=", ".join(panel.names),
+            fix="give the models of that campaign, in its order",
+        )
+    for model, known in zip(panel.models, meta["models"], strict=True):
+        if as_tested and model.digest() != known["digest"]:
+            raise InputError(
+                f"model {model.name}",
+                expected=f"the weights that were tested (sha256 {known['digest'][:12]})",
+                got=model.digest()[:12],
+                fix="load the weights of that campaign",
+            )
+    return panel
