@@ -2,11 +2,13 @@
 
     python scripts/bench.py step --json        # a campaign's gradient steps/s over the bare gradient's
     python scripts/bench.py campaign --json    # seeds/s, and the time to the first finding
+    python scripts/bench.py page               # both, as docs/results/performance.md
 
-Each prints one JSON line.
+The first two print one JSON line each.
 """
 
 import argparse
+import datetime
 import json
 import os
 import sqlite3
@@ -31,6 +33,8 @@ from xplore.lanes import CHUNK, Method
 from xplore.model import Panel
 from xplore.record import device
 from xplore.validity import Judge
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def prepared(name: str, seeds: int, lanes: int) -> Campaign:
@@ -178,11 +182,62 @@ def _count(path: Path) -> int:
         return 0
 
 
+def page(options: argparse.Namespace) -> str:
+    """All figures as a page."""
+    light, occlusion = (
+        step(argparse.Namespace(**{**vars(options), "config": name, "seeds": 5000}))
+        for name in ("mnist_light", "mnist")
+    )
+    whole = campaign(argparse.Namespace(**{**vars(options), "config": "mnist", "seeds": 1000}))
+    rows = [
+        f"| {name} | {run['steps_per_seed']:.1f} | {run['campaign_steps_per_second']:,.0f} |"
+        f" {run['bare_steps_per_second']:,.0f} | {run['ratio']:.2f} |"
+        f" {run['ratio_lowest']:.2f} to {run['ratio_highest']:.2f} of {run['parts']} |"
+        f" {run['drain_steps']} steps, {run['drain_seconds']:.1f} s |"
+        for name, run in (("mnist_light", light), ("mnist", occlusion))
+    ]
+    return PAGE.format(
+        date=datetime.date.today(),
+        device=device(),
+        lanes=options.lanes,
+        rows="\n".join(rows),
+        repeats=options.repeats,
+        **whole,
+    )
+
+
+PAGE = """# Speed
+
+Written by `python scripts/bench.py page` on {date}, on {device}, with {lanes} lanes. Such a machine is often
+shared: compare figures of one run only.
+
+## A campaign beside its gradient
+
+Gradient steps/s of a whole campaign (5,000 seeds, coverage tracked, findings judged, measured and stored)
+over those of the bare jitted gradient of the same objective at the same batch. The two take turns, the
+device idle in between; a ratio is of one such pair, and the median is told. Only live lanes count; the end
+of a campaign, when no seed waits and lanes stand idle, is apart.
+
+| config | steps a seed | campaign, steps/s | gradient, steps/s | ratio | lowest to highest | the end |
+|---|---|---|---|---|---|---|
+{rows}
+
+Where a seed falls after a few steps, what is done once a seed weighs more: reading it, judging what was
+found together and alone, and the outside opinions are some five forward passes.
+
+## Seeds, and the first of the findings
+
+`xplore run mnist`: {seeds_per_second:.0f} seeds/s on 1,000 seeds once compiled, the end included.
+From the start of the process until a finding is on disk: {first_finding_cold_seconds:.1f} s with an empty
+compilation cache, {first_finding_warm_seconds:.1f} s with a warm one (medians of {repeats}).
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bench", choices=["step", "campaign"])
+    parser.add_argument("bench", choices=["step", "campaign", "page"])
     parser.add_argument("--json", action="store_true", help="one JSON line (the default: the same, indented)")
     parser.add_argument("--config", help="mnist_light for step, mnist for campaign")
     parser.add_argument("--seeds", type=int, help="5000 for step, 1000 for campaign")
@@ -195,6 +250,9 @@ def main() -> None:
         help="of each part of a campaign in step; its gradient gets a third",
     )
     options = parser.parse_args()
+    if options.bench == "page":
+        (ROOT / "docs" / "results" / "performance.md").write_text(page(options))
+        return
     options.config = options.config or {"step": "mnist_light", "campaign": "mnist"}[options.bench]
     options.seeds = options.seeds or {"step": 5000, "campaign": 1000}[options.bench]
     figures = {"step": step, "campaign": campaign}[options.bench](options)
