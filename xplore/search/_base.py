@@ -66,6 +66,18 @@ class Search(struct.PyTreeNode, abc.ABC):
         return 2 if self.climbs else 1
 
 
+class Blind(Search):
+    """A search that asks the models for their answers alone, on inputs as they would be stored."""
+
+    @property
+    def climbs(self) -> bool:
+        return False
+
+    @property
+    def as_stored(self) -> bool:
+        return True
+
+
 def where_rows(condition: Any, one: Any, other: Any) -> Any:
     """Rows of `one` where the condition holds, else of `other`; over any tree whose leaves lead with b."""
 

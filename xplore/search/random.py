@@ -9,22 +9,14 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from xplore.constraints import Constraint
-from xplore.search._base import Search, Start
+from xplore.search._base import Blind, Start
 
 
-class Random(Search):
+class Random(Blind):
     """Points drawn by the constraint's `sample`, one a step, each judged as stored."""
 
     steps: int = struct.field(pytree_node=False, default=50)
     tries: int = struct.field(pytree_node=False, default=1)
-
-    @property
-    def climbs(self) -> bool:
-        return False
-
-    @property
-    def as_stored(self) -> bool:
-        return True
 
     def init(self, constraint: Constraint, start: Start) -> Any:
         return constraint.sample(start.key, start.x0)

@@ -7,22 +7,14 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from xplore.constraints import Constraint
-from xplore.search._base import Search, Start
+from xplore.search._base import Blind, Start
 
 
-class Sweep(Search):
+class Sweep(Blind):
     """`z` over `steps` points evenly spaced, the nearest to the seed first, both signs in turn."""
 
     steps: int = struct.field(pytree_node=False, default=50)
     tries: int = struct.field(pytree_node=False, default=1)
-
-    @property
-    def climbs(self) -> bool:
-        return False
-
-    @property
-    def as_stored(self) -> bool:
-        return True
 
     def _latent(self, constraint: Constraint, done: Int[Array, " b"]) -> Float[Array, " b"]:
         rungs = (self.steps + 1) // 2
