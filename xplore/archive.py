@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 from xplore.finding import Finding, SeedRecord, content_hash
 
 FILE = "archive.sqlite"
@@ -177,7 +177,7 @@ class Archive:
             raise InputError(
                 str(self.path),
                 expected="an archive that is whole",
-                got=f"damage ({type(error).__name__}: {error})",
+                got=f"damage ({told(error)})",
                 fix="take a copy of it, or run the campaign again into another folder",
             ) from error
 

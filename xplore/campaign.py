@@ -175,7 +175,8 @@ class Campaign:
         self.tally.closed += int(differ.sum())
         if self._archive is not None:
             self._archive.commit_round(index, len(codes), np.any(covered, axis=0))
-            self._keep_differing(first + np.flatnonzero(differ), index)
+            known = (outputs[:, differ], covered[differ])
+            self._keep_differing(first + np.flatnonzero(differ), index, known)
 
     def _reach(self, due: int, covered: Bool[np.ndarray, "criteria u"]) -> None:
         """This is covered, and guides rounds from `due + lag` on."""
@@ -252,12 +253,12 @@ class Campaign:
         self.tally.groups |= {finding.group for finding in findings if finding.valid}
         self._close(records, findings)
 
-    def _keep_differing(self, seeds: Int[np.ndarray, " d"], index: int) -> None:
+    def _keep_differing(self, seeds: Int[np.ndarray, " d"], index: int, known: tuple[Any, Any]) -> None:
         """Seeds on which models differ as they are: kept apart from what the search finds."""
         if not len(seeds):
             return
         codes = self.images[seeds]
-        judged = self.judge.judge(codes)
+        judged = self.judge.judge(codes, known)
         measures = self.judge.measures(codes, codes, judged)
         reasons = [("already_differ",)] * len(seeds)
         findings = self._findings("seed", seeds, codes, judged, measures, reasons)

@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt8
 
 from xplore.campaign import Plan
 from xplore.constraints import Constraint
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 from xplore.search import Search
 
 Part = TypeVar("Part")
@@ -118,7 +118,7 @@ def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:
     try:
         came = jax.eval_shape(drawn, keys, x0)
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        reason = told(error)
     else:
         reason = f"images of {came.shape[1:]}" if came.shape != x0.shape else ""
     if reason:

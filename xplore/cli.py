@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,13 +62,12 @@ def run(
     loaded = configs.load(config, [*(set_ or []), *settings])
     folder = out or Path("runs") / loaded.name
     from xplore.api import run_config
+    from xplore.report.wording import counted
 
     result = run_config(loaded, folder, command=shlex.join(["xplore", *sys.argv[1:]]))
-    told = result.summary
-    print(
-        f"{told['valid']} valid of {told['findings']} findings in {len(told['groups'])} fault groups, from "
-        f"{told['seeds']} seeds ({told['already_differ']} differ as they are) in {told['seconds']:.1f} s"
-    )
+    figures = result.summary
+    beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
+    print(f"{counted(figures)} ({beside}) in {seconds}")
     print(f"report: {folder / 'report.html'}")
 
 
@@ -130,8 +129,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
-        print(f"unexpected error: {reason}; --debug shows where", file=sys.stderr)
+        print(f"unexpected error: {told(error, most=400)}; --debug shows where", file=sys.stderr)
         sys.exit(UNEXPECTED)
 
 

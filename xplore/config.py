@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from xplore.errors import InputError
-from xplore.parts import Part, build, check, told, unknown
+from xplore.errors import InputError, told
+from xplore.parts import Part, build, check, unknown
 
 __all__ = ["Config", "Settings", "build", "find", "load", "parts"]
 

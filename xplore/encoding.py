@@ -27,7 +27,7 @@ def decode(codes: UInt8[Array, "*x"] | UInt8[np.ndarray, "*x"]) -> Float[Array, 
 
     The barrier keeps XLA from looking the levels up anew in every window that reads them.
     """
-    return jax.lax.optimization_barrier(jnp.asarray(LEVELS, dtype=jnp.zeros(()).dtype)[codes])
+    return jax.lax.optimization_barrier(jnp.asarray(LEVELS, dtype=jnp.result_type(float))[codes])
 
 
 def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:

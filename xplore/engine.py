@@ -89,7 +89,7 @@ class Engine:
         self._state = enqueue(self.method, self._state, block, covered)
 
     def _pack(self, tries: Sequence[Try], slots: Sequence[int]) -> dict[str, Any]:
-        size, dtype = self.block, np.dtype(jnp.zeros(()).dtype)
+        size, dtype = self.block, np.dtype(jnp.result_type(float))
         block = {
             "slot": np.full(size, -1, np.int32),
             "key": np.zeros((size, 2, 2), np.uint32),

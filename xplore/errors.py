@@ -27,3 +27,12 @@ class MissingExtraError(InputError):
             got="none",
             fix=f"pip install 'xplore-tests[{extra}]'",
         )
+
+
+def told(error: Exception, most: int = 200) -> str:
+    """An exception in one line of at most so many characters.
+
+    >>> told(ValueError("shapes differ:\\n  (3,) and (4,)")), told(KeyError())
+    ('ValueError: shapes differ: (3,) and (4,)', 'KeyError')
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())[:most].removesuffix(":")

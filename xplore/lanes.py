@@ -208,7 +208,7 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
 
     def zeros(leaf: Any, rows: int) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(np.zeros((rows, 2), np.uint32))
+            return jax.random.wrap_key_data(jnp.array(np.zeros((rows, 2), np.uint32)))
         return jnp.array(np.zeros((rows, *leaf.shape[1:]), leaf.dtype))
 
     def rows(tree: Any, rows: int) -> Any:

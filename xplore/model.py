@@ -13,7 +13,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from xplore.capture import capture
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 from xplore.units import Activations, Layer, Layout, Number, gather
 
 Head = Literal["logits", "probabilities"]
@@ -154,11 +154,11 @@ class Panel(struct.PyTreeNode):
 
     def shapes(self, shape: tuple[int, ...]) -> Forward:
         """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""
-        return jax.eval_shape(_forward, self, jax.ShapeDtypeStruct((BATCH, *shape), jnp.zeros(()).dtype))
+        return jax.eval_shape(_forward, self, jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float)))
 
     def _fault(self, shape: tuple[int, ...], failed: Exception | None) -> InputError:
         """Why the models cannot be asked together."""
-        x = jax.ShapeDtypeStruct((BATCH, *shape), jnp.zeros(()).dtype)
+        x = jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float))
         shapes: dict[str, Any] = {}
         for model in self.models:
             try:
@@ -167,7 +167,7 @@ class Panel(struct.PyTreeNode):
                 return InputError(
                     f"model {model.name}",
                     expected=f"a function of JAX that reads inputs of shape {shape}",
-                    got=" ".join(f"{type(error).__name__}: {error}".split())[:200],
+                    got=told(error),
                     fix="give seeds of the shape that the models read, or mend the model",
                 )
         if any(s is None or len(s) != 2 or s[0] != BATCH or s[1] < 2 for s in shapes.values()):
@@ -187,7 +187,7 @@ class Panel(struct.PyTreeNode):
         return InputError(
             "models",
             expected="functions of JAX whose activations can be captured",
-            got=" ".join(f"{type(failed).__name__}: {failed}".split())[:200],
+            got=told(failed) if failed else "none",
             fix="look at --debug for where it fails",
         )
 

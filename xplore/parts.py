@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 from xplore.recipe import Recipe
 
 Part = dict[str, Any]
@@ -33,12 +33,6 @@ def build(part: Part) -> Any:
             got=told(error),
             fix="mend its arguments, or look at --debug",
         ) from error
-
-
-def told(error: Exception) -> str:
-    """An exception in one line."""
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}".removesuffix(": ")
 
 
 def named(use: str, key: str = "") -> Any:

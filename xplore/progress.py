@@ -20,14 +20,21 @@ PLAIN_EVERY = 5.0
 Watch = Callable[[Tally], None]
 
 
+def pace(now: Tally, of: int) -> tuple[float, float, str]:
+    """Seeds/s, gradient steps/s, and how long the rest takes at that."""
+    seconds = max(now.seconds, 1e-9)
+    rate = now.closed / seconds
+    left = (of - now.closed) / rate if rate > 0 else float("inf")
+    return rate, now.steps / seconds, duration(left)
+
+
 def line(now: Tally, of: int) -> str:
     """One line that says how far it is."""
-    rate = now.closed / max(now.seconds, 1e-9)
-    left = (of - now.closed) / rate if rate > 0 else float("inf")
+    rate, steps, left = pace(now, of)
     reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
     return (
         f"{now.closed}/{of} seeds  {now.findings} findings ({now.valid} valid)  {rate:.1f} seeds/s  "
-        f"{now.steps / max(now.seconds, 1e-9):.0f} steps/s  coverage {reached}  {duration(left)} left"
+        f"{steps:.0f} steps/s  coverage {reached}  {left} left"
     )
 
 
@@ -75,15 +82,12 @@ def _rich(title: str, of: int, live: Live) -> Watch:
     from rich.table import Table
 
     def show(now: Tally) -> None:
-        rate = now.closed / max(now.seconds, 1e-9)
-        left = (of - now.closed) / rate if rate > 0 else float("inf")
+        rate, steps, left = pace(now, of)
         table = Table.grid(padding=(0, 2))
-        table.add_row(
-            f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{duration(left)} left"
-        )
+        table.add_row(f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{left} left")
         table.add_row("seeds", f"{now.closed} of {of}", f"{rate:.1f}/s")
         table.add_row("findings", f"{now.findings}, {now.valid} of them valid", f"{len(now.groups)} groups")
-        table.add_row("gradient steps", f"{now.steps}", f"{now.steps / max(now.seconds, 1e-9):.0f}/s")
+        table.add_row("gradient steps", f"{now.steps}", f"{steps:.0f}/s")
         reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())
         table.add_row("coverage", reached, "")
         live.update(table)

@@ -15,7 +15,7 @@ import numpy as np
 import xplore
 from xplore.campaign import Plan
 from xplore.coverage import CellCriterion
-from xplore.engine import Method
+from xplore.lanes import Method
 from xplore.units import Layout
 
 

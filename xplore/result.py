@@ -15,6 +15,7 @@ from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.report import reporter
 from xplore.report.summary import summary
+from xplore.report.wording import counted
 
 
 class Result:
@@ -82,12 +83,7 @@ class Result:
         return fragment(self.archive)
 
     def __repr__(self) -> str:
-        told = self.summary
-        return (
-            f"<xplore.Result: {told['valid']} valid of {told['findings']} findings in "
-            f"{len(told['groups'])} fault groups,"
-            f" from {told['seeds']} seeds; {self.folder}>"
-        )
+        return f"<xplore.Result: {counted(self.summary)}; {self.folder}>"
 
 
 def _release(archive: Archive, folder: Path | None) -> None:

@@ -130,9 +130,13 @@ class Judge:
         outputs, covered = _in_batches(lambda c: _read(self.panel, self.criteria, c), codes)
         return outputs.swapaxes(0, 1), covered
 
-    def judge(self, codes: UInt8[np.ndarray, "b h w c"]) -> Judgement:
-        """Judge stored inputs together, alone, and for what they cover."""
-        outputs, covered = self.read(codes)
+    def judge(
+        self,
+        codes: UInt8[np.ndarray, "b h w c"],
+        known: tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]] | None = None,
+    ) -> Judgement:
+        """Judge stored inputs together, alone, and for what they cover; `known` is what `read` said."""
+        outputs, covered = self.read(codes) if known is None else known
         alone, probabilities = _in_batches(lambda c: _alone(self.panel, c), codes)
         return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), covered)
 

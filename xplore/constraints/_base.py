@@ -101,6 +101,14 @@ def windows(values: Float[Array, "b h w"], height: int, width: int) -> Float[Arr
     return jnp.einsum("rh,bhw,cw->brc", rows, values, cols)
 
 
+def hidden_by_window(
+    x0: Float[Array, "b h w c"], height: int, width: int, background: Number = 0.0
+) -> Float[Array, "b rows cols"]:
+    """The share of the content that a `height x width` window hides, for each of its places."""
+    seen = content(x0, background)
+    return windows(seen, height, width) / jnp.maximum(seen.sum(axis=(1, 2), keepdims=True), 1e-6)
+
+
 def cover(places: Float[Array, "b rows cols"], height: int, width: int) -> Float[Array, "b h w"]:
     """The transpose of `windows`: each window's value spread over its pixels."""
     rows = jnp.asarray(_band(places.shape[1] + height - 1, height), places.dtype)

@@ -8,7 +8,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.constraints._base import HALF_LEVEL, Constraint, content, cover, hidden_share, windows
+from xplore.constraints._base import HALF_LEVEL, Constraint, cover, hidden_by_window, hidden_share
 from xplore.recipe import Recipe
 from xplore.units import Number
 
@@ -69,8 +69,7 @@ class Blackout(Constraint):
     def project(
         self, z: Float[Array, "b rows cols"], fixed: tuple[()], x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b rows cols"]:
-        seen = content(x0)
-        share = windows(seen, self.size, self.size) / jnp.maximum(seen.sum(axis=(1, 2), keepdims=True), 1e-6)
+        share = hidden_by_window(x0, self.size, self.size)
         room = jnp.full(len(z), jnp.inf if self.bound is None else self.bound, z.dtype)
         candidates, kept = jnp.where(z > 0, z, -jnp.inf), jnp.zeros_like(z)
         for _ in range(self.count):

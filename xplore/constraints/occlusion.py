@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.constraints._base import Constraint, content, cover, hidden_share, windows
+from xplore.constraints._base import Constraint, cover, hidden_by_window, hidden_share, windows
 from xplore.units import Number
 
 
@@ -45,10 +45,7 @@ class Occlusion(Constraint):
         self, key: Key[Array, " b"], gain: Float[Array, "b rows cols"], x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w 1"]:
         """The mask at the place of the largest gain that the bound allows; empty, where it allows none."""
-        seen = content(x0, self.background)
-        share = windows(seen, self.height, self.width) / jnp.maximum(
-            seen.sum(axis=(1, 2), keepdims=True), 1e-6
-        )
+        share = hidden_by_window(x0, self.height, self.width, self.background)
         allowed = jnp.ones(gain.shape, bool) if self.bound is None else share <= self.bound
         flat = jnp.where(allowed, gain, -jnp.inf).reshape(len(gain), -1)
         chosen = jax.nn.one_hot(flat.argmax(axis=1), flat.shape[1], dtype=x0.dtype).reshape(gain.shape)

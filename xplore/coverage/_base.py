@@ -71,4 +71,4 @@ class CellCriterion(Criterion):
         return one | other
 
     def value(self, state: Bool[Array, "u k"]) -> Float[Array, ""]:
-        return state.mean(dtype=jnp.zeros(()).dtype)
+        return state.mean(dtype=jnp.result_type(float))

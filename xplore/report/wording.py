@@ -185,6 +185,12 @@ def verdict(figures: dict[str, Any]) -> str:
     return f"{models.capitalize()} disagree near {near}, in {groups}{blame}."
 
 
+def counted(figures: dict[str, Any]) -> str:
+    """What was found, in a line."""
+    found = f"{figures['valid']} valid of {figures['findings']} findings"
+    return f"{found} in {len(figures['groups'])} fault groups, from {figures['seeds']} seeds"
+
+
 def worst(figures: dict[str, Any]) -> tuple[str, int]:
     """The model that is wrong most often, and how often."""
     times = {name: tally["alone"] + tally["with_others"] for name, tally in figures["wrong"].items()}
