@@ -117,7 +117,7 @@ class Archive:
             db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
             version = db.execute("PRAGMA user_version").fetchone()[0]
             db.execute("SELECT count(*) FROM meta, rounds").fetchone()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes what is damaged
             raise InputError(str(path), expected="an archive of xplore", got=str(error)) from error
         if version != SCHEMA:
             raise InputError(str(path), expected=f"schema version {SCHEMA}", got=str(version))
