@@ -30,7 +30,7 @@ from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign, Plan
 from xplore.encoding import decode
 from xplore.lanes import CHUNK, Method
-from xplore.model import Panel
+from xplore.panel import Panel
 from xplore.record import device
 from xplore.validity import Judge
 

@@ -12,7 +12,8 @@ from laws.parts import double, relatives, small_network, small_weights
 from models import lenet
 from xplore.capture import capture
 from xplore.data import mnist
-from xplore.model import Model, Panel
+from xplore.model import Model
+from xplore.panel import Panel
 
 NEURONS = {"lenet1": 52, "lenet4": 148, "lenet5": 268}
 names = pytest.mark.parametrize("name", NEURONS)

@@ -16,9 +16,10 @@ from xplore.data import mnist
 from xplore.encoding import decode
 from xplore.engine import Engine, Try
 from xplore.lanes import Method
-from xplore.model import Model, Panel
+from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
+from xplore.panel import Panel
 from xplore.recipe import Recipe
 from xplore.search import Gradient
 

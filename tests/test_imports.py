@@ -22,13 +22,16 @@ cli pytest_plugin
 api
 rejudge record result checks progress
 campaign report config
-archive engine adapters data parts
+archive engine data parts
 lanes
 search validity
 objectives constraints oracles
 coverage
+panel
+adapters
 model
-capture
+capture heads gradient
+layers
 encoding finding recipe units weights
 errors
 """

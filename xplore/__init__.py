@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
-    from xplore.model import Model as Model
-    from xplore.model import Panel as Panel
+    from xplore.panel import Model as Model
+    from xplore.panel import Panel as Panel
     from xplore.rejudge import replay as replay
     from xplore.result import Result as Result
 
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "InputError": "xplore.errors",
     "Model": "xplore.model",
-    "Panel": "xplore.model",
+    "Panel": "xplore.panel",
     "Result": "xplore.result",
     "replay": "xplore.rejudge",
     "run": "xplore.api",

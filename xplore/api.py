@@ -24,6 +24,7 @@ from xplore.checks import (
     checked_plan,
     checked_search,
     checked_training,
+    climbable,
     fits,
 )
 from xplore.config import Config, build
@@ -31,9 +32,10 @@ from xplore.constraints import Constraint, Occlusion
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.errors import InputError
 from xplore.lanes import Method
-from xplore.model import Model, Panel
+from xplore.model import Model
 from xplore.objectives import Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
+from xplore.panel import Panel
 from xplore.progress import Watch, display
 from xplore.record import record
 from xplore.result import Result, write_reports
@@ -94,9 +96,10 @@ def run(
         checked_search("search", search or Gradient(), steps, tries),
     )
     method.objective.fits(len(panel.models))
+    climbable(panel, method.search, codes.shape[1:])
     fits(method.constraint, codes.shape[1:])
     if baseline is not None:
-        checked_search("baseline", baseline)
+        climbable(panel, checked_search("baseline", baseline), codes.shape[1:])
     for criterion in criteria:
         checked_part("criteria", criterion, CellCriterion)
     known = checked_training(training, codes)

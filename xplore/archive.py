@@ -65,6 +65,8 @@ def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
 
 def unpack(data: bytes, units: int) -> Bool[np.ndarray, "k u"]:
     width = -(-units // 8)
+    if not width:  # models without neurons
+        return np.zeros((1, 0), bool)
     rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(-1, width)
     return np.unpackbits(rows, axis=1, count=units).astype(bool)
 

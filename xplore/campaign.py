@@ -23,7 +23,7 @@ from xplore.encoding import to_png
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.lanes import CHUNK, Method
-from xplore.model import BATCH
+from xplore.panel import BATCH
 from xplore.units import Layout
 from xplore.validity import Judge, Judgement
 
@@ -88,10 +88,10 @@ class Campaign:
         plan: Plan,
     ) -> None:
         self.method, self.judge, self.layout, self.plan = method, judge, layout, plan
-        self.images, self.labels = images, labels
-        self.tally = Tally()
+        self.images, self.labels, self.tally = images, labels, Tally()
         self.covered = np.zeros((len(judge.criteria), layout.n_units), bool)
         self._spans = layout.spans()
+        self._neurons = {name: s for name, s in self._spans.items() if s.stop > s.start}
         self._archive: Archive | None = None
         self._rounds: dict[int, _Round] = {}
         self._open: Counter[int] = Counter()  # open tries by round + turn: the round they are due for
@@ -125,7 +125,7 @@ class Campaign:
             self.tally.queries = self.tally.steps * self.method.search.queries_a_step
             self.tally.seconds = time.perf_counter() - start
             row = self.covered[self.plan.main_criterion]
-            self.tally.coverage = {name: float(row[span].mean()) for name, span in self._spans.items()}
+            self.tally.coverage = {name: float(row[span].mean()) for name, span in self._neurons.items()}
             yield self.tally
             if self.plan.query_limit is not None and self.tally.queries >= self.plan.query_limit:
                 self._judge_found()
@@ -223,9 +223,9 @@ class Campaign:
 
     def _judge_found(self) -> None:
         """Decode what was found, judge it by the plain models, and keep what still divides them."""
-        outcomes, self._unjudged = self._unjudged, []
-        if not outcomes:
+        if not self._unjudged:
             return
+        outcomes, self._unjudged = self._unjudged, []
         codes = np.stack([outcome.codes for outcome in outcomes])
         judged = self.judge.judge(codes)
         stands = self.judge.differ(judged.outputs)

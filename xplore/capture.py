@@ -1,183 +1,172 @@
 """Activations of any JAX function, by replaying its jaxpr and keeping the values that matter.
 
-The rule, in the order in which it is applied to each step that depends on the input:
-
-- a convolution or matrix product with weights, or a pooling window, starts a layer;
-- a reduction over a layer starts a global pooling, unless its result comes back to that layer: then
-  the step that combines them starts a normalisation (softmax, for one), and later ones stay in it;
-- an elementwise step of equal shape extends the layer that started latest: a layer's value is the last
-  such step, so after bias and nonlinearity;
-- values tagged with `jax.ad_checkpoint.checkpoint_name`, where a model has any, replace all of this.
-
-This module alone touches JAX's internals.
+What a layer is stands in `layers.py`; this module shows it each step of a function of JAX, and alone
+touches JAX's internals. Calls are followed (`jit`, `remat`); those with a derivative of their own
+(`custom_jvp`, `custom_vjp`) are one step. A `scan` over stacked weights is a layer an iteration; one
+that reads the same weights again and again (a recurrent net) is a layer with time as a position.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from xplore.layers import Found, Rule, Value, is_float, moved, names
 from xplore.units import Layer
 
-CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
-OPAQUE = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
-REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"}
-SHAPE_STEPS = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "rev", "copy_p"}
-ELEMENTWISE = set(
-    [
-        "abs",
-        "add",
-        "add_any",
-        "atan",
-        "atan2",
-        "cbrt",
-        "ceil",
-        "clamp",
-        "convert_element_type",
-        "copy",
-        "cos",
-        "cosh",
-        "div",
-        "erf",
-        "erf_inv",
-        "erfc",
-        "exp",
-        "exp2",
-        "expm1",
-        "floor",
-        "integer_pow",
-        "log",
-        "log1p",
-        "logistic",
-        "max",
-        "min",
-        "mul",
-        "neg",
-        "not",
-        "pow",
-        "reduce_precision",
-        "rem",
-        "round",
-        "rsqrt",
-        "select_n",
-        "sign",
-        "sin",
-        "sinh",
-        "sqrt",
-        "square",
-        "stop_gradient",
-        "sub",
-        "tan",
-        "tanh",
-    ]
+CALLS = {"closed_call": "call_jaxpr", "core_call": "call_jaxpr"} | dict.fromkeys(
+    ["jit", "pjit", "checkpoint", "remat", "remat2"], "jaxpr"
 )
-
-
-@dataclass
-class _Layer:
-    kind: str
-    name: str
-    value: Any
-    channel: int | None
-    source: int | None = None  # the layer that a reduction or a normalisation was computed from
-    alive: bool = True
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A value on its way through the replay: does it depend on the input, and where does it belong?"""
-
-    data: Any
-    from_input: bool = False
-    layer: int | None = None
-    channel: int | None = None
-    path: str = ""  # of the weight that it comes from
+OPAQUE = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+PRODUCTS = {"conv_general_dilated": "conv", "dot_general": "dense"}
+REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"}
+LAYOUTS = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "rev", "copy_p"}
+SLICES = {"slice", "split", "dynamic_slice"}
+ELEMENTWISE = {
+    *("abs", "add", "add_any", "atan", "atan2", "cbrt", "ceil", "clamp", "convert_element_type", "copy"),
+    *("cos", "cosh", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "integer_pow"),
+    *("log", "log1p", "logistic", "max", "min", "mul", "neg", "not", "pow", "reduce_precision", "rem"),
+    *("round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt", "square", "stop_gradient", "sub"),
+    *("tan", "tanh"),
+}
 
 
 @dataclass
 class _Replay:
-    layers: list[_Layer] = field(default_factory=list)
-    tags: list[_Layer] = field(default_factory=list)
+    """Runs a jaxpr step by step, and places each result by the rule."""
 
-    def start(self, kind: str, name: str, out: Any, channel: int | None, source: int | None = None) -> _Value:
-        self.layers.append(_Layer(kind, name, out, channel, source))
-        return _Value(out, True, len(self.layers) - 1, channel)
+    rule: Rule = field(default_factory=Rule)
 
-    def run(
-        self, jaxpr: Any, consts: Sequence[_Value], args: Sequence[_Value], stack: str = ""
-    ) -> list[_Value]:
-        env: dict[Any, _Value] = dict(zip(jaxpr.constvars, consts, strict=True))
+    def run(self, jaxpr: Any, consts: Sequence[Value], args: Sequence[Value], stack: str = "") -> list[Value]:
+        env: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
-        for eqn in jaxpr.eqns:
-            read = [_Value(v.val) if isinstance(v, core.Literal) else env[v] for v in eqn.invars]
-            scope = "/".join(filter(None, (stack, str(eqn.source_info.name_stack))))
-            if eqn.primitive.name in CALLS:
-                inner = eqn.params[CALLS[eqn.primitive.name]]
-                written = self.run(inner.jaxpr, [_Value(c) for c in inner.consts], read, scope)
-            else:
-                out = _bind(eqn, [v.data for v in read])
-                outs = out if eqn.primitive.multiple_results else [out]
-                written = [self.step(eqn, read, out, scope) for out in outs]
-            env.update(zip(eqn.outvars, written, strict=True))
-        return [_Value(v.val) if isinstance(v, core.Literal) else env[v] for v in jaxpr.outvars]
 
-    def step(self, eqn: Any, read: Sequence[_Value], out: Any, scope: str) -> _Value:
-        """Place one result: which layer does it start, extend or leave?"""
+        def look_up(v: Any) -> Value:
+            return Value(v.val) if isinstance(v, core.Literal) else env[v]
+
+        for eqn in jaxpr.eqns:
+            scope = "/".join(filter(None, (stack, str(eqn.source_info.name_stack))))
+            written = self.equation(eqn, [look_up(v) for v in eqn.invars], scope)
+            env.update(zip(eqn.outvars, written, strict=True))
+        return [look_up(v) for v in jaxpr.outvars]
+
+    def equation(self, eqn: Any, read: list[Value], scope: str) -> list[Value]:
         kind = eqn.primitive.name
+        if kind in CALLS:
+            inner = eqn.params[CALLS[kind]]
+            if isinstance(inner, core.ClosedJaxpr):
+                return self.run(inner.jaxpr, [Value(c, weight=True) for c in inner.consts], read, scope)
+            return self.run(inner, [], read, scope)
+        if kind == "scan" and any(v.from_input for v in read):
+            return self.scan(eqn, read, scope)
+        out = _bind(eqn, [v.data for v in read])
+        outs = out if eqn.primitive.multiple_results else [out]
+        return [self.step(eqn, read, out, scope) for out in outs]
+
+    def step(self, eqn: Any, read: list[Value], out: Any, scope: str) -> Value:
+        """Show the rule one result."""
+        kind, rule = eqn.primitive.name, self.rule
         live = [v for v in read if v.from_input]
         if not live:
-            return _Value(out, path=next((v.path for v in read if v.path), ""))
-        if kind in ("conv_general_dilated", "dot_general") and len(live) == 1:
-            weight = read[1] if read[0].from_input else read[0]
-            layer = "conv" if kind == "conv_general_dilated" else "dense"
-            return self.start(layer, weight.path or scope, out, _channel(eqn, read, out))
-        if kind.startswith("reduce_window") or kind.startswith("cumred"):
-            return self.start("pool", "", out, live[0].channel, live[0].layer)
-        if kind in REDUCTIONS and live[0].layer is not None:
-            axes = eqn.params["axes"]
-            return self.start("global_pool", "", out, _after_reduction(live[0].channel, axes), live[0].layer)
+            path = next((v.path for v in read if v.path), "")
+            return Value(out, weight=any(v.weight for v in read), path=path)
+        weight = next((v for v in read if v.weight and not v.from_input), None)
+        if kind in PRODUCTS and weight is not None:
+            return rule.start(PRODUCTS[kind], weight.path or scope, out, _channel(eqn, read, out))
+        if kind == "gather" and weight is not None and weight is read[0]:
+            return rule.start("embedding", weight.path or scope, out, out.ndim - 1)
+        if kind.startswith("reduce_window"):
+            return rule.pool("pool", live[0], out, live[0].channel)
+        if kind in REDUCTIONS:
+            channel = _after_reduction(live[0].channel, eqn.params["axes"])
+            return rule.pool("global_pool", live[0], out, channel)
         if kind == "name":
-            self.tags.append(_Layer("tag", eqn.params["name"], out, live[0].channel))
-        if kind in ELEMENTWISE or (kind in OPAQUE and out.shape == live[0].data.shape):
-            return self.elementwise(eqn, live, out)
-        latest = max((v.layer for v in live if v.layer is not None), default=None)
-        if kind in SHAPE_STEPS:
-            same = out.shape == live[0].data.shape and kind != "transpose"
-            return _Value(out, True, latest, live[0].channel if same else None)
-        return _Value(out, True)
+            rule.tag(eqn.params["name"], out)
+            return replace(live[0], data=out)
+        if kind in OPAQUE:
+            return self.opaque(eqn, read, out, scope)
+        if kind in ELEMENTWISE:
+            return rule.elementwise(read, out)
+        if kind in LAYOUTS:
+            return rule.layout(live[0], out, _after_layout(eqn, live[0], out))
+        if kind in SLICES:
+            return rule.slice(live[0], out)
+        return rule.group(live, out)
 
-    def elementwise(self, eqn: Any, live: Sequence[_Value], out: Any) -> _Value:
-        """A step of equal shape: it extends its latest layer, or closes a normalisation."""
-        met = {v.layer for v in live if v.layer is not None}
-        if not met:
-            return _Value(out, True)
-        channel = next((v.channel for v in live if v.channel is not None and v.data.ndim == out.ndim), None)
-        for index in sorted(met):
-            base = self.layers[index]
-            if base.value.shape != out.shape:
-                continue
-            summaries = {
-                i for i in met if self.layers[i].kind == "global_pool" and self.layers[i].source == index
-            }
-            if summaries:
-                for i in summaries:
-                    self.layers[i].alive = False
-                if base.kind != "normalise":
-                    return self.start("normalise", "", out, channel, index)
-                base.value = out
-                return _Value(out, True, index, channel)
-        latest = max(met)
-        layer = self.layers[latest]
-        if eqn.primitive.name in OPAQUE and _reduces(eqn.params[OPAQUE[eqn.primitive.name]]):
-            return self.start("normalise", "", out, channel, latest)
-        if out.shape == layer.value.shape and jnp.issubdtype(out.dtype, jnp.floating):
-            layer.value = out
-        return _Value(out, True, latest, channel)
+    def opaque(self, eqn: Any, read: list[Value], out: Any, scope: str) -> Value:
+        """A call with a derivative of its own: a layer if it holds a product with weights, else a step."""
+        inner = set(_primitives(eqn.params[OPAQUE[eqn.primitive.name]]))
+        weight = next((v for v in read if v.weight and not v.from_input), None)
+        live = [v for v in read if v.from_input]
+        if weight is not None and inner & PRODUCTS.keys():
+            return self.rule.start("custom", weight.path or scope, out, out.ndim - 1)
+        if any(v.data.shape == out.shape for v in live):
+            return self.rule.elementwise(read, out, normalises=bool(inner & REDUCTIONS))
+        return self.rule.group(live, out)
+
+    def scan(self, eqn: Any, read: list[Value], scope: str) -> list[Value]:
+        """A loop over stacked weights, iteration by iteration; any other with time as a position."""
+        n_consts, n_carry = eqn.params["num_consts"], eqn.params["num_carry"]
+        consts, carry, xs = read[:n_consts], read[n_consts : n_consts + n_carry], read[n_consts + n_carry :]
+        body = eqn.params["jaxpr"]
+        run = partial(self._body, body, consts, scope)
+        if not any(v.weight and not v.from_input for v in xs):
+            return self.recurrent(eqn, body, (consts, carry, xs), scope)
+        order = range(eqn.params["length"])
+        rows: list[list[Value]] = []
+        for i in reversed(order) if eqn.params["reverse"] else order:
+            now = [replace(v, data=v.data[i], path=v.path and f"{v.path}/{i}") for v in xs]
+            out = run(carry, now)
+            carry = out[:n_carry]
+            rows.append(out[n_carry:])
+        if eqn.params["reverse"]:
+            rows.reverse()
+        stacked = [
+            self.rule.group(column, jnp.stack([v.data for v in column])) for column in zip(*rows, strict=True)
+        ]
+        return [*carry, *stacked]
+
+    def _body(self, body: Any, consts: list[Value], scope: str, *args: list[Value]) -> list[Value]:
+        inner = [Value(c, weight=True) for c in body.consts]
+        return self.run(body.jaxpr, inner, [*consts, *args[0], *args[1]], scope)
+
+    def recurrent(
+        self, eqn: Any, body: Any, read: tuple[list[Value], list[Value], list[Value]], scope: str
+    ) -> list[Value]:
+        """The layers of one iteration, with the iterations as their first axis."""
+        consts, carry, xs = read
+        found: list[Found] = []
+
+        def one(carried: Sequence[Any], sliced: Sequence[Any]) -> tuple[Any, Any]:
+            # Whatever the input may reach is taken as reached from the first iteration on.
+            inside = _Replay()
+            state = [Value(data, True) for data in carried]
+            now = [Value(data, v.from_input, weight=v.weight) for data, v in zip(sliced, xs, strict=True)]
+            outs = [v.data for v in inside._body(body, consts, scope, state, now)]
+            found[:] = inside.rule.found
+            tagged[:] = [bool(inside.rule.tags)]
+            return outs[: len(carry)], (outs[len(carry) :], [layer.value for layer in found])
+
+        tagged = [False]
+        length, reverse = eqn.params["length"], eqn.params["reverse"]
+        first, over = [v.data for v in carry], [v.data for v in xs]
+        last, (ys, values) = jax.lax.scan(one, first, over, length=length, reverse=reverse)
+        for layer, value in zip(found, values, strict=True):
+            channel = None if layer.channel is None else layer.channel + 1
+            if tagged[0]:
+                self.rule.tags.append(replace(layer, value=value, channel=channel))
+            else:
+                self.rule.start(layer.kind, layer.name, value, channel)
+        live = [v for group in read for v in group if v.from_input]
+        if not tagged[0] and found:
+            live.append(Value(None, True, len(self.rule.layers) - 1))
+        return [self.rule.group(live, out) for out in [*last, *ys]]
 
 
 def _bind(eqn: Any, args: Sequence[Any]) -> Any:
@@ -187,7 +176,7 @@ def _bind(eqn: Any, args: Sequence[Any]) -> Any:
     return eqn.primitive.bind(*subfuns, *args, **params)
 
 
-def _channel(eqn: Any, read: Sequence[_Value], out: Any) -> int:
+def _channel(eqn: Any, read: Sequence[Value], out: Any) -> int:
     """The axis of the output that the weights, not the input, gave it."""
     if eqn.primitive.name == "conv_general_dilated":
         return eqn.params["dimension_numbers"].out_spec[1]
@@ -201,16 +190,25 @@ def _after_reduction(channel: int | None, axes: tuple[int, ...]) -> int | None:
     return None if channel is None or channel in axes else channel - sum(axis < channel for axis in axes)
 
 
-def _reduces(jaxpr: Any) -> bool:
-    """Does an opaque call hold a reduction, so is a normalisation rather than an activation function?"""
-    inner = getattr(jaxpr, "jaxpr", jaxpr)
-    return any(
-        eqn.primitive.name in REDUCTIONS
-        or any(
-            _reduces(sub) for sub in eqn.params.values() if isinstance(sub, (core.ClosedJaxpr, core.Jaxpr))
-        )
-        for eqn in inner.eqns
-    )
+def _after_layout(eqn: Any, read: Value, out: Any) -> int | None:
+    """Where the channels are after a step that only lays the elements out anew."""
+    kind, channel = eqn.primitive.name, read.channel
+    if channel is None:
+        return None
+    if kind == "transpose":
+        return eqn.params["permutation"].index(channel)
+    if kind == "broadcast_in_dim":
+        return eqn.params["broadcast_dimensions"][channel]
+    return moved(channel, read.data.shape, out.shape)
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    """The names of all steps, those of inner calls too."""
+    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield eqn.primitive.name
+        for sub in eqn.params.values():
+            if isinstance(sub, (core.ClosedJaxpr, core.Jaxpr)):
+                yield from _primitives(sub)
 
 
 def _weight_path(path: tuple[Any, ...]) -> str:
@@ -223,31 +221,16 @@ def _weight_path(path: tuple[Any, ...]) -> str:
     return "/".join(keys[:-1])
 
 
-def _names(layers: Sequence[_Layer]) -> list[str]:
-    """A unique name each: the weight's path or name stack, else the kind and its number."""
-    root = {layer.name.split("/")[0] for layer in layers if "/" in layer.name}
-    shared = (
-        next(iter(root)) + "/" if len(root) == 1 and all("/" in la.name for la in layers if la.name) else ""
-    )
-    counts: dict[str, int] = {}
-    names = []
-    for layer in layers:
-        stem = layer.name.removeprefix(shared) or layer.kind
-        counts[stem] = counts.get(stem, 0) + 1
-        numbered = f"{stem}{counts[stem]}" if not layer.name else f"{stem}_{counts[stem]}"
-        names.append(stem if counts[stem] == 1 and layer.name else numbered)
-    return names
-
-
-def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[_Layer]]:
+def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[Found]]:
     closed, out_shape = jax.make_jaxpr(f, return_shape=True)(params, x)
     paths, _ = jax.tree_util.tree_flatten_with_path(params)
-    weights = [_Value(leaf, path=_weight_path(path)) for path, leaf in paths]
+    weights = [Value(leaf, weight=True, path=_weight_path(path)) for path, leaf in paths]
     replay = _Replay()
-    inputs = [_Value(leaf, True) for leaf in jax.tree.leaves(x)]
-    out = replay.run(closed.jaxpr, [_Value(c) for c in closed.consts], [*weights, *inputs])
+    inputs = [Value(leaf, True) for leaf in jax.tree.leaves(x)]
+    consts = [Value(c, weight=True) for c in closed.consts]
+    out = replay.run(closed.jaxpr, consts, [*weights, *inputs])
     output = jax.tree.unflatten(jax.tree.structure(out_shape), [value.data for value in out])
-    return output, replay.tags or [layer for layer in replay.layers if layer.alive]
+    return output, replay.rule.found
 
 
 def capture(
@@ -256,39 +239,53 @@ def capture(
     """`f(params, x)`, its layers, and each layer's value with the batch first and the channels last.
 
     The batch axis of a value is the one that follows the batch size of `x`; a value without one, or in
-    which it is not told apart, is no layer.
+    which it is not told apart, is no layer. Where it was merged with another axis (windows of an image),
+    it is taken apart again.
 
     >>> w = {"fc": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
     >>> f = lambda p, x: jax.nn.relu(x @ p["fc"]["kernel"] + p["fc"]["bias"])
     >>> out, layers, values = capture(f, w, jnp.ones((5, 3)))
     >>> layers, values[0].shape
-    ([Layer(name='fc', kind='dense', shape=(2,))], (5, 2))
+    ([Layer(name='fc', kind='dense', shape=(2,), unit='mean')], (5, 2))
     """
     output, found = _replay(f, params, x)
     layers, values = [], []
-    for name, layer, axes in zip(_names(found), found, _batch_axes(f, params, x, found), strict=True):
-        if len(axes) != 1 or not jnp.issubdtype(layer.value.dtype, jnp.floating):
+    for name, layer, axes in zip(names(found), found, _batch_axes(f, params, x, found), strict=True):
+        if len(axes) != 1 or not is_float(layer.value):
             continue
-        value = layer.value if layer.value.ndim > 1 else layer.value[:, None]
-        channel = value.ndim - 1 if layer.channel in (None, axes[0]) else layer.channel
-        if channel == axes[0]:
-            channel = 0 if axes[0] else 1
-        value = jnp.moveaxis(value, (axes[0], channel), (0, -1))
-        layers.append(Layer(name, layer.kind, value.shape[1:]))
-        values.append(value)
+        value = _batch_first(layer, axes[0], x.shape[0])
+        if value is not None:
+            layers.append(Layer(name, layer.kind, value.shape[1:]))
+            values.append(value)
     return output, layers, values
 
 
-def _batch_axes(f: Callable[..., Any], params: Any, x: jax.Array, found: Sequence[_Layer]) -> list[list[int]]:
-    """The axes of each layer's value that follow the batch: those of its size, if that leaves no doubt.
+def _batch_first(layer: Found, batch: int, size: int) -> jax.Array | None:
+    """A layer's value with the batch first and the channels last; None where batches are not whole."""
+    value, channel = layer.value, layer.channel
+    if value.shape[batch] % size:
+        return None
+    if value.shape[batch] > size:  # rows of one input lie together
+        if channel is not None and channel > batch:
+            channel += 1
+        value = value.reshape(*value.shape[:batch], size, -1, *value.shape[batch + 1 :])
+    value = value if value.ndim > 1 else value[:, None]
+    channel = value.ndim - 1 if channel in (None, batch) else channel
+    if channel == batch:
+        channel = 0 if batch else 1
+    return jnp.moveaxis(value, (batch, channel), (0, -1))
 
-    Where an axis of that size is the channels', or there are several or none, the function is traced at
-    another batch size and the axes that changed are taken.
+
+def _batch_axes(f: Callable[..., Any], params: Any, x: jax.Array, found: Sequence[Found]) -> list[list[int]]:
+    """The axes of each layer's value that follow the batch: the first, if that leaves no doubt.
+
+    Where another axis has that size, too, or is the channels', or the first has another size, the function
+    is traced at another batch size and the axes that changed are taken.
     """
     sizes = [[i for i, n in enumerate(la.value.shape) if n == x.shape[0]] for la in found]
-    if all(len(axes) == 1 and axes[0] != la.channel for axes, la in zip(sizes, found, strict=True)):
+    if all(axes == [0] and la.channel != 0 for axes, la in zip(sizes, found, strict=True)):
         return sizes
-    wider: list[_Layer] = []
+    wider: list[Found] = []
 
     def trace(params: Any, x: jax.Array) -> None:
         wider.extend(_replay(f, params, x)[1])

@@ -12,6 +12,7 @@ from jaxtyping import Int, UInt8
 from xplore.campaign import Plan
 from xplore.constraints import Constraint
 from xplore.errors import InputError, told
+from xplore.panel import Panel
 from xplore.search import Search
 
 Part = TypeVar("Part")
@@ -128,6 +129,12 @@ def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:
             got=reason,
             fix="choose a size that fits into the seeds",
         )
+
+
+def climbable(panel: Panel, search: Search, shape: tuple[int, ...]) -> None:
+    """An InputError if a search climbs where a model has no gradient."""
+    if search.climbs:
+        panel.check_gradient(shape, "xplore.search.Random or Sweep")
 
 
 def whole(name: str, value: Any, least: int) -> None:

@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from xplore.constraints import Constraint
 from xplore.encoding import decode, encode
-from xplore.model import Forward, Panel
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
+from xplore.panel import Forward, Panel
 from xplore.search import Search
 from xplore.search._base import Start, where_rows
 

@@ -14,7 +14,8 @@ from xplore.archive import Archive
 from xplore.config import build
 from xplore.encoding import decode, from_png
 from xplore.errors import InputError
-from xplore.model import Model, Panel
+from xplore.model import Model
+from xplore.panel import Panel
 
 
 def replay(

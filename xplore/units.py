@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +15,30 @@ Number: TypeAlias = Any
 """A float that may be traced: hyperparameters are float32 leaves, so new values never retrace."""
 
 
+Unit: TypeAlias = Literal["mean", "max", "position", "token"]
+"""What a unit is, in a layer with positions: a channel's mean over them (DeepXplore), its maximum, every
+element (DeepGauge), or a position's mean over the channels."""
+
+
 class Layer(NamedTuple):
     """One layer as captured: `shape` is that of its value for one input, channels last."""
 
     name: str
     kind: str
     shape: tuple[int, ...]
+    unit: Unit = "mean"
 
     @property
     def units(self) -> int:
-        return self.shape[-1] if self.shape else 1
+        """How many units it has.
+
+        >>> [Layer("conv", "conv", (8, 8, 4), unit).units for unit in ("mean", "position", "token")]
+        [4, 256, 64]
+        """
+        *positions, channels = self.shape or (1,)
+        if self.unit == "position":
+            return math.prod(self.shape)
+        return math.prod(positions) if self.unit == "token" and positions else channels
 
 
 class Layout(NamedTuple):
@@ -77,20 +92,30 @@ class Activations(struct.PyTreeNode):
     layout: Layout = struct.field(pytree_node=False)
 
 
-def channel_mean(value: Float[Array, "b *positions c"]) -> Float[Array, "b c"]:
-    """One unit a channel: its mean over space, as in DeepXplore (Pei et al., 2017).
+def in_units(value: Float[Array, "b *positions c"], unit: Unit) -> Float[Array, "b units"]:
+    """A layer's value, one number a unit.
 
-    >>> channel_mean(jnp.arange(8.0).reshape(1, 2, 2, 2)).tolist()
-    [[3.0, 4.0]]
+    >>> value = jnp.arange(8.0).reshape(1, 2, 2, 2)
+    >>> [in_units(value, unit).tolist() for unit in ("mean", "max", "token")]
+    [[[3.0, 4.0]], [[6.0, 7.0]], [[0.5, 2.5, 4.5, 6.5]]]
     """
-    return value.mean(axis=tuple(range(1, value.ndim - 1))) if value.ndim > 2 else value
+    if value.ndim < 3:
+        return value
+    if unit == "position":
+        return value.reshape(len(value), -1)
+    if unit == "token":
+        return value.mean(axis=-1).reshape(len(value), -1)
+    positions = tuple(range(1, value.ndim - 1))
+    return value.max(axis=positions) if unit == "max" else value.mean(axis=positions)
 
 
 def gather(layers: Sequence[Float[Array, "b ..."]], layout: Layout) -> Activations:
-    """The captured values of all layers (channels last) as one `Activations`."""
+    """The captured values of all layers (channels last) as one `Activations`; at least one."""
     axes = [tuple(range(1, value.ndim)) for value in layers]
     return Activations(
-        values=jnp.concatenate([channel_mean(value) for value in layers], axis=1),
+        values=jnp.concatenate(
+            [in_units(v, la.unit) for v, la in zip(layers, layout.layers, strict=True)], axis=1
+        ),
         low=jnp.stack([value.min(axis=axis) for value, axis in zip(layers, axes, strict=True)], axis=1),
         high=jnp.stack([value.max(axis=axis) for value, axis in zip(layers, axes, strict=True)], axis=1),
         layout=layout,

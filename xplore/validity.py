@@ -21,8 +21,8 @@ from xplore.constraints import Constraint
 from xplore.constraints._base import hidden_share
 from xplore.coverage import CellCriterion
 from xplore.encoding import decode
-from xplore.model import BATCH, Panel
 from xplore.oracles import Oracle
+from xplore.panel import BATCH, Panel
 
 
 class Judgement(NamedTuple):

@@ -13,9 +13,10 @@ from hypothesis import Phase, settings
 
 from xplore.constraints import Ball, Blackout, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
-from xplore.model import Model, Panel
+from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
+from xplore.panel import Panel
 from xplore.search import Gradient, Original, Random, Sweep
 
 CONSTRAINTS = [

@@ -9,8 +9,8 @@ import pytest
 from laws.parts import OBJECTIVES, double, missing
 
 import xplore.objectives
-from xplore.model import Forward
 from xplore.objectives import Joint, Objective
+from xplore.panel import Forward
 from xplore.units import Activations, Layer, Layout
 
 MODELS, ROWS, CLASSES, UNITS = 3, 5, 4, 6

@@ -14,10 +14,11 @@ from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.lanes import Method, look
-from xplore.model import Model, Panel
+from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim
 from xplore.oracles import LabelsDiffer
+from xplore.panel import Panel
 from xplore.search import Original
 from xplore.search._base import Start
 from xplore.search.original import edited

@@ -14,7 +14,7 @@ from models import lenet
 from xplore import weights
 from xplore.data import mnist
 from xplore.errors import InputError
-from xplore.model import Panel
+from xplore.panel import Panel
 
 SHAPES = {
     "lenet1": {"conv1": (5, 5, 1, 4), "conv2": (5, 5, 4, 12), "logits": (588, 10)},

@@ -8,7 +8,7 @@ from typing import Any
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.model import Forward
+from xplore.panel import Forward
 
 
 class Objective(struct.PyTreeNode, abc.ABC):

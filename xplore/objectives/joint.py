@@ -11,8 +11,8 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.errors import InputError
-from xplore.model import Forward
 from xplore.objectives._base import Objective
+from xplore.panel import Forward
 from xplore.units import Number
 
 
@@ -73,8 +73,10 @@ class Joint(Objective):
         neurons = [
             start + _sleeping(draws[:, k + 1], units)
             for k, (start, units) in enumerate(zip(starts, covered, strict=False))
+            if units.size  # a black box has none
         ]
-        return JointAim(label, deviate, jnp.stack(neurons, axis=1))
+        none = jnp.zeros((len(label), 0), label.dtype)
+        return JointAim(label, deviate, jnp.stack(neurons, axis=1) if neurons else none)
 
     def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
         deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate[None]

@@ -78,9 +78,11 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
     short = dict(zip(reading.models, short_names(reading.models), strict=True))
     ends, lines = [], []
     for i, (model, span) in enumerate(zip(reading.models, reading.spans, strict=True)):
+        if span.stop == span.start:  # a black box has no neurons
+            continue
         colour, dash = COLOURS[i % len(COLOURS)], _DASHES[i % len(_DASHES)]
         first = np.sort(reading.first[span])
-        points, units = _steps(first[first > 0], seeds), max(span.stop - span.start, 1)
+        points, units = _steps(first[first > 0], seeds), span.stop - span.start
         path = "".join(
             f"{'H' if j % 2 else 'V'}{across(n) if j % 2 else down(covered / units):.1f}"
             for n, covered in points

@@ -33,6 +33,8 @@ def coverage_map(reading: Reading) -> list[dict[str, Any]]:
         return []
     inputs, units, models = max(len(reading.rows), 1), len(reading.hits), []
     for name, model, span in zip(reading.models, reading.layout, reading.spans, strict=True):
+        if span.stop == span.start:  # a black box has no neurons
+            continue
         start, layers = span.start, []
         for layer in model["layers"]:
             hits = reading.hits[start : start + layer["units"]]

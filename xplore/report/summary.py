@@ -159,9 +159,7 @@ def _coverage(reading: Reading, measure: Any) -> dict[str, dict[str, float]]:
         return {}
     covered: Bool[np.ndarray, "criteria u"] = measure()
     return {
-        model: {
-            criterion: float(covered[row, span].mean()) if span.stop > span.start else 0.0
-            for row, criterion in enumerate(reading.criteria)
-        }
+        model: {criterion: float(covered[row, span].mean()) for row, criterion in enumerate(reading.criteria)}
         for model, span in zip(reading.models, reading.spans, strict=True)
+        if span.stop > span.start  # a black box has no neurons
     }

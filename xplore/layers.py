@@ -1,0 +1,192 @@
+"""What a layer is: the rule, for any front end that shows a model's steps one after the other.
+
+A step that depends on the input is one of these, and the rule is applied in this order:
+
+- a convolution or matrix product with weights, or a pooling window, starts a layer;
+- a reduction over a layer starts a global pooling, unless its result comes back to that layer: then
+  the step that combines them starts a normalisation (softmax, for one), and later ones stay in it;
+- an elementwise step extends the layer that started latest among those that it holds whole: a layer's
+  value is the last such step, so after bias and nonlinearity. Steps of layout (a transpose) stay in
+  the layer. Where the parts of a layer that was split (gates) meet again, what they become is its value;
+- anything else (concatenation, a product of two activations) starts a group, which is no layer but is
+  followed like one: it can be pooled, and a normalisation of it counts once it has weights of its own;
+- values that the model itself tags replace all of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+SUMMARIES = ("global_pool", "normalise")
+
+
+@dataclass
+class Found:
+    """A layer, or a group (`alive` is false), while its steps go by."""
+
+    kind: str
+    name: str
+    value: Any
+    channel: int | None
+    source: int | None = None  # the layer that a reduction or a normalisation was computed from
+    alive: bool = True
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value on its way through a model: does it depend on the input, and where does it belong?"""
+
+    data: Any
+    from_input: bool = False
+    layer: int | None = None
+    channel: int | None = None
+    whole: bool = False  # it holds every element of its layer
+    part: bool = False  # it is a slice of its layer
+    weight: bool = False
+    path: str = ""  # of the weight that it comes from
+
+
+@dataclass
+class Rule:
+    """Places each step's result; `found` lists the layers, in the order in which they started."""
+
+    layers: list[Found] = field(default_factory=list)
+    tags: list[Found] = field(default_factory=list)
+
+    @property
+    def found(self) -> list[Found]:
+        return self.tags or [layer for layer in self.layers if layer.alive]
+
+    def start(self, kind: str, name: str, out: Any, channel: int | None = None, **more: Any) -> Value:
+        """A new layer or group."""
+        self.layers.append(Found(kind, name, out, channel, **more))
+        return Value(out, True, len(self.layers) - 1, channel, whole=True)
+
+    def tag(self, name: str, out: Any) -> None:
+        """The model names a layer itself; `kind:name` says what it is, too."""
+        kind, colon, rest = name.partition(":")
+        self.tags.append(Found(kind if colon else "tag", rest if colon else name, out, None))
+
+    def pool(self, kind: str, read: Value, out: Any, channel: int | None) -> Value:
+        """A window or a reduction; over the input itself, before any layer, a reduction is none."""
+        if kind == "global_pool" and read.layer is None:
+            return Value(out, True)
+        return self.start(kind, "", out, channel, source=read.layer)
+
+    def group(self, live: Iterable[Value], out: Any) -> Value:
+        """A step that starts no layer and stays in none."""
+        met = [v for v in live if v.layer is not None]
+        return self.start("group", "", out, alive=False) if met else Value(out, True)
+
+    def layout(self, read: Value, out: Any, channel: int | None) -> Value:
+        """The same elements in another layout, as long as it is known which axis is the channels'."""
+        same = read.whole and _size(out.shape) == _size(read.data.shape)
+        lost = read.channel is not None and channel is None
+        return replace(read, data=out, channel=channel, whole=same and not lost)
+
+    def slice(self, read: Value, out: Any) -> Value:
+        """A part of a value."""
+        return replace(read, data=out, whole=False, part=read.layer is not None)
+
+    def elementwise(self, read: Sequence[Value], out: Any, *, normalises: bool = False) -> Value:
+        """A step of equal shape: it extends its latest layer, or closes a normalisation."""
+        live = [v for v in read if v.from_input]
+        path = next((v.path for v in read if v.path and not v.from_input), "")
+        weighted = any(v.weight for v in read if not v.from_input)
+        met = {v.layer for v in live if v.layer is not None}
+        holders = [v for v in live if v.layer is not None and v.whole and v.data.shape == out.shape]
+        for v in sorted(holders, key=lambda v: v.layer or 0):
+            base = self._at(v.layer)
+            of = {v.layer, base.source} if base.kind == "normalise" else {v.layer}
+            summaries = [i for layer in met for i in self._summaries(layer, of)]
+            for i in summaries:
+                self.layers[i].alive = False
+            if summaries and base.kind != "normalise":
+                base.value = v.data  # not a square or the like that only the reduction saw
+                alive = base.alive or weighted
+                return self.start("normalise", path, out, v.channel, source=v.layer, alive=alive)
+            if summaries:
+                return self._extend(v, out, path, weighted)
+        if not holders:
+            return self._meet(live, out)
+        latest = max(holders, key=lambda v: (self._at(v.layer).alive, v.layer))
+        if normalises:
+            alive = self._at(latest.layer).alive
+            return self.start("normalise", path, out, latest.channel, source=latest.layer, alive=alive)
+        return self._extend(latest, out, path, weighted)
+
+    def _at(self, index: int | None) -> Found:
+        assert index is not None
+        return self.layers[index]
+
+    def _extend(self, v: Value, out: Any, path: str, weighted: bool) -> Value:
+        layer = self._at(v.layer)
+        if is_float(out):
+            layer.value, layer.channel = out, v.channel
+        if layer.kind == "normalise":
+            layer.name, layer.alive = layer.name or path, layer.alive or weighted
+        return Value(out, True, v.layer, v.channel, whole=True)
+
+    def _meet(self, live: Sequence[Value], out: Any) -> Value:
+        """No operand is a whole layer: parts of one layer may meet, and are its value from now on."""
+        parts = [v for v in live if v.part and v.data.shape == out.shape]
+        if len(parts) == 1 and len(live) == 1:
+            return replace(parts[0], data=out)
+        if len(parts) > 1 and len({v.layer for v in parts}) == 1 and is_float(out):
+            layer = self._at(parts[0].layer)
+            layer.value, layer.channel = out, parts[0].channel
+            return Value(out, True, parts[0].layer, parts[0].channel, whole=True)
+        return self.group(live, out)
+
+    def _summaries(self, index: int | None, of: set[int | None]) -> list[int]:
+        """The reductions by which a layer was computed from one of those, and from nothing else."""
+        chain: list[int] = []
+        while index is not None and index not in of and self.layers[index].kind in SUMMARIES:
+            chain.append(index)
+            index = self.layers[index].source
+        return chain if chain and index in of and self.layers[chain[-1]].kind == "global_pool" else []
+
+
+def is_float(value: Any) -> bool:
+    """Is it a float of JAX, NumPy or torch?"""
+    return "float" in str(value.dtype)
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def moved(channel: int | None, before: Sequence[int], after: Sequence[int]) -> int | None:
+    """Where the channels' axis is after a reshape; None where it was merged or split.
+
+    >>> moved(3, (8, 4, 4, 16), (8, 16, 16)), moved(1, (8, 10), (8, 1, 10)), moved(3, (8, 4, 4, 16), (8, 256))
+    (2, 2, None)
+    """
+    if channel is None:
+        return None
+    ahead = _size(before[:channel])
+    for axis, n in enumerate(after):
+        if n == before[channel] and _size(after[:axis]) == ahead:
+            return axis
+    return None
+
+
+def names(layers: Sequence[Found]) -> list[str]:
+    """A unique name each: the weight's path or name stack, else the kind and its number."""
+    root = {layer.name.split("/")[0] for layer in layers if "/" in layer.name}
+    shared = (
+        next(iter(root)) + "/" if len(root) == 1 and all("/" in la.name for la in layers if la.name) else ""
+    )
+    counts: dict[str, int] = {}
+    unique = []
+    for layer in layers:
+        stem = layer.name.removeprefix(shared) or layer.kind
+        counts[stem] = counts.get(stem, 0) + 1
+        numbered = f"{stem}{counts[stem]}" if not layer.name else f"{stem}_{counts[stem]}"
+        unique.append(stem if counts[stem] == 1 and layer.name else numbered)
+    return unique

@@ -1,0 +1,235 @@
+"""Panels of models that should agree, asked together on one input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from xplore.adapters import adapt
+from xplore.errors import InputError, told
+from xplore.gradient import no_gradient
+from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
+from xplore.model import Model
+from xplore.units import Activations, Layout, gather
+
+BATCH = 64
+"""Inputs that are checked and judged together: a constant, so that lanes and rounds change no judgement."""
+
+
+class Forward(struct.PyTreeNode):
+    """What a panel says of a batch: scores a model and class, and every unit's activation.
+
+    `logits` are log-probabilities up to a constant a row: a model that returns probabilities is read
+    through its logarithm.
+    """
+
+    outputs: Float[Array, "m b *c"]
+    logits: Float[Array, "m b *c"]
+    activations: Activations
+
+    @property
+    def labels(self) -> Int[Array, "m b *o"]:
+        """Each model's decision."""
+        return self.outputs.argmax(axis=-1)
+
+
+class Panel(struct.PyTreeNode):
+    """Models of one task that should agree, called together on one input.
+
+    >>> f = lambda p, x: x @ p["fc"]["w"]
+    >>> weights = {"fc": {"w": jnp.eye(3)}}
+    >>> negated = jax.tree.map(jnp.negative, weights)
+    >>> panel = Panel.of([Model(f, weights, name="a"), Model(f, negated, name="b")])
+    >>> now = panel(jnp.eye(3)[:1])
+    >>> now.labels.tolist(), now.activations.layout.names
+    ([[0], [1]], ('a/fc', 'a/softmax', 'b/fc', 'b/softmax'))
+    """
+
+    models: tuple[Model, ...]
+
+    @classmethod
+    def of(cls, models: Sequence[Any]) -> Panel:
+        """A panel of two or more models; what is no `Model` yet is adapted (`xplore.adapters.adapt`).
+
+        Raises:
+            InputError: fewer than two models, non-finite weights, other classes, or nothing to be adapted.
+        """
+        if len(models) < 2:
+            raise InputError(
+                "models",
+                expected="two or more that should agree",
+                got=str(len(models)),
+                fix="name another model of the same task",
+            )
+        given = [adapt(model) for model in models]
+        names: list[str] = []
+        for model in given:
+            same = sum(name == model.name or name.startswith(model.name + "#") for name in names)
+            names.append(model.name if not same else f"{model.name}#{same + 1}")
+            _finite(model, names[-1])
+        classes = next((model.classes for model in given if model.classes), ())
+        return cls(
+            tuple(
+                model.replace(name=name, order=_order(model, name, classes))
+                for model, name in zip(given, names, strict=True)
+            )
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(model.name for model in self.models)
+
+    @property
+    def classes(self) -> tuple[str | int, ...]:
+        """The classes in the panel's order, the first model's that declares them; empty, where none does."""
+        return next((model.classes for model in self.models if model.classes), ())
+
+    @property
+    def head(self) -> Head:
+        """What the models' outputs mean: of classes, if any model says so."""
+        return self.models[0].output
+
+    def check(self, shape: tuple[int, ...]) -> Layout:
+        """The layout for inputs `[b *shape]`, by abstract evaluation: no compute is spent.
+
+        Raises:
+            InputError: a model that cannot read the shape, or models whose outputs are not of one kind.
+        """
+        kinds = {"classes" if model.output in EXCLUSIVE else model.output for model in self.models}
+        if len(kinds) > 1:
+            raise InputError(
+                "models",
+                expected="outputs of one kind",
+                got=", ".join(f"{model.name}: {model.output}" for model in self.models),
+                fix="test only models of one task together, or declare output= rightly",
+            )
+        failed: Exception | None = None
+        try:
+            now = self.shapes(shape)
+        except Exception as error:  # a function of the user's own may raise anything
+            failed = error
+        else:
+            _, *rest = now.outputs.shape
+            if len(rest) > 1 and rest[0] == BATCH and (rest[-1] > 1 or self.head not in EXCLUSIVE):
+                return now.activations.layout
+        raise self._fault(shape, failed) from failed
+
+    def check_gradient(self, shape: tuple[int, ...], instead: str) -> None:
+        """An InputError that names a model without a gradient, and the searches that do `instead`."""
+        x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+        for model in self.models:
+            if reason := no_gradient(model, x):
+                raise InputError(
+                    f"model {model.name}",
+                    expected="one with a gradient, as the search climbs",
+                    got=reason,
+                    fix=f"use a search that does without: {instead}",
+                )
+
+    def shapes(self, shape: tuple[int, ...]) -> Forward:
+        """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""
+        return jax.eval_shape(_forward, self, jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float)))
+
+    def _fault(self, shape: tuple[int, ...], failed: Exception | None) -> InputError:
+        """Why the models cannot be asked together."""
+        x = jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float))
+        shapes: dict[str, Any] = {}
+        for model in self.models:
+            try:
+                shapes[model.name] = getattr(jax.eval_shape(model, x), "shape", None)
+            except Exception as error:
+                return InputError(
+                    f"model {model.name}",
+                    expected=f"a function of JAX that reads inputs of shape {shape}",
+                    got=told(error),
+                    fix="give seeds of the shape that it reads, say layout= and size=, or mend the model",
+                )
+        least = 2 if self.head in EXCLUSIVE else 1
+        if any(s is None or len(s) < 2 or s[0] != BATCH or s[-1] < least for s in shapes.values()):
+            return InputError(
+                "models",
+                expected="an output [batch classes] each, of two classes or more",
+                got=f"for a batch of {BATCH}: {shapes}",
+                fix="return one array of logits or probabilities, or declare output=",
+            )
+        if len(set(shapes.values())) > 1:
+            return InputError(
+                "models",
+                expected="the same number of classes each",
+                got=", ".join(f"{name}: {s[-1] if len(s) == 2 else s[1:]}" for name, s in shapes.items()),
+                fix="test only models of one task together",
+            )
+        return InputError(
+            "models",
+            expected="functions of JAX whose activations can be captured",
+            got=told(failed) if failed else "none",
+            fix="look at --debug for where it fails",
+        )
+
+    def __call__(self, x: Float[Array, "b *x"]) -> Forward:
+        """Every model's outputs, and every unit of every model; traced once a shape."""
+        return _forward(self, x)
+
+    def _replay(self, x: Float[Array, "b *x"]) -> Forward:
+        outputs, layers, values = [], [], []
+        for model in self.models:
+            out, model_layers, model_values = model.captured(x)
+            outputs.append(out)
+            layers.append((model.name, tuple(model_layers)))
+            values.extend(model_values)
+        layout = Layout(tuple(layers))
+        empty = jnp.zeros((len(x), 0), x.dtype)
+        activations = gather(values, layout) if values else Activations(empty, empty, empty, layout)
+        return Forward(jnp.stack(outputs), self.logits(outputs), activations)
+
+    def plain(self, x: Float[Array, "b *x"]) -> Float[Array, "m b *c"]:
+        """Every model's outputs as written, without capture: what judges a stored finding."""
+        return jnp.stack([model(x) for model in self.models])
+
+    def logits(
+        self, outputs: Sequence[Float[Array, "b *c"]] | Float[Array, "m b *c"]
+    ) -> Float[Array, "m b *c"]:
+        """Outputs as log-probabilities up to a constant a row, whatever each model returns."""
+        pairs = zip(self.models, outputs, strict=True)
+        return jnp.stack([log_scores(out, model.output) for model, out in pairs])
+
+    def probabilities(self, outputs: Float[Array, "m b *c"]) -> Float[Array, "m b *c"]:
+        """Outputs as probabilities, whatever each model returns."""
+        pairs = zip(self.models, outputs, strict=True)
+        return jnp.stack([probabilities(out, model.output) for model, out in pairs])
+
+
+def _finite(model: Model, name: str) -> None:
+    """An InputError for weights that are not finite."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(model.params)[0]:
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and not np.isfinite(leaf).all():
+            key = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise InputError(
+                f"weights of {name}, {key}",
+                expected="finite numbers",
+                got=f"{int((~np.isfinite(leaf)).sum())} that are NaN or infinite",
+                fix="train or load the model again",
+            )
+
+
+def _order(model: Model, name: str, classes: tuple[str | int, ...]) -> tuple[int, ...]:
+    """Which of a model's outputs is each of the panel's classes; empty, where they are in that order."""
+    if not model.classes or model.classes == classes:
+        return ()
+    if len(set(model.classes)) < len(model.classes) or set(model.classes) != set(classes):
+        raise InputError(
+            f"classes of model {name}",
+            expected=f"those of the panel, in any order: {', '.join(map(str, classes))}",
+            got=", ".join(map(str, model.classes)),
+            fix="declare classes= in the order of the model's outputs",
+        )
+    return tuple(model.classes.index(c) for c in classes)
+
+
+_forward = jax.jit(Panel._replay)
