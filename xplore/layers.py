@@ -7,7 +7,7 @@ A step that depends on the input is one of these, and the rule is applied in thi
   the step that combines them starts a normalisation (softmax, for one), and later ones stay in it;
 - an elementwise step extends the layer that started latest among those that it holds whole: a layer's
   value is the last such step, so after bias and nonlinearity. Steps of layout (a transpose) stay in
-  the layer. Where the parts of a layer that was split (gates) meet again, what they become is its value;
+  the layer. Where parts of layers that were split (gates) meet again, what they become is the value;
 - anything else (concatenation, a product of two activations) starts a group, which is no layer but is
   followed like one: it can be pooled, and a normalisation of it counts once it has weights of its own;
 - values that the model itself tags replace all of this.
@@ -32,6 +32,7 @@ class Found:
     channel: int | None
     source: int | None = None  # the layer that a reduction or a normalisation was computed from
     alive: bool = True
+    of: tuple[int, ...] = ()  # what an elementwise step put together to a group
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Rule:
 
     def slice(self, read: Value, out: Any) -> Value:
         """A part of a value."""
-        return replace(read, data=out, whole=False, part=read.layer is not None)
+        return replace(read, data=out, whole=False, part=True)
 
     def elementwise(self, read: Sequence[Value], out: Any, *, normalises: bool = False) -> Value:
         """A step of equal shape: it extends its latest layer, or closes a normalisation."""
@@ -96,22 +97,28 @@ class Rule:
         path = next((v.path for v in read if v.path and not v.from_input), "")
         weighted = any(v.weight for v in read if not v.from_input)
         met = {v.layer for v in live if v.layer is not None}
+        path = path or next((la.name for la in map(self._at, met) if la.kind == "group" and la.name), "")
         holders = [v for v in live if v.layer is not None and v.whole and v.data.shape == out.shape]
         for v in sorted(holders, key=lambda v: v.layer or 0):
             base = self._at(v.layer)
             of = {v.layer, base.source} if base.kind == "normalise" else {v.layer}
-            summaries = [i for layer in met for i in self._summaries(layer, of)]
+            summaries = [i for layer in met for i in self._summaries(layer, of - {None})]
             for i in summaries:
                 self.layers[i].alive = False
             if summaries and base.kind != "normalise":
-                base.value = v.data  # not a square or the like that only the reduction saw
+                base.value, base.channel = (
+                    v.data,
+                    v.channel,
+                )  # not a square or the like that only the reduction saw
                 alive = base.alive or weighted
                 return self.start("normalise", path, out, v.channel, source=v.layer, alive=alive)
             if summaries:
                 return self._extend(v, out, path, weighted)
         if not holders:
-            return self._meet(live, out)
+            return self._meet(live, out, path)
         latest = max(holders, key=lambda v: (self._at(v.layer).alive, v.layer))
+        if self._at(latest.layer).of:
+            self._at(latest.layer).of += tuple(met - {latest.layer})
         if normalises:
             alive = self._at(latest.layer).alive
             return self.start("normalise", path, out, latest.channel, source=latest.layer, alive=alive)
@@ -125,28 +132,39 @@ class Rule:
         layer = self._at(v.layer)
         if is_float(out):
             layer.value, layer.channel = out, v.channel
+        if layer.kind in ("normalise", "group"):
+            layer.name = layer.name or path
         if layer.kind == "normalise":
-            layer.name, layer.alive = layer.name or path, layer.alive or weighted
+            layer.alive |= weighted
         return Value(out, True, v.layer, v.channel, whole=True)
 
-    def _meet(self, live: Sequence[Value], out: Any) -> Value:
-        """No operand is a whole layer: parts of one layer may meet, and are its value from now on."""
+    def _meet(self, live: Sequence[Value], out: Any, path: str) -> Value:
+        """No operand is a whole layer: parts may meet, and are the latest one's value from now on."""
         parts = [v for v in live if v.part and v.data.shape == out.shape]
         if len(parts) == 1 and len(live) == 1:
             return replace(parts[0], data=out)
-        if len(parts) > 1 and len({v.layer for v in parts}) == 1 and is_float(out):
-            layer = self._at(parts[0].layer)
-            layer.value, layer.channel = out, parts[0].channel
-            return Value(out, True, parts[0].layer, parts[0].channel, whole=True)
-        return self.group(live, out)
+        if len(parts) > 1 and any(v.layer is not None for v in parts) and is_float(out):
+            latest = max(parts, key=lambda v: -1 if v.layer is None else v.layer)
+            layer = self._at(latest.layer)
+            layer.value, layer.channel = out, latest.channel
+            return Value(out, True, latest.layer, latest.channel, whole=True)
+        met = tuple(v.layer for v in live if v.layer is not None)
+        return self.start("group", path, out, alive=False, of=met) if met else Value(out, True)
 
-    def _summaries(self, index: int | None, of: set[int | None]) -> list[int]:
-        """The reductions by which a layer was computed from one of those, and from nothing else."""
-        chain: list[int] = []
-        while index is not None and index not in of and self.layers[index].kind in SUMMARIES:
-            chain.append(index)
-            index = self.layers[index].source
-        return chain if chain and index in of and self.layers[chain[-1]].kind == "global_pool" else []
+    def _summaries(self, index: int, of: set[int]) -> list[int]:
+        """The layers by way of which one was reduced from one of those; none if anything else went in."""
+        layer = self.layers[index]
+        if layer.kind == "group":
+            chains = [self._summaries(i, of) for i in layer.of]
+            return [i for chain in chains for i in chain] if all(chains) else []
+        if layer.kind != "global_pool" or index in of:
+            return []
+        chain = [index]
+        while (source := self.layers[chain[-1]].source) is not None and source not in of:
+            if self.layers[source].kind not in SUMMARIES:
+                return []
+            chain.append(source)
+        return [] if source is None else chain
 
 
 def is_float(value: Any) -> bool:

@@ -1,0 +1,173 @@
+"""Keras 3 models on the JAX backend as models under test; files of models, and weights of older files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xplore.errors import InputError, MissingExtraError, told
+from xplore.model import Model
+
+HOW = "set KERAS_BACKEND=jax before keras is imported, or call xplore.adapters.keras.load, which does so"
+
+
+@dataclass(frozen=True, eq=False)
+class _Stateless:
+    """`model.stateless_call`, with its weights as an argument."""
+
+    model: Any
+
+    def __call__(self, weights: Any, x: Any) -> Any:
+        trained, other = (
+            [weights[variable.path] for variable in variables]
+            for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
+        )
+        return self.model.stateless_call(trained, other, x, training=False)[0]
+
+
+def _library() -> Any:
+    """Keras, on the JAX backend."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    try:
+        import keras
+    except ImportError as error:
+        raise MissingExtraError("keras", extra="keras", purpose="Keras models") from error
+    if keras.backend.backend() != "jax":
+        raise InputError("Keras", expected="the JAX backend", got=keras.backend.backend(), fix=HOW)
+    return keras
+
+
+def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
+    """A built `keras.Model`, in inference; `reading` is passed to `Model`.
+
+    What it returns is read off its last activation, where that is a softmax or a sigmoid.
+
+    Raises:
+        InputError: Keras runs on another backend, or the model has no weights yet.
+    """
+    _library()
+    if not model.built:
+        raise InputError(
+            f"Keras model {model.name}",
+            expected="a built model",
+            got="one without weights",
+            fix="call it once on an input, or model.build(shape)",
+        )
+    weights = {variable.path: variable.value for variable in model.variables}
+    if len(weights) < len(model.variables):
+        paths = [variable.path for variable in model.variables]
+        raise InputError(
+            f"Keras model {model.name}",
+            expected="weights with a path each",
+            got=f"several called {next(path for path in paths if paths.count(path) > 1)}",
+            fix="give its layers names of their own",
+        )
+    reading = {"output": _output(model), **reading}
+    return Model(_Stateless(model), weights, name=name or model.name, **reading)
+
+
+def _output(model: Any) -> str:
+    """Probabilities, where the last layer ends in a softmax, or in the sigmoid of a binary classifier."""
+    last = model.layers[-1] if getattr(model, "layers", None) else model
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    softmax = activation == "softmax" or type(last).__name__ == "Softmax"
+    binary = activation == "sigmoid" and model.output_shape[-1] == 1
+    return "probabilities" if softmax or binary else "logits"
+
+
+def load(path: str | os.PathLike[str], *, name: str = "", **reading: Any) -> Model:
+    """The model in a `.keras` or `.h5` file; nothing in the file is executed (Keras's safe mode).
+
+    Raises:
+        InputError: no such file, a damaged one, or one that holds code (a Lambda layer).
+    """
+    library, path = _library(), _file(path)
+    try:
+        model = library.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a file from anywhere may fail anywhere in Keras
+        raise InputError(
+            str(path),
+            expected="a whole model of Keras, without code of its own",
+            got=told(error),
+            fix="save it again with model.save; build what holds code in your own code and load its weights",
+        ) from error
+    return keras(model, name=name or path.stem, **reading)
+
+
+def load_weights(path: str | os.PathLike[str], architecture: Any, *, name: str = "", **reading: Any) -> Model:
+    """An architecture in code with the weights of a file: Keras 3's, or the `.h5` layout of Keras 1 and 2.
+
+    Raises:
+        InputError: no such file, a damaged one, or weights that do not fit; the first mismatches are named.
+    """
+    _library()
+    path = _file(path)
+    if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+        _load_old(path, architecture)
+    else:
+        try:
+            architecture.load_weights(path)
+        except Exception as error:
+            raise InputError(
+                str(path),
+                expected=f"weights of {architecture.name}",
+                got=told(error, most=400),
+                fix="use the weights of this architecture",
+            ) from error
+    return keras(architecture, name=name or path.stem, **reading)
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            str(path), expected="a file that Keras saved", got="no such file", fix="mend the path"
+        )
+    return path
+
+
+def _load_old(path: Path, architecture: Any) -> None:
+    """Weights by layer name, as Keras 1 and 2 laid them out: a group a layer, its arrays in order."""
+    import h5py
+
+    held: dict[str, list[np.ndarray]] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            for layer in root.attrs["layer_names"]:
+                group = root[_text(layer)]
+                held[_text(layer)] = [np.asarray(group[_text(key)]) for key in group.attrs["weight_names"]]
+    except Exception as error:  # h5py answers damage with whatever it meets
+        raise InputError(
+            str(path),
+            expected="weights in the layout of Keras 1 or 2",
+            got=told(error),
+            fix="save them again with model.save_weights",
+        ) from error
+    wanted = {layer.name: layer for layer in architecture.layers if layer.weights}
+    faults = [f"no {name}" for name in wanted if not held.get(name)]
+    for name, layer in wanted.items():
+        shapes = [tuple(w.shape) for w in layer.weights], [array.shape for array in held.get(name, [])]
+        if held.get(name) and shapes[0] != shapes[1]:
+            faults.append(f"{name} {shapes[1]} instead of {shapes[0]}")
+    faults += [
+        f"{name}, which the model has not" for name, arrays in held.items() if arrays and name not in wanted
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise InputError(
+            str(path),
+            expected=f"the weights of {architecture.name}, layer by layer",
+            got="; ".join(faults[:3]) + more,
+            fix="use the weights of this architecture, with its layers' names",
+        )
+    for name, layer in wanted.items():
+        layer.set_weights(held[name])
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
