@@ -42,7 +42,7 @@ def prepared(name: str, seeds: int, lanes: int) -> Campaign:
     chosen = config.load(name)
     inputs = config.build(chosen.seeds)
     rows = np.arange(seeds) % len(inputs.images)
-    panel = Panel.of([config.build(part) for part in chosen.models])
+    panel = Panel.of([config.build_model(part) for part in chosen.models])
     parts = [config.build(getattr(chosen, key)) for key in ("objective", "constraint", "oracle", "search")]
     method = Method(panel, *parts)
     criteria = tuple(config.build(part) for part in chosen.criteria)

@@ -20,6 +20,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 LAYERS = """
 cli pytest_plugin
 api
+inspection
 rejudge record result checks progress
 campaign report config
 archive engine data parts

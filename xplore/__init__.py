@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xplore.adapters import adapt as adapt
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
-    from xplore.panel import Model as Model
+    from xplore.inspection import inspect as inspect
+    from xplore.model import Model as Model
     from xplore.panel import Panel as Panel
     from xplore.rejudge import replay as replay
     from xplore.result import Result as Result
@@ -18,6 +20,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "InputError": "xplore.errors",
+    "adapt": "xplore.adapters",
+    "inspect": "xplore.inspection",
     "Model": "xplore.model",
     "Panel": "xplore.panel",
     "Result": "xplore.result",

@@ -27,10 +27,11 @@ from xplore.checks import (
     climbable,
     fits,
 )
-from xplore.config import Config, build
+from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint, Occlusion
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.errors import InputError
+from xplore.inspection import Inspection, inspect
 from xplore.lanes import Method
 from xplore.model import Model
 from xplore.objectives import Joint, Objective
@@ -132,21 +133,11 @@ def run(
 def run_config(config: Config, out: str | Path | None, *, command: str, progress: bool = True) -> Result:
     """Run a campaign as a config says."""
     settings = config.campaign
-    inputs, n = _inputs("seeds", config.seeds)
-    # More seeds than inputs: they repeat, each with a key of its own.
-    rows = np.arange(n if settings.seeds is None else settings.seeds) % n
-    labels = getattr(inputs, "labels", None)
-    if labels is not None and len(labels) != n:
-        raise InputError(
-            "labels",
-            expected=f"one a seed, {n}",
-            got=str(len(labels)),
-            fix=f"mend what {config.seeds['use']} gives",
-        )
+    models, images, labels, classes = _tested(config)
     return run(
-        [build(part) for part in config.models],
-        np.asarray(inputs.images)[rows],
-        None if labels is None else np.asarray(labels)[rows],
+        models,
+        images,
+        labels,
         constraint=checked_part("constraint", build(config.constraint), Constraint),
         objective=checked_part("objective", build(config.objective), Objective),
         search=checked_search("search", build(config.search)),
@@ -158,9 +149,36 @@ def run_config(config: Config, out: str | Path | None, *, command: str, progress
         plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),
         out=out,
         name=config.name,
-        classes=getattr(inputs, "classes", None) or None,
+        classes=classes,
         progress=progress,
         recorded={"config": config.model_dump(), "command": command},
+    )
+
+
+def inspect_config(config: Config) -> Inspection:
+    """What a config's models are, and how right they are on its seeds."""
+    models, images, labels, classes = _tested(config)
+    return inspect(models, images, labels, classes=classes)
+
+
+def _tested(config: Config) -> tuple[list[Any], np.ndarray, np.ndarray | None, Sequence[str] | None]:
+    """A config's models, and as many images, labels and names of classes as it asks for."""
+    inputs, n = _inputs("seeds", config.seeds)
+    # More seeds than inputs: they repeat, each with a key of its own.
+    rows = np.arange(n if config.campaign.seeds is None else config.campaign.seeds) % n
+    labels = getattr(inputs, "labels", None)
+    if labels is not None and len(labels) != n:
+        raise InputError(
+            "labels",
+            expected=f"one a seed, {n}",
+            got=str(len(labels)),
+            fix=f"mend what {config.seeds['use']} gives",
+        )
+    return (
+        [build_model(part) for part in config.models],
+        np.asarray(inputs.images)[rows],
+        None if labels is None else np.asarray(labels)[rows],
+        getattr(inputs, "classes", None) or None,
     )
 
 

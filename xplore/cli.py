@@ -1,4 +1,4 @@
-"""The command line: `xplore run | report | replay`."""
+"""The command line: `xplore run | inspect | report | replay`."""
 
 from __future__ import annotations
 
@@ -72,6 +72,22 @@ def run(
 
 
 @app.command()
+def inspect(
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of one that comes with xplore.")],
+    seeds: Annotated[int | None, typer.Option(help="How many seeds; all of the config's by default.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key.path=value over the config's.")] = None,
+) -> None:
+    """List the models' layers, neurons and accuracy before anything is searched."""
+    from xplore import config as configs
+
+    given = [] if seeds is None else [f"campaign.seeds={seeds}"]
+    loaded = configs.load(config, [*(set_ or []), *given])
+    from xplore.api import inspect_config
+
+    print(inspect_config(loaded))
+
+
+@app.command()
 def report(
     folder: Folder,
     format_: Annotated[str, typer.Option("--format", help="html, md, png, json or csv.")] = "html",
@@ -100,7 +116,7 @@ def replay(
     from xplore import config as configs
     from xplore.rejudge import replay as judge_again
 
-    models = None if config is None else [configs.build(part) for part in configs.load(config).models]
+    models = None if config is None else [configs.build_model(part) for part in configs.load(config).models]
     reproduced = judge_again(folder, models, prefix=finding)
     if finding and not reproduced:
         raise InputError(

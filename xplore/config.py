@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from xplore.errors import InputError, told
-from xplore.parts import Part, build, check, unknown
+from xplore.parts import Part, build, build_model, check, check_model, unknown
 
-__all__ = ["Config", "Settings", "build", "find", "load", "parts"]
+__all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]
 
 
 OPTIONAL = ("baseline", "referee", "training")
@@ -107,9 +108,17 @@ def load(name: str, settings: Sequence[str] = ()) -> Config:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise _explained(error) from error
+    if path.parent != folder():
+        _importable(path.parent)
     for key, part in parts(config):
-        check(key, part)
+        (check_model if key.startswith("models[") else check)(key, part)
     return config
+
+
+def _importable(place: Path) -> None:
+    """A user's own parts may lie beside the config that names them."""
+    if str(place.resolve()) not in sys.path:
+        sys.path.append(str(place.resolve()))
 
 
 def parts(config: Config) -> list[tuple[str, Part]]:

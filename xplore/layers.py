@@ -101,8 +101,8 @@ class Rule:
         holders = [v for v in live if v.layer is not None and v.whole and v.data.shape == out.shape]
         for v in sorted(holders, key=lambda v: v.layer or 0):
             base = self._at(v.layer)
-            of = {v.layer, base.source} if base.kind == "normalise" else {v.layer}
-            summaries = [i for layer in met for i in self._summaries(layer, of - {None})]
+            of = (v.layer, base.source) if base.kind == "normalise" else (v.layer,)
+            summaries = [i for layer in met for i in self._summaries(layer, of)]
             for i in summaries:
                 self.layers[i].alive = False
             if summaries and base.kind != "normalise":
@@ -151,7 +151,7 @@ class Rule:
         met = tuple(v.layer for v in live if v.layer is not None)
         return self.start("group", path, out, alive=False, of=met) if met else Value(out, True)
 
-    def _summaries(self, index: int, of: set[int]) -> list[int]:
+    def _summaries(self, index: int, of: tuple[int | None, ...]) -> list[int]:
         """The layers by way of which one was reduced from one of those; none if anything else went in."""
         layer = self.layers[index]
         if layer.kind == "group":
@@ -196,10 +196,11 @@ def moved(channel: int | None, before: Sequence[int], after: Sequence[int]) -> i
 
 def names(layers: Sequence[Found]) -> list[str]:
     """A unique name each: the weight's path or name stack, else the kind and its number."""
-    root = {layer.name.split("/")[0] for layer in layers if "/" in layer.name}
-    shared = (
-        next(iter(root)) + "/" if len(root) == 1 and all("/" in la.name for la in layers if la.name) else ""
-    )
+    parts = [layer.name.partition("/") for layer in layers if layer.name]
+    roots, rest = {first for first, _, _ in parts}, [last for _, _, last in parts]
+    shared = f"{next(iter(roots))}/" if len(roots) == 1 and all(rest) else ""
+    if any(last.isdigit() for last in rest):  # `layers/0` says more than `0`
+        shared = ""
     counts: dict[str, int] = {}
     unique = []
     for layer in layers:

@@ -14,6 +14,7 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from xplore.capture import capture
+from xplore.errors import InputError
 from xplore.heads import Head, head_layer, spread
 from xplore.units import Layer, Number, Unit
 
@@ -65,7 +66,12 @@ class Model(struct.PyTreeNode):
     def _call(self, params: Any, x: Float[Array, "b *x"]) -> Any:
         outputs = self.f(self.read(x)) if params is None else self.f(params, self.read(x))
         if not isinstance(outputs, jax.Array):
-            return outputs
+            raise InputError(
+                f"model {self.name}",
+                expected="one array of outputs [batch ...]",
+                got=type(outputs).__name__,
+                fix="return the logits alone, by a function around the model",
+            )
         outputs = spread(outputs, self.output)
         return outputs[..., np.asarray(self.order)] if self.order else outputs
 

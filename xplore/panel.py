@@ -142,7 +142,9 @@ class Panel(struct.PyTreeNode):
         shapes: dict[str, Any] = {}
         for model in self.models:
             try:
-                shapes[model.name] = getattr(jax.eval_shape(model, x), "shape", None)
+                shapes[model.name] = jax.eval_shape(model, x).shape
+            except InputError as error:
+                return error
             except Exception as error:
                 return InputError(
                     f"model {model.name}",
@@ -151,7 +153,7 @@ class Panel(struct.PyTreeNode):
                     fix="give seeds of the shape that it reads, say layout= and size=, or mend the model",
                 )
         least = 2 if self.head in EXCLUSIVE else 1
-        if any(s is None or len(s) < 2 or s[0] != BATCH or s[-1] < least for s in shapes.values()):
+        if any(len(s) < 2 or s[0] != BATCH or s[-1] < least for s in shapes.values()):
             return InputError(
                 "models",
                 expected="an output [batch classes] each, of two classes or more",

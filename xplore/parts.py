@@ -15,6 +15,22 @@ from xplore.errors import InputError, told
 from xplore.recipe import Recipe
 
 Part = dict[str, Any]
+READING: dict[str, Any] = {
+    "name": str,
+    "weights": str,
+    "output": Literal["logits", "probabilities", "multilabel", "values"],
+    "scale": float | list[float],
+    "mean": float | list[float],
+    "std": float | list[float],
+    "layout": Literal["NHWC", "NCHW"],
+    "size": list[int],
+    "columns": list[int],
+    "classes": list[str | int],
+    "include": list[str],
+    "exclude": list[str],
+    "unit": Literal["mean", "max", "position", "token"],
+}
+"""What a config may say of any model, beside the arguments of what it names; `weights` is a file."""
 
 
 def build(part: Part) -> Any:
@@ -33,6 +49,43 @@ def build(part: Part) -> Any:
             got=told(error),
             fix="mend its arguments, or look at --debug",
         ) from error
+
+
+def build_model(part: Part) -> Any:
+    """The model that a part names: what its factory returns, adapted, with weights of a file if it names one.
+
+    Raises:
+        InputError: it cannot be built, or the weights do not fit it.
+    """
+    from xplore.adapters import adapt, with_weights
+
+    own, reading = _split(part)
+    weights = reading.pop("weights", None)
+    model = adapt(build(own), **{key: _value(value, None) for key, value in reading.items()})
+    return model if weights is None else with_weights(model, weights)
+
+
+def check_model(key: str, part: Part) -> None:
+    """Do the arguments of a model's part fit its factory, and what any model may be said to be?"""
+    if not isinstance(part.get("use"), str):
+        check(key, part)
+    named(part["use"], key)
+    own, reading = _split(part)
+    for name, value in reading.items():
+        _check_value(f"{key}.{name}", value, READING[name], None)
+    check(key, own, also=tuple(name for name in READING if name not in own))
+
+
+def _split(part: Part) -> tuple[Part, Part]:
+    """The arguments of a model's factory, and what is said of the model that it returns."""
+    try:
+        known = inspect.signature(named(part["use"])).parameters
+    except (TypeError, ValueError):
+        return part, {}
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):  # an adapter: it passes them on
+        known = {**known, **dict.fromkeys(name for name in READING if name != "weights")}
+    reading = {key: value for key, value in part.items() if key in READING and key not in known}
+    return {key: value for key, value in part.items() if key not in reading}, reading
 
 
 def named(use: str, key: str = "") -> Any:
@@ -78,8 +131,8 @@ def _hints(target: Any) -> dict[str, Any]:
         return {}
 
 
-def check(key: str, part: Part) -> None:
-    """Do the arguments fit the signature of what the part names?"""
+def check(key: str, part: Part, also: tuple[str, ...] = ()) -> None:
+    """Do the arguments fit the signature of what the part names? `also` are other keys that it may have."""
     if not isinstance(part.get("use"), str):
         came = "nothing" if "use" not in part else repr(part["use"])
         raise InputError(
@@ -100,7 +153,7 @@ def check(key: str, part: Part) -> None:
         if name == "use":
             continue
         if name not in signature.parameters:
-            raise unknown(f"{key}.{name}", name, list(signature.parameters))
+            raise unknown(f"{key}.{name}", name, [*signature.parameters, *also])
         if isinstance(value, dict) and "use" in value:
             check(f"{key}.{name}", value)
         else:

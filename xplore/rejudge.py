@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from xplore.archive import Archive
-from xplore.config import build
+from xplore.config import build_model
 from xplore.encoding import decode, from_png
 from xplore.errors import InputError
 from xplore.model import Model
@@ -62,7 +62,7 @@ def _replaying(
                 got="models of your own",
                 fix="give the config they came from (--config), or call xplore.replay(folder, models)",
             )
-        models = [build(part) for part in recorded]
+        models = [build_model(part) for part in recorded]
     panel = Panel.of(models)
     if len(panel.models) != len(meta["models"]):
         raise InputError(

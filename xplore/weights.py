@@ -28,7 +28,7 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     flat = {}
-    for name, value in _leaves(tree):
+    for name, value in leaves(tree):
         flat[name] = np.ascontiguousarray(value)
         _check_finite(path, name, flat[name])
     content = _serialise(flat, metadata={_DIGEST: _digest(flat)})
@@ -51,7 +51,7 @@ def load(path: str | os.PathLike[str], like: Mapping[str, Any]) -> dict[str, Any
     {'fc1': {'bias': array([1., 1.], dtype=float32)}}
     """
     path = Path(path)
-    expected = dict(_leaves(like))
+    expected = dict(leaves(like))
     flat = _read(path, sum(np.dtype(leaf.dtype).itemsize * _size(leaf.shape) for leaf in expected.values()))
     mismatches = list(_mismatches(expected, flat))
     if mismatches:
@@ -74,12 +74,13 @@ def load(path: str | os.PathLike[str], like: Mapping[str, Any]) -> dict[str, Any
     return tree
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every array of a tree with its key in a file."""
     for key, value in tree.items():
         if not isinstance(key, str) or not key or "/" in key:
             raise InputError("weights", expected="keys that are words without a slash", got=repr(key))
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}/")
+            yield from leaves(value, f"{prefix}{key}/")
         else:
             yield prefix + key, value
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
+import jax
+
+from xplore import weights
 from xplore.errors import InputError
 from xplore.model import Model
 
@@ -46,6 +50,29 @@ def adapt(thing: Any, **reading: Any) -> Model:
             fix="give a function from a batch of inputs to outputs",
         )
     return Model(thing, **{"name": getattr(thing, "__name__", "model"), **reading})
+
+
+def with_weights(model: Model, path: str | os.PathLike[str]) -> Model:
+    """A model with the weights of a safetensors file, whose keys are the paths of its parameters.
+
+    Raises:
+        InputError: the file is missing or damaged, or does not fit; the first mismatches are named.
+    """
+    leaves, tree = jax.tree_util.tree_flatten_with_path(model.params)
+    paths = [_path(keys) for keys, _ in leaves]
+    nested: dict[str, Any] = {}
+    for name, (_, leaf) in zip(paths, leaves, strict=True):
+        *branches, last = name.split("/")
+        node = nested
+        for branch in branches:
+            node = node.setdefault(branch, {})
+        node[last] = leaf
+    held = dict(weights.leaves(weights.load(path, like=nested)))
+    return model.replace(params=jax.tree.unflatten(tree, [held[name] for name in paths]))
+
+
+def _path(keys: Any) -> str:
+    return jax.tree_util.keystr(keys, simple=True, separator="/").replace("//", "/")
 
 
 def _adapter(kind: type) -> str:

@@ -137,7 +137,7 @@ def _load_old(path: Path, architecture: Any) -> None:
     held: dict[str, list[np.ndarray]] = {}
     try:
         with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
+            root: Any = file.get("model_weights", file)
             for layer in root.attrs["layer_names"]:
                 group = root[_text(layer)]
                 held[_text(layer)] = [np.asarray(group[_text(key)]) for key in group.attrs["weight_names"]]
