@@ -84,7 +84,7 @@ class _Replay:
         if kind.startswith("reduce_window"):
             return rule.pool("pool", live[0], out, live[0].channel)
         if kind in REDUCTIONS:
-            channel = _after_reduction(live[0].channel, eqn.params["axes"])
+            channel = _after_reduction(live[0].channel, tuple(map(int, eqn.params["axes"])))
             return rule.pool("global_pool", live[0], out, channel)
         if kind == "name":
             rule.tag(eqn.params["name"], out)
@@ -196,9 +196,9 @@ def _after_layout(eqn: Any, read: Value, out: Any) -> int | None:
     if channel is None:
         return None
     if kind == "transpose":
-        return eqn.params["permutation"].index(channel)
+        return list(eqn.params["permutation"]).index(channel)
     if kind == "broadcast_in_dim":
-        return eqn.params["broadcast_dimensions"][channel]
+        return int(eqn.params["broadcast_dimensions"][channel])
     return moved(channel, read.data.shape, out.shape)
 
 

@@ -82,10 +82,11 @@ class Rule:
         return self.start("group", "", out, alive=False) if met else Value(out, True)
 
     def layout(self, read: Value, out: Any, channel: int | None) -> Value:
-        """The same elements in another layout, as long as it is known which axis is the channels'."""
+        """The same elements in another layout; a group where the channels are merged with others."""
         same = read.whole and _size(out.shape) == _size(read.data.shape)
-        lost = read.channel is not None and channel is None
-        return replace(read, data=out, channel=channel, whole=same and not lost)
+        if same and read.channel is not None and channel is None:
+            return self.start("group", "", out, alive=False, source=read.layer)
+        return replace(read, data=out, channel=channel, whole=same)
 
     def slice(self, read: Value, out: Any) -> Value:
         """A part of a value."""
@@ -110,7 +111,7 @@ class Rule:
                     v.data,
                     v.channel,
                 )  # not a square or the like that only the reduction saw
-                alive = base.alive or weighted
+                alive = base.alive or weighted or base.source is not None  # a layer in another layout
                 return self.start("normalise", path, out, v.channel, source=v.layer, alive=alive)
             if summaries:
                 return self._extend(v, out, path, weighted)
