@@ -23,7 +23,7 @@ class _Stateless:
 
     def __call__(self, weights: Any, x: Any) -> Any:
         trained, other = (
-            [weights[variable.path] for variable in variables]
+            [weights.get(variable.path, variable.value) for variable in variables]
             for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
         )
         return self.model.stateless_call(trained, other, x, training=False)[0]
@@ -57,9 +57,9 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             got="one without weights",
             fix="call it once on an input, or model.build(shape)",
         )
-    weights = {variable.path: variable.value for variable in model.variables}
-    if len(weights) < len(model.variables):
-        paths = [variable.path for variable in model.variables]
+    paths = [v.path for v in model.variables if not v.path.startswith("seed_generator")]  # dropout is off
+    weights = {v.path: v.value for v in model.variables if v.path in paths}
+    if len(weights) < len(paths):
         raise InputError(
             f"Keras model {model.name}",
             expected="weights with a path each",

@@ -1,0 +1,257 @@
+"""Keras 3 on JAX: objects, files, and weights in the layout of older ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+import h5py
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from adapters.alike import close, is_the_plain_model, rows_are_apart
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import xplore
+from xplore.adapters import adapt
+from xplore.adapters.keras import load, load_weights
+from xplore.data import mnist
+from xplore.errors import InputError
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
+IMAGES = jax.random.uniform(jax.random.key(0), (4, 12, 12, 3))
+
+
+@pytest.fixture(autouse=True)
+def keras_ranks() -> Any:
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def network(softmax: bool = False) -> keras.Model:
+    """Convolution, batch norm, pooling, dropout, dense layers; statistics that are not the initial ones."""
+    keras.utils.set_random_seed(3)
+    given = keras.Input((12, 12, 3))
+    x = keras.layers.Conv2D(6, 3, activation="relu", name="conv")(given)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.MaxPooling2D(name="pool")(x)
+    x = keras.layers.DepthwiseConv2D(3, name="deep")(x)
+    x = keras.layers.Dropout(0.5, name="drop")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    x = keras.layers.Dense(8, activation="gelu", name="hidden")(x)
+    model = keras.Model(
+        given, keras.layers.Dense(3, activation="softmax" if softmax else None, name="last")(x)
+    )
+    for variable in model.get_layer("norm").non_trainable_variables:
+        variable.assign(variable.value * 0.5 + 0.25)
+    return model
+
+
+@pytest.fixture(scope="module")
+def net() -> keras.Model:
+    return network()
+
+
+def test_activations_are_a_multi_output_models(net: keras.Model) -> None:
+    model = adapt(net)
+    values = is_the_plain_model(model, IMAGES, lambda x: net(x, training=False))
+    names = {"conv": "norm", "pool1": "pool", "deep": "drop", "hidden": "hidden", "last": "last"}
+    theirs = keras.Model(net.inputs, [net.get_layer(name).output for name in names.values()])(
+        IMAGES, training=False
+    )
+    assert list(values) == [*names, "softmax"]
+    for name, value in zip(names, theirs, strict=True):
+        close(values[name], value, told=name)
+    rows_are_apart(model, IMAGES)
+
+
+def test_a_softmax_of_the_models_own_is_probabilities() -> None:
+    model = adapt(network(softmax=True))
+    assert model.output == "probabilities"
+    values = is_the_plain_model(model, IMAGES, lambda x: network(softmax=True)(x, training=False))
+    close(values["normalise1"].sum(axis=1), jnp.ones(4))
+
+
+def test_recurrent_and_attention_layers() -> None:
+    given = keras.Input((6, 8))
+    x = keras.layers.LayerNormalization(name="norm")(keras.layers.Dense(8, name="embed")(given))
+    x = keras.layers.MultiHeadAttention(2, 4, name="attention")(x, x)
+    lstm = keras.layers.LSTM(5, return_sequences=True, name="lstm")(x)
+    gru = keras.layers.GRU(4, return_sequences=True, name="gru")(lstm)
+    net = keras.Model(given, keras.layers.Dense(2, name="last")(keras.layers.Flatten()(gru)))
+    tokens = IMAGES[:, :6, :8, 0]
+    model = adapt(net, output="values")
+    values = is_the_plain_model(model, tokens, lambda x: net(x, training=False), 1e-5)
+    theirs = keras.Model(given, [net.get_layer(n).output for n in ("norm", "lstm", "gru")])(tokens)
+    for name, value in zip(("norm", "lstm/lstm_cell_2", "gru/gru_cell_2"), theirs, strict=True):
+        close(values[name], value, 1e-5, name)
+    rows_are_apart(model, tokens)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_file(net: keras.Model, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"net{suffix}"
+    net.save(path)
+    model = load(path, scale=0.5)
+    assert model.name == "net"
+    close(model(IMAGES), net(IMAGES * 0.5, training=False))
+    assert load(path).digest() == adapt(net).digest() != model.digest()
+
+
+def test_weights_of_a_file(net: keras.Model, tmp_path: Path) -> None:
+    path = tmp_path / "net.weights.h5"
+    net.save_weights(path)
+    blank = keras.models.clone_model(net)
+    close(load_weights(path, blank)(IMAGES), net(IMAGES, training=False))
+    small = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.raises(InputError, match=r"net.weights.h5: expected weights of"):
+        load_weights(path, small)
+
+
+def old_layout(net: keras.Model, path: Path, *, nested: bool = False) -> None:
+    """As Keras 1 and 2 wrote weights: a group a layer, its arrays in order, names as attributes."""
+    with h5py.File(path, "w") as file:
+        root = file.create_group("model_weights") if nested else file
+        root.attrs["layer_names"] = [layer.name.encode() for layer in net.layers]
+        for layer in net.layers:
+            group = root.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0".encode() for weight in layer.weights]
+            group.attrs["weight_names"] = names
+            for name, array in zip(names, layer.get_weights(), strict=True):
+                group.create_dataset(name.decode(), data=array)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_in_the_old_layout(net: keras.Model, tmp_path: Path, nested: bool) -> None:
+    path = tmp_path / "old.h5"
+    old_layout(net, path, nested=nested)
+    blank = keras.models.clone_model(net)
+    close(load_weights(path, blank)(IMAGES), net(IMAGES, training=False))
+
+
+def test_old_weights_that_do_not_fit_are_named(net: keras.Model, tmp_path: Path) -> None:
+    path = tmp_path / "old.h5"
+    old_layout(net, path)
+    other = keras.Sequential(
+        [keras.Input((12, 12, 3)), keras.layers.Conv2D(5, 3, name="conv"), keras.layers.Dense(3, name="new")]
+    )
+    with pytest.raises(InputError) as error:
+        load_weights(path, other)
+    for word in (
+        "no new",
+        "conv [(3, 3, 3, 6), (6,)] instead of [(3, 3, 3, 5), (5,)]",
+        "norm, which the model",
+    ):
+        assert word in str(error.value), error.value
+
+
+def test_files_that_are_missing_or_damaged(net: keras.Model, tmp_path: Path) -> None:
+    whole = tmp_path / "net.keras"
+    net.save(whole)
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    for path, came in ((tmp_path / "none.keras", "no such file"), (cut, "expected a whole model of Keras")):
+        with pytest.raises(InputError, match=came):
+            load(path)
+    for path in (tmp_path / "none.h5", cut):
+        with pytest.raises(InputError):
+            load_weights(path, network())
+
+
+def test_a_file_with_code_is_refused(tmp_path: Path) -> None:
+    trap = str(tmp_path / "trap")
+    code = keras.layers.Lambda(lambda x: (os.makedirs(trap, exist_ok=True), x)[1])
+    path = tmp_path / "code.keras"
+    keras.Sequential([keras.Input((3,)), code]).save(path)
+    Path(trap).rmdir()
+    with pytest.raises(InputError, match="without code of its own"):
+        load(path)
+    assert not Path(trap).exists()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_files_are_told(
+    net: keras.Model, tmp_path_factory: pytest.TempPathFactory, data: Any
+) -> None:
+    """No crash, no hang, nothing executed: a clear error, or the very model where padding was hit."""
+    folder = tmp_path_factory.mktemp("mutated", numbered=True)
+    old = folder / "old.h5"
+    old_layout(net, old)
+    kept = bytearray(old.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        kept[data.draw(st.integers(0, len(kept) - 1))] = data.draw(st.integers(0, 255))
+    old.write_bytes(bytes(kept[: data.draw(st.integers(0, len(kept)))]))
+    try:
+        load_weights(old, keras.models.clone_model(net))
+    except InputError as error:
+        assert str(old) in str(error)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_models_are_told(
+    net: keras.Model, tmp_path_factory: pytest.TempPathFactory, data: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("mutated", numbered=True)
+    path = folder / "net.keras"
+    net.save(path)
+    member = data.draw(st.sampled_from(["config.json", "metadata.json", "model.weights.h5"]))
+    with zipfile.ZipFile(path) as whole:
+        files = {name: bytearray(whole.read(name)) for name in whole.namelist()}
+    for _ in range(data.draw(st.integers(1, 4))):
+        files[member][data.draw(st.integers(0, len(files[member]) - 1))] = data.draw(st.integers(0, 255))
+    with zipfile.ZipFile(path, "w") as mutated:
+        for name, content in files.items():
+            mutated.writestr(name, bytes(content))
+    try:
+        load(path)
+    except InputError as error:
+        assert str(path) in str(error) or "Keras model" in str(error)
+
+
+def test_another_backend_says_how_to_set_it(tmp_path: Path) -> None:
+    ask = "import keras; from xplore.adapters.keras import keras as a; a(None)"
+    settings = {**os.environ, "KERAS_BACKEND": "numpy"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        env=settings,
+        cwd=Path(xplore.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Keras: expected the JAX backend, got numpy; set KERAS_BACKEND=jax" in done.stderr
+
+
+def test_a_model_that_was_not_built_is_told() -> None:
+    with pytest.raises(InputError, match="expected a built model"):
+        adapt(keras.Sequential([keras.layers.Dense(3)]))
+
+
+def test_a_campaign_between_two_versions() -> None:
+    """Version N and N + 1 of one network: a regression gate."""
+    digits, train = mnist.load("test"), mnist.load("train")
+    keras.utils.set_random_seed(0)
+    nets = []
+    for units in (32, 24):
+        layers = keras.layers
+        net = keras.Sequential([keras.Input((28, 28, 1)), layers.Conv2D(4, 5, 2, activation="relu")])
+        for layer in (layers.Flatten(), layers.Dense(units, "relu"), layers.Dense(10, "softmax")):
+            net.add(layer)
+        net.compile("adam", "sparse_categorical_crossentropy")
+        net.fit(train.images / np.float32(255), train.labels, epochs=4, batch_size=64, verbose=0)
+        nets.append(net)
+    result = xplore.run(nets, digits.images[:40], digits.labels[:40], lanes=16, progress=False)
+    assert len(result.valid) >= 10 and set(result.coverage) == {nets[0].name, nets[1].name}
+    assert all(xplore.replay(result.folder, nets).values())
