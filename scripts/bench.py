@@ -57,8 +57,8 @@ def prepared(name: str, seeds: int, lanes: int) -> Campaign:
 def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
     """The bare jitted gradient of the campaign's objective, at its batch: a function that starts one."""
     method, lanes = campaign.method, campaign.plan.lanes
-    x = decode(campaign.images[:lanes])
-    before = jnp.asarray(campaign.judge.read(campaign.images[:lanes])[0])
+    x = decode(campaign.inputs[:lanes])
+    before = jnp.asarray(campaign.judge.read(campaign.inputs[:lanes])[0])
     covered = tuple(np.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
     aim = method.objective.aim(
         jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from laws.parts import examples
 
 from xplore.archive import FILE, SCHEMA, Archive
-from xplore.encoding import from_png, to_png
 from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, content_hash
+from xplore.media import from_png, to_png
 
 META = {
     "layout": [{"name": "net", "layers": [{"name": "fc", "kind": "dense", "units": 12}]}],
@@ -59,8 +59,9 @@ def finding(seed, rng, size=8):
         id=content_hash(before + after)[:12],
         origin="search",
         seed=seed,
-        seed_png=before,
-        png=after,
+        before=before,
+        after=after,
+        media="image/png",
         label=None,
         decisions=(0, 1),
         probabilities=rng.random((2, 3)).astype(np.float32),
@@ -103,8 +104,9 @@ def test_what_is_read_is_what_was_written(tmp_path):
             "id",
             "origin",
             "seed",
-            "seed_png",
-            "png",
+            "before",
+            "after",
+            "media",
             "label",
             "decisions",
             "reasons",
@@ -114,7 +116,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
             assert getattr(one, name) == getattr(two, name)
         np.testing.assert_array_equal(one.covered, two.covered)
         np.testing.assert_array_equal(one.probabilities, two.probabilities)
-        assert two.id == content_hash(two.seed_png + two.png)[:12]
+        assert two.id == content_hash(two.before + two.after)[:12]
     np.testing.assert_array_equal(archive.coverage(), np.any([f.covered for f in held], axis=0))
     valid = np.any([f.covered for f in held if f.valid], axis=0)
     np.testing.assert_array_equal(archive.coverage(valid=True), valid)
@@ -127,7 +129,7 @@ def test_artefacts_lie_under_the_hash_of_their_bytes(tmp_path):
     with sqlite3.connect(tmp_path / FILE) as db:
         stored = dict(db.execute("SELECT hash, data FROM artefacts"))
     db.close()
-    assert stored == {content_hash(data): data for f in held for data in (f.seed_png, f.png)}
+    assert stored == {content_hash(data): data for f in held for data in (f.before, f.after)}
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(tmp_path):
@@ -154,7 +156,7 @@ def consistent(folder):
     assert count == len(findings), "no finding without a picture"
     for found in findings:
         assert seeds[found.seed].fate in ("found", "already_differ")
-        assert from_png(found.png).shape == from_png(found.seed_png).shape
+        assert from_png(found.after).shape == from_png(found.before).shape
     told = {found.seed for found in findings}
     assert {s for s, record in seeds.items() if record.fate in ("found", "already_differ")} == told
     assert archive.coverage().any() or not findings

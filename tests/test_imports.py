@@ -34,6 +34,7 @@ model
 capture heads gradient
 layers
 encoding finding recipe units weights
+media
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -214,7 +214,7 @@ def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: 
 
     if not progress:
         return follow(None)
-    with display(title, len(campaign.images)) as watch:
+    with display(title, len(campaign.inputs)) as watch:
         return follow(watch)
 
 
@@ -237,10 +237,10 @@ def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -
     if isinstance(search, Random):
         search = search.replace(steps=1, tries=sys.maxsize)
         limit, note = main.queries, "the same seeds, again and again, until as many model queries were spent"
-    plan = replace(campaign.plan, round_size=len(campaign.images), query_limit=limit)
+    plan = replace(campaign.plan, round_size=len(campaign.inputs), query_limit=limit)
     judge = replace(campaign.judge, referee=None, training=None)
     method = campaign.method.replace(search=search)
-    other = Campaign(method, judge, campaign.layout, campaign.images, campaign.labels, plan)
+    other = Campaign(method, judge, campaign.layout, campaign.inputs, campaign.labels, plan)
     tally = _watched(other, None, f"{type(search).__name__.lower()} search, to compare", progress)
     return {
         "search": type(search).__name__,

@@ -1,7 +1,7 @@
 """Findings on disk: one SQLite file a campaign, which holds all of it.
 
 A batch of judged inputs commits in one transaction: seeds' fates, findings, what they covered and their
-pictures. Coverage is not stored apart: it is the union of the findings' rows, so that archives merge
+inputs. Coverage is not stored apart: it is the union of the findings' rows, so that archives merge
 and a file killed at any instant holds what was committed, and nothing that contradicts it.
 
 NumPy and the standard library only: a report can be drawn where JAX is not installed.
@@ -24,7 +24,7 @@ from xplore.errors import InputError, told
 from xplore.finding import Finding, SeedRecord, content_hash
 
 FILE = "archive.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE artefacts (hash TEXT PRIMARY KEY, media TEXT NOT NULL, data BLOB NOT NULL);
@@ -139,10 +139,10 @@ class Archive:
 
     def commit(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> None:
         """One batch, whole or not at all."""
-        pictures = {content_hash(png): png for f in findings for png in (f.seed_png, f.png)}
+        inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
         self._write(
             [
-                ("INSERT OR IGNORE INTO artefacts VALUES (?, 'image/png', ?)", list(pictures.items())),
+                ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
                 ("INSERT INTO seeds VALUES (?,?,?,?,?,?,?,?)", [_seed_row(s) for s in seeds]),
                 (
                     "INSERT OR IGNORE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -199,11 +199,11 @@ class Archive:
         """Findings in the order of their seeds; `prefix` selects by the start of the id.
 
         Raises:
-            InputError: the archive is damaged; pictures must have the hash under which they lie.
+            InputError: the archive is damaged; inputs must have the hash under which they lie.
         """
         query = (
             "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
-            " f.measures, f.steps, f.covered, s.hash, a.hash FROM findings f"
+            " f.measures, f.steps, f.covered, s.hash, a.hash, a.media FROM findings f"
             " JOIN artefacts a ON a.hash = f.artefact JOIN artefacts s ON s.hash = f.seed_artefact"
             " WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2 ORDER BY f.seed, f.id"
         )
@@ -211,13 +211,13 @@ class Archive:
             units = self.units
             for row in self._db.execute(query, (origin, prefix)):
                 name, source, seed, before, after, label = row[:6]
-                if (content_hash(before), content_hash(after)) != row[12:]:
-                    raise ValueError(f"a picture of finding {name} does not have the hash it lies under")
+                if (content_hash(before), content_hash(after)) != row[12:14]:
+                    raise ValueError(f"an input of finding {name} does not have the hash it lies under")
                 decisions = tuple(json.loads(row[6]))
                 probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
                 reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
                 judged = (decisions, probabilities, reasons, measures, row[10], unpack(row[11], units))
-                yield Finding(name, source, seed, before, after, label, *judged)
+                yield Finding(name, source, seed, before, after, row[14], label, *judged)
 
     @property
     def units(self) -> int:
@@ -246,14 +246,14 @@ def _seed_row(s: SeedRecord) -> tuple[Any, ...]:
 
 
 def _row(f: Finding) -> tuple[Any, ...]:
-    pictures = (content_hash(f.seed_png), content_hash(f.png))
+    inputs = (content_hash(f.before), content_hash(f.after))
     probabilities = f.probabilities.astype(np.float32).tobytes()
     judged = (json.dumps(f.decisions), probabilities, f.valid, json.dumps(f.reasons))
     return (
         f.id,
         f.origin,
         f.seed,
-        *pictures,
+        *inputs,
         f.label,
         *judged,
         json.dumps(f.measures),

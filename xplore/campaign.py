@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped
 
 from xplore.archive import Archive
-from xplore.encoding import to_png
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.lanes import CHUNK, Method
@@ -83,12 +82,12 @@ class Campaign:
         method: Method,
         judge: Judge,
         layout: Layout,
-        images: UInt8[np.ndarray, "n h w c"],
+        inputs: Shaped[np.ndarray, "n *x"],
         labels: Int[np.ndarray, " n"] | None,
         plan: Plan,
     ) -> None:
         self.method, self.judge, self.layout, self.plan = method, judge, layout, plan
-        self.images, self.labels, self.tally = images, labels, Tally()
+        self.inputs, self.labels, self.tally = inputs, labels, Tally()
         self.covered = np.zeros((len(judge.criteria), layout.n_units), bool)
         self._spans = layout.spans()
         self._neurons = {name: s for name, s in self._spans.items() if s.stop > s.start}
@@ -105,7 +104,7 @@ class Campaign:
         self._archive = archive
         engine = self._warm_up()
         start = judged = time.perf_counter()
-        rounds, admitted = -(-len(self.images) // self.plan.round_size), 0
+        rounds, admitted = -(-len(self.inputs) // self.plan.round_size), 0
         while admitted < rounds or self._rounds:
             if admitted < rounds and engine.busy < 2 * self.plan.lanes and not self._waits(admitted):
                 self._admit(admitted)
@@ -133,7 +132,7 @@ class Campaign:
 
     def _warm_up(self) -> Engine:
         """Compile every program that the campaign will run; two at a time."""
-        start, first = time.perf_counter(), self.images[:1]
+        start, first = time.perf_counter(), self.inputs[:1]
         with ThreadPoolExecutor(1) as other:
             judging = other.submit(lambda: self.judge.measures(first, first, self.judge.judge(first)))
             models, _, classes = self.judge.panel.shapes(first.shape[1:]).outputs.shape
@@ -158,7 +157,7 @@ class Campaign:
     def _admit(self, index: int) -> None:
         """Read the seeds of a round: those on which models differ need no search."""
         first = index * self.plan.round_size
-        codes = self.images[first : first + self.plan.round_size]
+        codes = self.inputs[first : first + self.plan.round_size]
         outputs, covered = self.judge.read(codes)
         differ = self.judge.differ(outputs)
         agree = [first + int(row) for row in np.flatnonzero(~differ)]
@@ -166,7 +165,7 @@ class Campaign:
             self._outputs[seed] = outputs[:, seed - first]
             self._spent[seed] = 0
         if agree:
-            tries = deque(Try(seed, 0, self.images[seed], self._outputs[seed]) for seed in agree)
+            tries = deque(Try(seed, 0, self.inputs[seed], self._outputs[seed]) for seed in agree)
             self._rounds[index] = _Round(len(agree), tries, self._aims(index))
             self._open[index] += len(agree)
         self._reach(index, np.any(covered[differ], axis=0))
@@ -192,7 +191,7 @@ class Campaign:
         if outcome.found:
             self._unjudged.append(outcome)
         elif outcome.turn + 1 < self.method.search.tries:
-            current.tries.append(Try(seed, outcome.turn + 1, self.images[seed], self._outputs[seed]))
+            current.tries.append(Try(seed, outcome.turn + 1, self.inputs[seed], self._outputs[seed]))
             due = seed // self.plan.round_size + outcome.turn
             self._open.update({due: -1, due + 1: 1})
         else:
@@ -238,7 +237,7 @@ class Campaign:
         if len(kept):
             origin = np.array([outcome.seed for outcome in outcomes])[kept]
             part = judged.rows(kept)
-            measures = self.judge.measures(self.images[origin], codes[kept], part)
+            measures = self.judge.measures(self.inputs[origin], codes[kept], part)
             for row, measured in enumerate(measures):
                 measured["agreed"] = agreed[kept[row]]
             reasons = self.judge.reasons(part, measures, right[kept])
@@ -257,7 +256,7 @@ class Campaign:
         """Seeds on which models differ as they are: kept apart from what the search finds."""
         if not len(seeds):
             return
-        codes = self.images[seeds]
+        codes = self.inputs[seeds]
         judged = self.judge.judge(codes, known)
         measures = self.judge.measures(codes, codes, judged)
         reasons = [("already_differ",)] * len(seeds)
@@ -273,21 +272,22 @@ class Campaign:
         self,
         origin: str,
         seeds: Int[np.ndarray, " k"],
-        codes: UInt8[np.ndarray, "k h w c"],
+        codes: Shaped[np.ndarray, "k *x"],
         judged: Judgement,
         measures: Sequence[dict[str, Any]],
         reasons: Sequence[tuple[str, ...]],
     ) -> list[Finding]:
-        findings = []
+        findings, encoding = [], self.method.constraint.encoding
         for row, seed in enumerate(seeds.tolist()):
-            seed_png, png = to_png(self.images[seed]), to_png(codes[row])
+            before, after = encoding.pack(self.inputs[seed]), encoding.pack(codes[row])
             findings.append(
                 Finding(
-                    id=content_hash(seed_png + png)[:12],
+                    id=content_hash(before + after)[:12],
                     origin=origin,
                     seed=seed,
-                    seed_png=seed_png,
-                    png=png,
+                    before=before,
+                    after=after,
+                    media=encoding.media,
                     label=self._label(seed),
                     decisions=tuple(judged.decisions[row].tolist()),
                     probabilities=judged.probabilities[:, row],

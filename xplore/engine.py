@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped
 
 from xplore.lanes import CHUNK, Method, State, begin, collect, enqueue, one_step, steps_on_device
 
@@ -23,7 +23,7 @@ class Try(NamedTuple):
 
     seed: int
     turn: int
-    x0: UInt8[np.ndarray, "h w c"]
+    x0: Shaped[np.ndarray, "*x"]
     before: Float[np.ndarray, "m c"]
 
 
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     turn: int
     found: bool
     steps: int
-    codes: UInt8[np.ndarray, "h w c"]
+    codes: Shaped[np.ndarray, "*x"]
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Engine:
             "slot": np.full(size, -1, np.int32),
             "key": np.zeros((size, 2, 2), np.uint32),
             "turn": np.zeros(size, np.int32),
-            "x0": np.zeros((size, *self.shape), np.uint8),
+            "x0": np.zeros((size, *self.shape), self.method.constraint.encoding.dtype),
             "before": np.zeros((size, *self.outputs), dtype),
         }
         for row, (slot, attempt) in enumerate(zip(slots, tries, strict=True)):

@@ -37,15 +37,17 @@ class SeedRecord:
 class Finding:
     """An input on which models differ, as stored: what is judged is what is read back from here.
 
-    `origin` is `search`, or `seed` for a seed on which models differ as it is; `reasons` tell why a
-    finding is not valid; `covered` has a row a criterion and a column a unit.
+    `before` and `after` are the seed and the finding, as bytes of the type `media`; `origin` is `search`,
+    or `seed` for a seed on which models differ as it is; `reasons` tell why a finding is not valid;
+    `covered` has a row a criterion and a column a unit.
     """
 
     id: str
     origin: str
     seed: int
-    seed_png: bytes = field(repr=False)
-    png: bytes = field(repr=False)
+    before: bytes = field(repr=False)
+    after: bytes = field(repr=False)
+    media: str
     label: int | None
     decisions: tuple[int, ...]
     probabilities: Float[np.ndarray, "m c"] = field(repr=False)

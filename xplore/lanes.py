@@ -13,15 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore.constraints import Constraint
-from xplore.encoding import decode, encode
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel import Forward, Panel
 from xplore.search import Search
-from xplore.search._base import Start, where_rows
+from xplore.search._base import Seen, Start, where_rows
 
 CHUNK = 4
 """Steps between two looks at what is done: the host works while the next chunk runs."""
@@ -40,7 +39,7 @@ class Method(struct.PyTreeNode):
 class Queue(struct.PyTreeNode):
     """Tries by slot; `order` lists the slots to be taken, as a ring between `head` and `tail`."""
 
-    x0: UInt8[Array, "slots h w c"]
+    x0: Shaped[Array, "slots *x"]
     key: Key[Array, " slots"]
     turn: Int[Array, " slots"]
     before: Float[Array, "slots m c"]
@@ -59,7 +58,7 @@ class Lanes(struct.PyTreeNode):
     before: Float[Array, "b m c"]
     aim: Any
     point: Any
-    x: Float[Array, "b h w c"]
+    x: Float[Array, "b *x"]
 
 
 class Results(struct.PyTreeNode):
@@ -68,7 +67,7 @@ class Results(struct.PyTreeNode):
     finished: Bool[Array, " slots"]
     found: Bool[Array, " slots"]
     steps: Int[Array, " slots"]
-    codes: UInt8[Array, "slots h w c"]
+    codes: Shaped[Array, "slots *x"]
 
 
 class State(struct.PyTreeNode):
@@ -78,31 +77,38 @@ class State(struct.PyTreeNode):
 
 
 def look(
-    method: Method, x: Float[Array, "b h w c"], aim: Any
-) -> tuple[Float[Array, "m b k"], Float[Array, "b h w c"]]:
-    """The models' outputs at x and, if the search climbs, the score's slope there."""
-    if not method.search.climbs:
-        return method.panel.plain(x), jnp.zeros_like(x)
+    method: Method, x: Float[Array, "b *x"], aim: Any, done: Int[Array, " b"]
+) -> tuple[Float[Array, "m b k"], Seen]:
+    """The models' outputs at x, and what the search is to see of it: the slope, the score, or neither."""
+    search, nothing = method.search, Seen(jnp.zeros_like(x), jnp.zeros(len(x), x.dtype), done)
 
-    def total(x: Float[Array, "b h w c"]) -> tuple[Float[Array, ""], Forward]:
+    def total(x: Float[Array, "b *x"]) -> tuple[Float[Array, ""], tuple[Forward, Float[Array, " b"]]]:
         now = method.panel(x)
-        return method.objective.score(aim, now).sum(), now
+        score = method.objective.score(aim, now)
+        return score.sum(), (now, score)
 
-    slope, now = jax.grad(total, has_aux=True)(x)
-    return jax.lax.optimization_barrier((now.outputs, slope))  # fused with what follows, it runs slower
+    if search.climbs:
+        slope, (now, score) = jax.grad(total, has_aux=True)(x)
+        # Fused with what follows, it runs slower.
+        outputs, slope = jax.lax.optimization_barrier((now.outputs, slope))
+        return outputs, nothing.replace(slope=slope, score=score)
+    if search.scores:
+        now, score = total(x)[1]
+        return now.outputs, nothing.replace(score=score)
+    return method.panel.plain(x), nothing
 
 
 def step(method: Method, state: State) -> State:
     """Every live lane looks once and moves once; lanes that are done hand over and refill."""
     lanes, search, constraint = state.lanes, method.search, method.constraint
-    live = lanes.slot >= 0
-    codes = encode(lanes.x)
-    outputs, slope = look(method, lanes.x, lanes.aim)
+    live, encoding = lanes.slot >= 0, constraint.encoding
+    codes = encoding.encode(lanes.x)
+    outputs, seen = look(method, lanes.x, lanes.aim, lanes.done)
     differ = method.oracle.judge(jnp.moveaxis(lanes.before, 1, 0), outputs)
     if search.as_stored:
-        differ &= (codes != codes[:, :1, :1, :1]).any(axis=(1, 2, 3))
-    found = live & differ & (lanes.x != lanes.start.x0).any(axis=(1, 2, 3))
-    point = search.advance(constraint, lanes.point, lanes.start, (slope, lanes.done))
+        differ &= encoding.counts(codes)
+    found = live & differ & (lanes.x != lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))
+    point = search.advance(constraint, lanes.point, lanes.start, seen)
     done = lanes.done + 1
     ends = found | (live & (done >= search.steps))
     out = state.results
@@ -116,7 +122,7 @@ def step(method: Method, state: State) -> State:
     moved = lanes.replace(slot=jnp.where(ends, -1, lanes.slot), done=done, point=point)
     queue, lanes = refill(method, state.queue, moved)
     x = search.propose(constraint, lanes.point, lanes.start)
-    lanes = lanes.replace(x=decode(encode(x)) if search.as_stored else x)
+    lanes = lanes.replace(x=encoding.decode(encoding.encode(x)) if search.as_stored else x)
     return State(queue, lanes, results)
 
 
@@ -126,7 +132,7 @@ def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
     rank = queue.head + jnp.cumsum(idle, dtype=jnp.int32) - 1
     takes = idle & (rank < queue.tail)
     slot = jnp.where(takes, queue.order[rank % queue.order.size], 0)
-    start = Start(decode(queue.x0[slot]), queue.key[slot], queue.turn[slot])
+    start = Start(method.constraint.encoding.decode(queue.x0[slot]), queue.key[slot], queue.turn[slot])
     fresh = Lanes(
         slot=slot,
         done=jnp.zeros_like(lanes.done),
@@ -199,12 +205,13 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
     """An empty queue and idle lanes; of a block of tries only the shapes matter."""
 
     def one_try(block: dict[str, Any], covered: Any) -> tuple[Start, Any, Any]:
-        start = Start(decode(block["x0"]), jax.random.wrap_key_data(block["key"][:, 0]), block["turn"])
+        x0 = method.constraint.encoding.decode(block["x0"])
+        start = Start(x0, jax.random.wrap_key_data(block["key"][:, 0]), block["turn"])
         aim = method.objective.aim(start.key, jnp.moveaxis(block["before"], 1, 0), covered, start.turn)
         return start, aim, method.search.init(method.constraint, start)
 
     start, aim, point = jax.eval_shape(one_try, block, covered)
-    outputs, images = block["before"], block["x0"]
+    outputs, inputs = block["before"], block["x0"]
 
     def zeros(leaf: Any, rows: int) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -214,10 +221,10 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
     def rows(tree: Any, rows: int) -> Any:
         return jax.tree.map(lambda leaf: zeros(leaf, rows), tree)
 
-    queued = rows((images, start.key, start.turn, outputs, aim, start.turn), slots)
+    queued = rows((inputs, start.key, start.turn, outputs, aim, start.turn), slots)
     idle = jnp.array(np.full(lanes, -1, np.int32))
     return State(
         Queue(*queued, head=jnp.array(np.int32(0)), tail=jnp.array(np.int32(0))),
         Lanes(idle, *rows((start.turn, start, outputs, aim, point, start.x0), lanes)),
-        Results(*rows((block["slot"] > 0, block["slot"] > 0, start.turn, images), slots)),
+        Results(*rows((block["slot"] > 0, block["slot"] > 0, start.turn, inputs), slots)),
     )

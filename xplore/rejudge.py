@@ -12,7 +12,7 @@ import numpy as np
 
 from xplore.archive import Archive
 from xplore.config import build_model
-from xplore.encoding import decode, from_png
+from xplore.encoding import encoding_of
 from xplore.errors import InputError
 from xplore.model import Model
 from xplore.panel import Panel
@@ -37,10 +37,12 @@ def replay(
     """
     with closing(Archive.open(Path(folder))) as archive:
         panel = _replaying(archive.meta, folder, models, as_tested)
-        plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
+        plain = jax.jit(lambda panel, encoding, codes: panel.plain(encoding.decode(codes)))
         reproduced = {}
         for finding in archive.findings(prefix=prefix):
-            decisions = np.asarray(plain(panel, from_png(finding.png)[None])).argmax(axis=-1)[:, 0].tolist()
+            encoding = encoding_of(finding.media)
+            outputs = np.asarray(plain(panel, encoding, encoding.unpack(finding.after)[None]))
+            decisions = outputs.argmax(axis=-1)[:, 0].tolist()
             same = tuple(decisions) == finding.decisions or not as_tested
             reproduced[finding.id] = same and len(set(decisions)) > 1
     return reproduced

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from xplore.constraints import Constraint
-from xplore.constraints._base import hidden_share
 from xplore.coverage import CellCriterion
-from xplore.encoding import decode
+from xplore.encoding import Encoding
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
 
@@ -47,22 +46,22 @@ class Judgement(NamedTuple):
 
 @jax.jit
 def _read(
-    panel: Panel, criteria: tuple[CellCriterion, ...], codes: UInt8[Array, "b h w c"]
+    panel: Panel, criteria: tuple[CellCriterion, ...], encoding: Encoding, codes: Shaped[Array, "b *x"]
 ) -> tuple[Float[Array, "b m k"], Bool[Array, "b criteria u"]]:
     """Outputs and coverage of a batch, in one pass."""
-    now = panel(decode(codes))
+    now = panel(encoding.decode(codes))
     hits = [criterion.hits(now.activations).any(axis=-1) for criterion in criteria]
     return jnp.moveaxis(now.outputs, 1, 0), jnp.stack(hits, axis=1)
 
 
 @jax.jit
 def _alone(
-    panel: Panel, codes: UInt8[Array, "b h w c"]
+    panel: Panel, encoding: Encoding, codes: Shaped[Array, "b *x"]
 ) -> tuple[Float[Array, "b m k"], Float[Array, "b m k"]]:
     """Outputs and probabilities by the plain models, one input after the other: a batch of one each."""
 
-    def one(code: UInt8[Array, "h w c"]) -> tuple[Float[Array, "m k"], Float[Array, "m k"]]:
-        outputs = panel.plain(decode(code[None]))
+    def one(code: Shaped[Array, "*x"]) -> tuple[Float[Array, "m k"], Float[Array, "m k"]]:
+        outputs = panel.plain(encoding.decode(code[None]))
         return outputs[:, 0], panel.probabilities(outputs)[:, 0]
 
     return jax.lax.map(one, codes)
@@ -75,21 +74,10 @@ def _differ(oracle: Oracle, outputs: Float[Array, "b m k"]) -> Bool[Array, " b"]
 
 @jax.jit
 def _differences(
-    constraint: Constraint, before: UInt8[Array, "b h w c"], after: UInt8[Array, "b h w c"]
+    constraint: Constraint, before: Shaped[Array, "b *x"], after: Shaped[Array, "b *x"]
 ) -> dict[str, Any]:
-    import dm_pix
-
-    x0, x = decode(before), decode(after)
-    change = (x - x0).reshape(len(x), -1)
-    side = min(11, *x.shape[1:3])
-    return {
-        "l2": jnp.sqrt((change**2).sum(axis=1)),
-        "linf": jnp.abs(change).max(axis=1),
-        "changed": (before != after).any(axis=-1).sum(axis=(1, 2)),
-        "ssim": dm_pix.ssim(x0, x, filter_size=side),
-        "hidden": hidden_share(x0, x),
-        "within": constraint.within(x0, x),
-    }
+    x0, x = constraint.encoding.decode(before), constraint.encoding.decode(after)
+    return {**constraint.sizes(x0, x), "within": constraint.within(x0, x)}
 
 
 def _in_batches(function: Callable[..., Any], *rows: np.ndarray) -> Any:
@@ -115,29 +103,31 @@ class Judge:
     oracle: Oracle
     constraint: Constraint
     criteria: tuple[CellCriterion, ...] = ()
-    referee: Callable[[UInt8[np.ndarray, "b h w c"]], Int[np.ndarray, " b"]] | None = None
-    training: UInt8[np.ndarray, "n h w c"] | None = field(default=None, repr=False)
+    referee: Callable[[Shaped[np.ndarray, "b *x"]], Int[np.ndarray, " b"]] | None = None
+    training: Shaped[np.ndarray, "n *x"] | None = field(default=None, repr=False)
 
     @cached_property
-    def _training_rows(self) -> Float[np.ndarray, "n d"]:
+    def _training(self) -> Float[np.ndarray, "n d"]:
         assert self.training is not None
-        return self.training.reshape(len(self.training), -1).astype(np.float32) / 255
+        return self.constraint.coordinates(self.training)
 
     def read(
-        self, codes: UInt8[np.ndarray, "b h w c"]
+        self, codes: Shaped[np.ndarray, "b *x"]
     ) -> tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]]:
         """The models' outputs on stored inputs, and what each input covers."""
-        outputs, covered = _in_batches(lambda c: _read(self.panel, self.criteria, c), codes)
+        outputs, covered = _in_batches(
+            lambda c: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
+        )
         return outputs.swapaxes(0, 1), covered
 
     def judge(
         self,
-        codes: UInt8[np.ndarray, "b h w c"],
+        codes: Shaped[np.ndarray, "b *x"],
         known: tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]] | None = None,
     ) -> Judgement:
         """Judge stored inputs together, alone, and for what they cover; `known` is what `read` said."""
         outputs, covered = self.read(codes) if known is None else known
-        alone, probabilities = _in_batches(lambda c: _alone(self.panel, c), codes)
+        alone, probabilities = _in_batches(lambda c: _alone(self.panel, self.constraint.encoding, c), codes)
         return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), covered)
 
     def differ(self, outputs: Float[np.ndarray, "m b k"]) -> Bool[np.ndarray, " b"]:
@@ -161,8 +151,8 @@ class Judge:
 
     def measures(
         self,
-        before: UInt8[np.ndarray, "b h w c"],
-        after: UInt8[np.ndarray, "b h w c"],
+        before: Shaped[np.ndarray, "b *x"],
+        after: Shaped[np.ndarray, "b *x"],
         judged: Judgement,
     ) -> list[dict[str, Any]]:
         """Sizes of each change, the margin of the disagreement, and outside opinions."""
@@ -170,7 +160,8 @@ class Judge:
         columns: dict[str, Any] = {key: value.tolist() for key, value in sizes.items()}
         columns["margin"] = margins(judged.probabilities).tolist()
         if self.training is not None:
-            columns["nearest"] = nearest(after, self._training_rows).tolist()
+            distance, row = nearest(self.constraint.coordinates(after), self._training)
+            columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}
         if self.referee is not None:
             columns["referee"] = np.asarray(self.referee(after)).tolist()
         return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
@@ -194,13 +185,12 @@ def margins(probabilities: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"
 
 
 def nearest(
-    inputs: UInt8[np.ndarray, "b h w c"], training: Float[np.ndarray, "n d"]
-) -> Float[np.ndarray, " b"]:
-    """The L2 distance, in [0, 1] pixels, to the nearest of the training inputs, flattened.
+    points: Float[np.ndarray, "b d"], training: Float[np.ndarray, "n d"]
+) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
+    """The distance to the nearest of the training inputs, and which one that is.
 
-    >>> nearest(np.full((1, 1, 2, 1), 255, np.uint8), np.array([[0, 1], [1, 1]], np.float32)).tolist()
-    [0.0]
+    >>> nearest(np.ones((1, 2), np.float32), np.array([[0, 1], [1, 1]], np.float32))
+    (array([0.], dtype=float32), array([1]))
     """
-    rows = inputs.reshape(len(inputs), -1).astype(np.float32) / 255
-    squared = (rows**2).sum(axis=1)[:, None] - 2 * rows @ training.T + (training**2).sum(axis=1)
-    return np.sqrt(np.maximum(squared.min(axis=1), 0))
+    squared = (points**2).sum(axis=1)[:, None] - 2 * points @ training.T + (training**2).sum(axis=1)
+    return np.sqrt(np.maximum(squared.min(axis=1), 0)), squared.argmin(axis=1)

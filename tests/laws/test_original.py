@@ -189,7 +189,8 @@ def test_the_joint_objective_and_its_slope_are_the_originals(seed, lambda1, lamb
         x, aim = jnp.asarray(rng.random((2, 6, 6, 1))), random_aim(rng, panel, 2)
         objective = Joint(lambda1, lambda2, on="logits")
         scores = objective.score(aim, forward(panel, x))
-        _, slopes = slope_at(Method(panel, objective, Lighting(), LabelsDiffer(), Original()), x, aim)
+        method = Method(panel, objective, Lighting(), LabelsDiffer(), Original())
+        slopes = slope_at(method, x, aim, jnp.zeros(len(x), int))[1].slope
     for row in range(2):
         score = joint(weights, aim, row, lambda1, lambda2)
         assert scores[row] == pytest.approx(score(np.asarray(x[row])), rel=1e-9, abs=1e-9)
@@ -213,12 +214,12 @@ def test_steps_are_the_originals(edit, clip):
         for done in range(4):
             ours = search.propose(method.constraint, point, start)
             np.testing.assert_allclose(ours, np.stack(theirs), atol=1e-6)
-            outputs, slope = slope_at(method, ours, aim)
+            outputs, seen = slope_at(method, ours, aim, jnp.full(2, done))
             answers = [[original.logits(w, x) for w in weights] for x in theirs]
             assert np.asarray(LabelsDiffer().differ(outputs)).tolist() == [
                 original.differ(a) for a in answers
             ]
-            point = advance(search, method.constraint, point, start, (slope, jnp.full(2, done)))
+            point = advance(search, method.constraint, point, start, seen)
             corners.append(np.asarray(point.corner).tolist())
             for row, x in enumerate(theirs):
                 g = original.normalised(original.slope(joint(weights, aim, row, 1.0, 0.1), x))

@@ -11,8 +11,9 @@ from laws.parts import SEARCHES, missing, pictures, relatives
 
 import xplore
 import xplore.search
-from xplore.encoding import decode, encode, from_png, to_png
+from xplore.encoding import decode, encode
 from xplore.lanes import Method, look
+from xplore.media import from_png, to_png
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.recipe import Recipe
@@ -50,7 +51,7 @@ def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, 
     result = xplore.run(panel.models, images, **parts, out=tmp_path / "out", progress=False)
     plain = jax.jit(panel.plain)
     for found in result.findings:
-        pixels, seed = from_png(found.png), from_png(found.seed_png)
+        pixels, seed = from_png(found.after), from_png(found.before)
         np.testing.assert_array_equal(seed, images[found.seed])
         assert (pixels != seed).any(), "a finding differs from its seed"
         labels = np.asarray(plain(decode(pixels[None]))).argmax(axis=-1)[:, 0]
@@ -79,19 +80,19 @@ def test_no_pixel_leaves_the_domain_and_no_row_sees_another(search, constraint, 
         return aim, method.search.init(method.constraint, start)
 
     @jax.jit
-    def see(method, point, start, aim):
+    def see(method, point, start, aim, done):
         x = method.search.propose(method.constraint, point, start)
         stored = decode(encode(x)) if method.search.as_stored else x
-        return x, look(method, stored, aim)[1]
+        return x, look(method, stored, aim, done)[1]
 
     def walk(x0, keys, turn):
         start = Start(x0, keys, turn)
         aim, point = begin(method, start, panel.plain(x0))
         path = []
         for done in range(search.steps):
-            x, slope = see(method, point, start, aim)
+            x, seen = see(method, point, start, aim, jnp.full(len(x0), done))
             path.append(np.asarray(x))
-            point = move(method, point, start, (slope, jnp.full(len(x0), done)))
+            point = move(method, point, start, seen)
         return np.stack(path)
 
     x0, other = decode(images[:3]), decode(images[3:6])

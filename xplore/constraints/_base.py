@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from xplore.encoding import Encoding, Pixels
 from xplore.recipe import Recipe
 from xplore.units import Number
 
@@ -19,11 +20,16 @@ HALF_LEVEL = 0.5 / 255 + 1e-6
 
 
 class Constraint(struct.PyTreeNode, abc.ABC):
-    """The search moves latents `z`; `render` makes an input inside [0, 1] of them, at every step.
+    """The search moves latents `z`; `render` makes an input inside the domain of them, at every step.
 
     `fixed` holds what does not move: corners, masks. `reach` is how far a latent goes, so that step
     sizes mean the same in every chart.
     """
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the inputs that it changes are stored: 8-bit images, unless a chart says otherwise."""
+        return Pixels()
 
     @property
     @abc.abstractmethod
@@ -49,8 +55,8 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     def init(
         self,
         key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
+        x0: Float[Array, "b *x"],
+        slope: Float[Array, "b *x"],
         turn: Int[Array, " b"],
     ) -> tuple[Any, Any]:
         """Where a try starts, as `(z, fixed)`: it renders the seed, or next to it.
@@ -60,20 +66,47 @@ class Constraint(struct.PyTreeNode, abc.ABC):
         """
 
     @abc.abstractmethod
-    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Any, Any]:
+    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b *x"]) -> tuple[Any, Any]:
         """A random point of the chart within the bound: random search."""
 
     @abc.abstractmethod
-    def render(self, z: Any, fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """The input that the latents stand for, in [0, 1]."""
+    def render(self, z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+        """The input that the latents stand for, inside the domain: [0, 1], for images."""
 
     @abc.abstractmethod
-    def project(self, z: Any, fixed: Any, x0: Float[Array, "b h w c"]) -> Any:
+    def project(self, z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> Any:
         """The nearest latents within the bound; idempotent."""
 
     @abc.abstractmethod
-    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+    def within(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> Bool[Array, " b"]:
         """Could this chart, in its bound, have made `after` (as stored) of `before`?"""
+
+    def near(self, key: Key[Array, " b"], z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> tuple[Any, Any]:
+        """A random point of the chart beside this one: anywhere, where a chart knows no nearer."""
+        del z, fixed
+        return self.sample(key, x0)
+
+    def sizes(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> dict[str, Array]:
+        """How large each change is, in measures that are shown; of images, unless a chart says otherwise."""
+        return _sizes(before, after)
+
+    def coordinates(self, codes: Shaped[np.ndarray, "n *x"]) -> Float[np.ndarray, "n e"]:
+        """Stored inputs as points whose distance tells how near they are; pixels in [0, 1], as it is here."""
+        return codes.reshape(len(codes), -1).astype(np.float32) / 255
+
+
+def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Array]:
+    """Distances in [0, 1] pixels, pixels changed, likeness (SSIM), and how much of the content is hidden."""
+    import dm_pix
+
+    change = (after - before).reshape(len(after), -1)
+    return {
+        "l2": jnp.sqrt((change**2).sum(axis=1)),
+        "linf": jnp.abs(change).max(axis=1),
+        "changed": (before != after).any(axis=-1).sum(axis=(1, 2)),
+        "ssim": dm_pix.ssim(before, after, filter_size=min(11, *after.shape[1:3])),
+        "hidden": hidden_share(before, after),
+    }
 
 
 def content(x: Float[Array, "b h w c"], background: Number = 0.0) -> Float[Array, "b h w"]:

@@ -32,7 +32,7 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     sheets: list[str] = []
     cell, encoding, first = (0, 0), None, []
     while batch := list(islice(findings, _PER_SHEET)):
-        pairs = [(decode(f.seed_png), decode(f.png)) for f in batch]
+        pairs = [(decode(f.before), decode(f.after)) for f in batch]
         first = first or pairs[:1]
         encoding = encoding or _encoding(pairs, len(kept), budget)
         page, cell = _sheet(pairs, *encoding)

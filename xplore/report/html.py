@@ -90,7 +90,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     """What a card shows of a fault group; without `pictures` one small strip in place of three pictures."""
     row = group.example
     stored = next(reading.archive.findings(origin=row.origin, prefix=row.id))
-    seed, finding = decode(stored.seed_png), decode(stored.png)
+    seed, finding = decode(stored.before), decode(stored.after)
     change, times = difference(seed, finding)
     measured = [(label, row.measure(name)) for label, name in BADGES]
     badges = [f"{label} {value:.2f}" for label, value in measured if value is not None]

@@ -159,6 +159,6 @@ def _picture(reading: Reading, group: Group, folder: Path) -> str:
     finding = next(reading.archive.findings(prefix=group.example.id))
     path = store(
         folder / file_name(finding),
-        png(triptych(decode(finding.seed_png), decode(finding.png), PICTURE_SIDE)),
+        png(triptych(decode(finding.before), decode(finding.after), PICTURE_SIDE)),
     )
     return f"{folder.name}/{path.name}".replace(" ", "%20")

@@ -34,7 +34,7 @@ class Png(Reporter):
         for finding in archive.findings() if archive.meta.get("layout") else ():
             if not finding.valid:
                 continue
-            seed, found = decode(finding.seed_png), decode(finding.png)
+            seed, found = decode(finding.before), decode(finding.after)
             store(folder / file_name(finding), png(triptych(seed, found, self.side)))
             if len(pairs) < OVERVIEW_MOST:
                 pairs.append(sheet([_thumbnail(seed), _thumbnail(found)], columns=2, gap=1))

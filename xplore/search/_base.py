@@ -15,9 +15,18 @@ from xplore.constraints import Constraint
 class Start(struct.PyTreeNode):
     """What a lane knows of its seed: the input, the lane's own key, and how many tries came before."""
 
-    x0: Float[Array, "b h w c"]
+    x0: Float[Array, "b *x"]
     key: Key[Array, " b"]
     turn: Int[Array, " b"]
+
+
+class Seen(struct.PyTreeNode):
+    """What one step saw: the score's slope (zero, unless the search climbs), the score (zero, unless it
+    reads it), and how many steps were done before."""
+
+    slope: Float[Array, "b *x"]
+    score: Float[Array, " b"]
+    done: Int[Array, " b"]
 
 
 class Search(struct.PyTreeNode, abc.ABC):
@@ -25,7 +34,7 @@ class Search(struct.PyTreeNode, abc.ABC):
 
     `steps` bounds one try, `tries` the tries of one seed. `climbs` says whether a step needs the score's
     gradient (a query forward and one back) or only the models' answers; `as_stored`, whether what is
-    judged on the way is the input as 8 bits will hold it.
+    judged on the way is the input as it will be stored; `scores`, whether `advance` reads the score.
     """
 
     if TYPE_CHECKING:  # every search has both as static fields, with defaults of its own
@@ -42,12 +51,17 @@ class Search(struct.PyTreeNode, abc.ABC):
     def as_stored(self) -> bool:
         """Is each proposal judged as it would be stored?"""
 
+    @property
+    def scores(self) -> bool:
+        """Does a step need the objective's score?"""
+        return False
+
     @abc.abstractmethod
     def init(self, constraint: Constraint, start: Start) -> Any:
         """Where a try stands before its first step; every leaf leads with b."""
 
     @abc.abstractmethod
-    def propose(self, constraint: Constraint, point: Any, start: Start) -> Float[Array, "b h w c"]:
+    def propose(self, constraint: Constraint, point: Any, start: Start) -> Float[Array, "b *x"]:
         """The input to look at."""
 
     @abc.abstractmethod
@@ -56,9 +70,9 @@ class Search(struct.PyTreeNode, abc.ABC):
         constraint: Constraint,
         point: Any,
         start: Start,
-        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+        seen: Seen,
     ) -> Any:
-        """The next point, from the slope at the proposal and the number of steps done."""
+        """The next point, from what was seen at the proposal."""
 
     @property
     def queries_a_step(self) -> int:

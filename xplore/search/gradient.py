@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from xplore.constraints import Constraint
 from xplore.recipe import Recipe
-from xplore.search._base import Search, Start, where_rows
+from xplore.search._base import Search, Seen, Start, where_rows
 
 
 class GradientPoint(struct.PyTreeNode):
@@ -60,7 +60,7 @@ class Gradient(Search):
         """Which tries begin at the seed?"""
         return jnp.full(start.turn.shape, constraint.places_by_slope) | (start.turn == 0)
 
-    def propose(self, constraint: Constraint, point: GradientPoint, start: Start) -> Float[Array, "b h w c"]:
+    def propose(self, constraint: Constraint, point: GradientPoint, start: Start) -> Float[Array, "b *x"]:
         return constraint.render(point.z, point.fixed, start.x0)
 
     def advance(
@@ -68,14 +68,13 @@ class Gradient(Search):
         constraint: Constraint,
         point: GradientPoint,
         start: Start,
-        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+        seen: Seen,
     ) -> GradientPoint:
-        slope, done = seen
-        placed = constraint.init(start.key, start.x0, slope, start.turn)
-        begins = (done == 0) & self._at_seed(constraint, start)
+        placed = constraint.init(start.key, start.x0, seen.slope, start.turn)
+        begins = (seen.done == 0) & self._at_seed(constraint, start)
         z, fixed = where_rows(begins, placed, (point.z, point.fixed))
         _, pull = jax.vjp(lambda z: constraint.render(z, fixed, start.x0), z)
-        (climb,) = pull(slope)
+        (climb,) = pull(seen.slope)
         climb = jax.tree.map(_over_largest, climb)
         update, state = jax.vmap(self._optimizer(constraint).update)(
             jax.tree.map(jnp.negative, climb), point.optimizer, z

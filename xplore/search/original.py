@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
 from xplore.constraints import Constraint
-from xplore.search._base import Search, Start
+from xplore.search._base import Search, Seen, Start
 from xplore.units import Number
 
 
@@ -58,9 +58,9 @@ class Original(Search):
         constraint: Constraint,
         point: OriginalPoint,
         start: Start,
-        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+        seen: Seen,
     ) -> OriginalPoint:
-        slope, done = seen
+        slope, done = seen.slope, seen.done
         g = slope / (jnp.sqrt((slope**2).mean(axis=(1, 2, 3), keepdims=True)) + 1e-5)
         corner = point.corner
         if self.edit == "blackout":

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from xplore.constraints import Constraint
-from xplore.search._base import Blind, Start
+from xplore.search._base import Blind, Seen, Start
 
 
 class Random(Blind):
@@ -21,7 +21,7 @@ class Random(Blind):
     def init(self, constraint: Constraint, start: Start) -> Any:
         return constraint.sample(start.key, start.x0)
 
-    def propose(self, constraint: Constraint, point: Any, start: Start) -> Float[Array, "b h w c"]:
+    def propose(self, constraint: Constraint, point: Any, start: Start) -> Float[Array, "b *x"]:
         z, fixed = point
         return constraint.render(z, fixed, start.x0)
 
@@ -30,7 +30,7 @@ class Random(Blind):
         constraint: Constraint,
         point: Any,
         start: Start,
-        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+        seen: Seen,
     ) -> Any:
-        keys = jax.vmap(jax.random.fold_in)(start.key, seen[1] + 1)
+        keys = jax.vmap(jax.random.fold_in)(start.key, seen.done + 1)
         return constraint.sample(keys, start.x0)

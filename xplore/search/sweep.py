@@ -7,7 +7,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from xplore.constraints import Constraint
-from xplore.search._base import Blind, Start
+from xplore.search._base import Blind, Seen, Start
 
 
 class Sweep(Blind):
@@ -34,6 +34,6 @@ class Sweep(Blind):
         constraint: Constraint,
         point: Float[Array, " b"],
         start: Start,
-        seen: tuple[Float[Array, "b h w c"], Int[Array, " b"]],
+        seen: Seen,
     ) -> Float[Array, " b"]:
-        return self._latent(constraint, seen[1] + 1).astype(point.dtype)
+        return self._latent(constraint, seen.done + 1).astype(point.dtype)

@@ -1,0 +1,65 @@
+"""Inputs as bytes: PNG for an image, `.npy` for a row; NumPy and Pillow only, and never pickle."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from xplore.errors import InputError
+
+PNG, NPY = "image/png", "application/x-npy"
+
+
+def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """A lossless PNG of a grey (`c = 1`) or colour (`c = 3`) image."""
+    from PIL import Image
+
+    image = Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes)
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    return buffer.getvalue()
+
+
+def from_png(data: bytes) -> UInt8[np.ndarray, "h w c"]:
+    """The image that a PNG holds.
+
+    >>> from_png(to_png(np.eye(3, dtype=np.uint8)[..., None]))[..., 0].tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def to_npy(row: Float32[np.ndarray, " d"]) -> bytes:
+    """A row as `.npy`, version 1.0, little endian: `numpy.load` opens it, too."""
+    return _head(row.size) + row.astype("<f4").tobytes()
+
+
+def from_npy(data: bytes) -> Float32[np.ndarray, " d"]:
+    """The row that `to_npy` wrote; its header is compared, never interpreted.
+
+    >>> from_npy(to_npy(np.array([0.5, 3], np.float32))).tolist()
+    [0.5, 3.0]
+
+    Raises:
+        InputError: it is anything else, or holds what is no finite number.
+    """
+    size, odd = divmod(len(data) - len(_head(0)), 4)
+    if size < 0 or odd or not data.startswith(_head(size)):
+        raise InputError("a stored row", expected="a .npy of float32 [d]", got=f"{len(data)} other bytes")
+    row = np.frombuffer(data, "<f4", offset=len(_head(size))).astype(np.float32)
+    if not np.isfinite(row).all():
+        raise InputError("a stored row", expected="finite numbers", got="NaN or infinite ones")
+    return row
+
+
+def _head(size: int) -> bytes:
+    buffer = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (size,)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
