@@ -33,8 +33,9 @@ adapters
 model
 capture heads gradient
 layers
-encoding finding recipe units weights
-media
+table
+encoding finding recipe rules units weights
+columns media
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -2,6 +2,7 @@
 
 from xplore.recipe import Recipe as Recipe
 from xplore.search._base import Search as Search
+from xplore.search.flips import Flips as Flips
 from xplore.search.gradient import Gradient as Gradient
 from xplore.search.original import Original as Original
 from xplore.search.random import Random as Random

@@ -1,0 +1,243 @@
+"""The columns of a table: what each holds, and how a table becomes rows of numbers and is read back.
+
+NumPy only; pandas where a table is one of its frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from xplore.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["float", "integer", "binary", "category", "ordinal"]
+
+LARGEST = 2**24
+"""Whole numbers up to here are exact in float32, in which rows are stored."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, kind, the frame's dtype, and the values that codes stand for, where they do.
+
+    A `category` and an `ordinal` are stored as the index of one of `values`; the latter's are in order.
+    """
+
+    name: Any
+    kind: Kind
+    dtype: str
+    values: tuple[Any, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Are its codes whole numbers?"""
+        return self.kind != "float"
+
+    def told(self, code: float) -> str:
+        """A code in the words of the table.
+
+        >>> Column("job", "category", "str", ("clerk", "student")).told(1.0)
+        'student'
+        >>> Column("rate", "float", "float64").told(np.float32(0.1)), Column("n", "integer", "int8").told(3.0)
+        ('0.1', '3')
+        """
+        if self.values:
+            return str(self.values[int(code)])
+        if self.dtype in ("bool", "boolean"):
+            return str(bool(code))
+        return f"{int(code)}" if self.whole else f"{np.float32(code):.6g}"
+
+
+def described(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Columns as JSON holds them."""
+    return [
+        {**asdict(column), "name": column.name if isinstance(column.name, int) else str(column.name)}
+        for column in columns
+    ]
+
+
+def recorded(columns: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
+    """Columns as `described` wrote them."""
+    return tuple(Column(**{**column, "values": tuple(column["values"])}) for column in columns)
+
+
+def pandas() -> Any:
+    """pandas, where it is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError("pandas", extra="tabular", purpose="tables") from error
+    return pandas
+
+
+def is_frame(table: Any) -> bool:
+    """Is it a pandas DataFrame? Asked without importing pandas."""
+    return type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "columns")
+
+
+def inferred(table: Any, names: Sequence[Any] | None = None) -> tuple[Column, ...]:
+    """What the columns of a frame, or of an array `[n d]` with names, seem to hold.
+
+    Raises:
+        InputError: no rows, missing values, or what cannot be stored as a number.
+    """
+    series = _series(table, names)
+    return tuple(_column(name, values) for name, values in series.items())
+
+
+def encoded(columns: Sequence[Column], table: Any) -> Float32[np.ndarray, "n d"]:
+    """A frame or an array `[n d]` as rows of codes.
+
+    Raises:
+        InputError: columns that are not there, missing values, categories that were not seen before.
+    """
+    names = [column.name for column in columns]
+    series = _series(table, None if is_frame(table) else names)
+    absent = [name for name in names if name not in series]
+    if absent:
+        raise InputError("the table", expected=f"columns {_list(names)}", got=f"none called {_list(absent)}")
+    return np.stack([_codes(column, series[column.name]) for column in columns], axis=1)
+
+
+def framed(columns: Sequence[Column], rows: Float32[np.ndarray, "n d"]) -> pd.DataFrame:
+    """Rows of codes as a frame: names, dtypes and categories as they came."""
+    pd = pandas()
+    return pd.DataFrame({c.name: _read(c, rows[:, i]) for i, c in enumerate(columns)})
+
+
+def _series(table: Any, names: Sequence[Any] | None) -> dict[Any, Any]:
+    """Each column's values by name, none of them missing."""
+    if is_frame(table):
+        series = {name: table[name] for name in table.columns.unique()}
+        if len(series) != table.shape[1]:
+            raise InputError(
+                "the table", expected="columns with names of their own", got=f"{_list(table.columns)}"
+            )
+        rows = len(table)
+    else:
+        array = np.asarray(table)
+        if array.ndim != 2 or array.dtype.kind not in "biuf":
+            raise InputError(
+                "the table",
+                expected="a pandas DataFrame, or numbers [n d]",
+                got=f"{array.dtype} of shape {array.shape}",
+                fix="give text and categories in a DataFrame",
+            )
+        names = [f"x{i}" for i in range(array.shape[1])] if names is None else list(names)
+        if len(names) != array.shape[1]:
+            raise InputError("the table", expected=f"{len(names)} columns", got=str(array.shape[1]))
+        series, rows = {name: array[:, i] for i, name in enumerate(names)}, len(array)
+    if not rows or not series:
+        raise InputError("the table", expected="a row and a column at least", got=f"{rows} rows")
+    gaps = {name: int(_missing(values).sum()) for name, values in series.items() if _missing(values).any()}
+    if gaps:
+        came = ", ".join(f"{count} in {name!r}" for name, count in gaps.items())
+        raise InputError(
+            "the table", expected="no missing values", got=came, fix="fill them in, or drop those rows"
+        )
+    return series
+
+
+def _missing(values: Any) -> Bool[np.ndarray, " n"]:
+    if hasattr(values, "isna"):
+        return np.asarray(values.isna())
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+
+
+def _column(name: Any, values: Any) -> Column:
+    dtype = str(values.dtype)
+    declared = getattr(values.dtype, "categories", None)
+    if declared is not None:
+        known = tuple(map(_plain, declared.tolist()))
+        return Column(name, "ordinal" if values.dtype.ordered else "category", dtype, known)
+    if dtype in ("bool", "boolean"):
+        return Column(name, "binary", dtype)
+    if _is_number(values):
+        numbers = _numbers(name, values)
+        if not (numbers == np.round(numbers)).all():
+            return Column(name, "float", dtype)
+        column = Column(name, "binary" if set(np.unique(numbers)) == {0.0, 1.0} else "integer", dtype)
+        _codes(column, values)  # is it small enough?
+        return column
+    kept = set(map(_plain, np.asarray(values, object)))
+    if not all(isinstance(value, (str, bool, int)) for value in kept) or len(set(map(type, kept))) > 1:
+        raise InputError(
+            f"column {name!r}",
+            expected="numbers, truth values, text or categories",
+            got=f"{dtype} with {', '.join(sorted({type(value).__name__ for value in kept}))}",
+            fix="turn it into a number or a category, or drop it",
+        )
+    return Column(name, "category", dtype, tuple(sorted(kept)))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_number(values: Any) -> bool:
+    return getattr(values.dtype, "kind", "O") in "iuf"
+
+
+def _numbers(name: Any, values: Any) -> np.ndarray:
+    numbers = np.asarray(values, np.float64)
+    if not np.isfinite(numbers).all():
+        raise InputError(f"column {name!r}", expected="finite numbers", got="infinite ones")
+    return numbers
+
+
+def _codes(column: Column, values: Any) -> Float32[np.ndarray, " n"]:
+    """One column as codes."""
+    what = f"column {column.name!r}"
+    if column.values:
+        index = {value: code for code, value in enumerate(column.values)}
+        came = list(map(_plain, np.asarray(values, object)))
+        unknown = sorted({repr(value) for value in came if value not in index})
+        if unknown:
+            fix = "infer the features from a table that has them"
+            raise InputError(what, expected=f"one of {_list(column.values)}", got=_list(unknown), fix=fix)
+        return np.array([index[value] for value in came], np.float32)
+    if not _is_number(values) and str(values.dtype) not in ("bool", "boolean"):
+        raise InputError(what, expected="numbers", got=str(values.dtype), fix="give it as it was inferred")
+    numbers = _numbers(column.name, values)
+    if column.whole and np.abs(numbers).max() > LARGEST:
+        raise InputError(
+            what,
+            expected=f"whole numbers up to {LARGEST:,}, which float32 holds exactly",
+            got=f"{np.abs(numbers).max():,.0f}",
+            fix="count from another origin or in another unit, or drop it if it is an identifier",
+        )
+    if column.whole and (numbers != np.round(numbers)).any():
+        raise InputError(what, expected="whole numbers", got="others", fix="infer it from all rows")
+    with np.errstate(over="ignore"):
+        codes = numbers.astype(np.float32)
+    if not np.isfinite(codes).all():
+        raise InputError(what, expected="numbers that float32 holds", got=f"{np.abs(numbers).max():g}")
+    return codes
+
+
+def _read(column: Column, codes: Float32[np.ndarray, " n"]) -> Any:
+    """Codes as the column that they came from."""
+    pd = pandas()
+    if column.dtype == "category":
+        whole = codes.astype(int)
+        return pd.Categorical.from_codes(whole, list(column.values), ordered=column.kind == "ordinal")
+    if column.values:
+        picked = np.array(column.values, object)[codes.astype(int)]
+        return pd.Series(picked, dtype="object").astype(column.dtype)
+    return pd.Series(codes.astype(np.float64)).astype(column.dtype)
+
+
+def _list(names: Any, most: int = 8) -> str:
+    names = list(map(str, names))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,233 @@
+"""Features: some columns of a table's row take other values, each inside its range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Float32, Int, Key
+
+from xplore.constraints._base import Constraint
+from xplore.encoding import Rows
+from xplore.recipe import Recipe
+from xplore.rules import holds
+from xplore.table import Table
+
+DRAWS = 8
+"""Random changes drawn where rules forbid some: the first that keeps them is taken."""
+
+
+class Features(Table, Constraint, repr=False):
+    """`x = x0 + z * range` in at most `changes` features; whole ones rounded, a one-hot group is one feature.
+
+    `Features.infer(table)` says what the columns hold, `freeze`, `grow`, `limit`, `order` and `where` what
+    may happen to them. A feature that changes stays within `low` and `high`, the range that was observed;
+    one that does not keeps what the seed has, wherever that lies. A change that breaks a rule is not made.
+    Numbers, levels and one-hot groups have a slope, by straight-through rounding; categories have none.
+
+    >>> features = Features.infer(np.array([[20, 0.5], [60, 1.5]]), ["age", "rate"]).grow("age")
+    >>> features
+    Features(age: integer 20 to 60, only up; rate: float 0.5 to 1.5; at most 3 changes)
+    """
+
+    @property
+    def encoding(self) -> Rows:
+        return Rows(tuple(column.whole for column in self.columns))
+
+    @property
+    def reach(self) -> float:
+        return 1.0
+
+    @property
+    def ascent(self) -> Recipe:
+        """Features are chosen by the sum of all slopes so far, as the places of dark rectangles are."""
+        return Recipe.of(optax.sgd, learning_rate=0.35, momentum=0.9)
+
+    @property
+    def words(self) -> str:
+        frozen = sum(self.frozen)
+        parts = [f"at most {self.changes} of {self._parts.max() + 1} features, each inside its range"]
+        parts += [f"{frozen} frozen"] if frozen else []
+        parts += [f"{len(self.rules)} rules kept"] if self.rules else []
+        return "; ".join(parts)
+
+    @property
+    def _parts(self) -> Int[np.ndarray, " d"]:
+        """What each column is a part of: the columns of a one-hot group move as one."""
+        first = np.arange(len(self.columns))
+        for group in self.groups:
+            first[list(group)] = group[0]
+        return np.unique(first, return_inverse=True)[1]
+
+    @property
+    def _members(self) -> Bool[np.ndarray, "parts d"]:
+        return self._parts[None] == np.arange(self._parts.max() + 1)[:, None]
+
+    @property
+    def _span(self) -> Float[Array, "1 d"]:
+        span = jnp.asarray(self.high - self.low, jnp.result_type(float))
+        return jnp.where(span > 0, span, 1)[None]
+
+    def _is_a(self, *kinds: str) -> Bool[np.ndarray, "1 d"]:
+        return np.array([[column.kind in kinds for column in self.columns]])
+
+    def _range(self, x0: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Where a change may lead."""
+        low, high = (
+            jnp.broadcast_to(jnp.asarray(end, x0.dtype)[None], x0.shape) for end in (self.low, self.high)
+        )
+        low = jnp.where(np.array(self.grows)[None], jnp.maximum(low, x0), low)
+        return low, jnp.maximum(high, low)
+
+    def _any(self, hit: Bool[Array, "b d"]) -> Bool[Array, "b parts"]:
+        """Which parts have a column that is hit?"""
+        return (hit[:, None] & self._members[None]).any(axis=2)
+
+    def _values(self, key: Key[Array, ""], x0: Float[Array, " d"]) -> Float[Array, " d"]:
+        """Latents of a random other value for every feature; members of a group move together."""
+        draw, pick = jax.random.uniform(key, (2, *x0.shape), x0.dtype)
+        (low,), (high,) = self._range(x0[None])
+        other = jnp.floor(low + draw * (high - low))  # one of the whole values, the seed's left out
+        whole = jnp.minimum(other + (other >= x0), high)
+        value = jnp.where(self._is_a("float")[0], low + draw * (high - low), whole)
+        for group in map(np.array, self.groups):
+            now = x0[group].argmax()
+            member = jnp.floor(pick[group[0]] * (len(group) - 1)).astype(now.dtype)
+            chosen = jnp.minimum(member + (member >= now), len(group) - 1)
+            value = value.at[group].set(jax.nn.one_hot(chosen, len(group), dtype=x0.dtype))
+        return (value - x0) / self._span[0]
+
+    def _movable(self, x0: Float[Array, "b d"]) -> Bool[Array, "b parts"]:
+        low, high = self._range(x0)
+        return self._any((low < high) | (x0 < low) | (x0 > high)) & ~self._any(
+            jnp.broadcast_to(np.array(self.frozen)[None], x0.shape)
+        )
+
+    def init(
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b d"],
+        slope: Float[Array, "b d"],
+        turn: Int[Array, " b"],
+    ) -> tuple[Float[Array, "b d"], tuple[()]]:
+        start, fixed = self.sample(key, x0)
+        return jnp.where((turn > 0)[:, None], start, 0), fixed
+
+    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], tuple[()]]:
+        movable = self._movable(x0)
+
+        def one(key: Key[Array, ""], x0: Float[Array, " d"], movable: Bool[Array, " parts"]) -> Any:
+            values, ranks, count = jax.random.split(key, 3)
+            order = jnp.where(movable, jax.random.uniform(ranks, movable.shape), 2)
+            few = order.argsort().argsort() < jax.random.randint(count, (), 1, self.changes + 1)
+            return jnp.where((few & movable)[self._parts], self._values(values, x0), 0)
+
+        def drawn(round: int) -> Float[Array, "b d"]:
+            return jax.vmap(one)(jax.vmap(lambda k: jax.random.fold_in(k, round))(key), x0, movable)
+
+        return self._first_kept(drawn, x0), ()
+
+    def near(
+        self, key: Key[Array, " b"], z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
+    ) -> tuple[Float[Array, "b d"], tuple[()]]:
+        """One more feature changed, or changed otherwise, or taken back; at the bound, in another's place."""
+        movable, changed = self._movable(x0), self._any(z != 0)
+        slides = jnp.asarray(self._is_a("float", "integer")[0])
+
+        def one(
+            key: Key[Array, ""],
+            z: Float[Array, " d"],
+            x0: Float[Array, " d"],
+            movable: Bool[Array, " parts"],
+            changed: Bool[Array, " parts"],
+        ) -> Any:
+            draw, values, ranks, how = jax.random.split(key, 4)
+            rank, (back, nearer, share) = (
+                jax.random.uniform(ranks, movable.shape),
+                jax.random.uniform(how, (3,)),
+            )
+            at = jnp.where(movable, jax.random.uniform(draw, movable.shape), -1).argmax()
+            far = self._values(values, x0)
+            value = jnp.where(slides & (nearer < 0.5), z + share * (far - z), far)
+            here = jnp.arange(len(movable)) == at
+            moved = jnp.where(here[self._parts] & movable[at], value, z)
+            full = (changed | here).sum() > self.changes
+            drop = here & changed & (back < 0.5)
+            other = jnp.where(changed & ~here, rank, -1)
+            drop = drop | (full & (jnp.arange(len(movable)) == other.argmax()))
+            return jnp.where(drop[self._parts], 0, moved)
+
+        def drawn(round: int) -> Float[Array, "b d"]:
+            keys = jax.vmap(lambda k: jax.random.fold_in(k, round))(key)
+            return jax.vmap(one)(keys, z, x0, movable, changed)
+
+        return self._first_kept(drawn, x0), fixed
+
+    def _first_kept(self, drawn: Any, x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
+        """The first of some draws that keeps the rules; without rules, the first."""
+        z = drawn(0)
+        for round in range(1, DRAWS if self.rules else 1):
+            kept = holds(self.rules, self.columns, self._changed(z, x0))
+            z = jnp.where(kept[:, None], z, drawn(round))
+        return z
+
+    def _changed(self, z: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
+        """What the latents stand for, as stored, whatever the rules say."""
+        low, high = self._range(x0)
+        still = (z == 0) | np.array(self.frozen)[None]
+        x = jnp.where(still, x0, jnp.clip(x0 + z * self._span, low, high))
+        for group in map(np.array, self.groups):
+            best = jax.nn.one_hot((x0 + z)[:, group].argmax(axis=1), len(group), dtype=x.dtype)
+            x = x.at[:, group].set(jnp.where(still[:, group].all(axis=1, keepdims=True), x0[:, group], best))
+        return self.encoding.decode(self.encoding.encode(x))
+
+    def render(
+        self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
+    ) -> Float[Array, "b d"]:
+        x = self._changed(z, x0)
+        x = jnp.where(holds(self.rules, self.columns, x)[:, None], x, x0)
+        slides = jnp.where(self._is_a("category"), 0, z * self._span)
+        return jax.lax.stop_gradient(x) + (slides - jax.lax.stop_gradient(slides))
+
+    def project(
+        self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
+    ) -> Float[Array, "b d"]:
+        low, high = self._range(x0)
+        z = jnp.clip(z, jnp.minimum(low - x0, 0) / self._span, jnp.maximum(high - x0, 0) / self._span)
+        z = jnp.where(self._movable(x0)[:, self._parts], z, 0)
+        size = jnp.where(self._members[None], jnp.abs(z)[:, None], 0).max(axis=2)
+        rank = (-size).argsort(axis=1).argsort(axis=1)
+        return jnp.where((rank < self.changes)[:, self._parts], z, 0)
+
+    def within(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> Bool[Array, " b"]:
+        low, high = self._range(before)
+        still = before == after
+        inside = (after >= low) & (after <= high) & ~np.array(self.frozen)[None]
+        inside &= self._is_a("float") | (after == jnp.round(after))
+        one_hot = jnp.ones(len(after), bool)
+        for group in map(np.array, self.groups):
+            one_hot &= still[:, group].all(axis=1) | (after[:, group].sum(axis=1) == 1)
+        few = self._any(~still).sum(axis=1) <= self.changes
+        return (still | inside).all(axis=1) & one_hot & few & holds(self.rules, self.columns, after)
+
+    def sizes(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> dict[str, Array]:
+        """Features changed, and distances in shares of each one's range; another category is one range."""
+        share = jnp.abs(after - before) / self._span
+        share = jnp.where(self._is_a("category"), before != after, share)
+        share = jnp.where(self._members[None], share[:, None], 0).max(axis=2)
+        l2 = jnp.sqrt((share**2).sum(axis=1))
+        return {"changed": (share > 0).sum(axis=1), "l1": share.sum(axis=1), "l2": l2}
+
+    def coordinates(self, codes: Float32[np.ndarray, "n d"]) -> Float[np.ndarray, "n e"]:
+        """Numbers in shares of their range; two categories, and two of a one-hot group, are one apart."""
+        apart, grouped = np.float32(np.sqrt(0.5)), {i for group in self.groups for i in group}
+        span, parts = np.asarray(self._span[0], np.float32), []
+        for i, column in enumerate(self.columns):
+            if column.kind == "category":
+                parts.append((codes[:, i, None] == np.arange(len(column.values))) * apart)
+            else:
+                parts.append(codes[:, i, None] * apart if i in grouped else codes[:, i, None] / span[i])
+        return np.concatenate(parts, axis=1)

@@ -1,0 +1,51 @@
+"""Flips: one change more or less at a time, kept if the score does not fall; needs no gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from xplore.constraints import Constraint
+from xplore.search._base import Blind, Seen, Start, where_rows
+
+
+class FlipsPoint(struct.PyTreeNode):
+    """The latents looked at, and the best so far with its score; every leaf leads with b."""
+
+    now: Any
+    best: Any
+    score: Float[Array, " b"]
+
+
+class Flips(Blind):
+    """`z' ~ near(z)`, and `z <- z'` where `score(z') >= score(z)`: a random climb by answers alone.
+
+    It starts at a random point of the chart, each restart at another one. For models whose slope cannot be
+    had, such as trees, and features that have none, such as categories.
+    """
+
+    steps: int = struct.field(pytree_node=False, default=40)
+    tries: int = struct.field(pytree_node=False, default=5)
+
+    @property
+    def scores(self) -> bool:
+        return True
+
+    def init(self, constraint: Constraint, start: Start) -> FlipsPoint:
+        point = constraint.sample(start.key, start.x0)
+        return FlipsPoint(point, point, jnp.full(len(start.x0), -jnp.inf, start.x0.dtype))
+
+    def propose(self, constraint: Constraint, point: FlipsPoint, start: Start) -> Float[Array, "b *x"]:
+        z, fixed = point.now
+        return constraint.render(z, fixed, start.x0)
+
+    def advance(self, constraint: Constraint, point: FlipsPoint, start: Start, seen: Seen) -> FlipsPoint:
+        better = seen.score >= point.score
+        best = where_rows(better, point.now, point.best)
+        keys = jax.vmap(jax.random.fold_in)(start.key, seen.done + 1)
+        now = constraint.near(keys, *best, start.x0)
+        return FlipsPoint(now, best, jnp.where(better, seen.score, point.score))
