@@ -18,17 +18,20 @@ import numpy as np
 from xplore.archive import Archive
 from xplore.campaign import Campaign, Plan, Tally
 from xplore.checks import (
-    checked_images,
+    checked_chart,
+    checked_inputs,
     checked_labels,
     checked_part,
     checked_plan,
     checked_search,
     checked_training,
     climbable,
+    default_search,
     fits,
+    reading,
 )
 from xplore.config import Config, build, build_model
-from xplore.constraints import Constraint, Occlusion
+from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.errors import InputError
 from xplore.inspection import Inspection, inspect
@@ -40,7 +43,7 @@ from xplore.panel import Panel
 from xplore.progress import Watch, display
 from xplore.record import record
 from xplore.result import Result, write_reports
-from xplore.search import Gradient, Random, Search
+from xplore.search import Random, Search
 from xplore.validity import Judge
 
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
@@ -48,7 +51,7 @@ THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
 
 def run(
     models: Sequence[Model | Callable[..., Any]],
-    images: Any,
+    inputs: Any,
     labels: Any = None,
     *,
     constraint: Constraint | None = None,
@@ -70,21 +73,25 @@ def run(
     progress: bool = True,
     recorded: dict[str, Any] | None = None,
 ) -> Result:
-    """Search from every image for an input on which the models differ; judge, measure and keep it.
+    """Search from every input for one on which the models differ; judge, measure and keep it.
 
-    Images are `[n h w c]`, uint8, or floats in [0, 1] that are stored (and so judged) as 8 bits. Labels,
-    integers `[n]`, are optional: without them a seed counts as answered rightly where all models agree.
-    `steps` and `tries` override the search's; `baseline` searches the same seeds at the same number of
-    model queries. Without `out` the archive is temporary: `result.save(folder)` keeps it.
+    Inputs are images `[n h w c]`, uint8, or floats in [0, 1] that are stored (and so judged) as 8 bits; or
+    a table, a DataFrame or numbers `[n d]`, which `Features` describe (inferred, without a constraint).
+    Labels, class numbers or the models' classes, are optional: without them a seed counts as answered
+    rightly where all models agree. `steps` and `tries` override the search's, by default `Gradient`, or
+    `Flips` where a model has no gradient; `baseline` searches the same seeds at the same number of model
+    queries. Without `out` the archive is temporary: `result.save(folder)` keeps it.
 
     Raises:
-        InputError: models, images, labels or a folder that cannot be used, before any compute is spent.
+        InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
     """
-    panel = Panel.of(models)
-    codes = checked_images(images)
+    chart, notes = checked_chart(constraint, inputs)
+    codes = checked_inputs("seeds", inputs, chart)
+    panel = Panel.of([reading(model, chart) for model in models])
     layout = panel.check(codes.shape[1:])
     n_classes = panel.shapes(codes.shape[1:]).outputs.shape[2]
-    truth = None if labels is None else checked_labels(labels, len(codes), n_classes)
+    names = tuple(panel.classes or classes or ())
+    truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
@@ -92,25 +99,26 @@ def run(
     method = Method(
         panel,
         checked_part("objective", objective or Joint(), Objective),
-        checked_part("constraint", constraint or Occlusion(), Constraint),
+        chart,
         checked_part("oracle", oracle or LabelsDiffer(), Oracle),
-        checked_search("search", search or Gradient(), steps, tries),
+        checked_search("search", search or default_search(panel, codes.shape[1:]), steps, tries),
     )
     method.objective.fits(len(panel.models))
     climbable(panel, method.search, codes.shape[1:])
-    fits(method.constraint, codes.shape[1:])
+    fits(method.constraint, codes.shape[1:], method.search)
     if baseline is not None:
         climbable(panel, checked_search("baseline", baseline), codes.shape[1:])
     for criterion in criteria:
         checked_part("criteria", criterion, CellCriterion)
-    known = checked_training(training, codes)
+    known = checked_training(training, codes, chart)
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known)
     _keep_compilations()
     meta = record(method, layout, criteria, plan) | {
         "name": name,
-        "classes": list(classes or map(str, range(n_classes))),
+        "classes": list(map(str, classes or names or range(n_classes))),
         "labelled": truth is not None,
         "seeds_total": len(codes),
+        "notes": notes,
         **(recorded or {}),
     }
     with ExitStack() as undo:

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
+from xplore.adapters.predictor import predictor
 from xplore.campaign import Plan
-from xplore.constraints import Constraint
+from xplore.columns import is_frame
+from xplore.constraints import Constraint, Features, Occlusion
 from xplore.errors import InputError, told
+from xplore.model import Model
 from xplore.panel import Panel
-from xplore.search import Search
+from xplore.search import Flips, Gradient, Search
+from xplore.search._base import Start
 
 Part = TypeVar("Part")
+
+
+def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constraint, list[str]]:
+    """The constraint, or the one that suits the inputs, and what is to be said of the choice."""
+    if constraint is not None:
+        return checked_part("constraint", constraint, Constraint), []
+    if not is_frame(inputs) and np.ndim(inputs) != 2:
+        return Occlusion(), []
+    return Features.infer(inputs), ["no constraint was given: Features.infer(X) says what may change"]
+
+
+def checked_inputs(what: str, inputs: Any, constraint: Constraint) -> Shaped[np.ndarray, "n *x"]:
+    """Inputs as they will be stored: rows where the constraint is of a table's features, else images."""
+    if not isinstance(constraint, Features):
+        if is_frame(inputs):
+            fix = "use xplore.constraints.Features.infer(X), or no constraint"
+            raise InputError(what, expected="images, as the constraint changes", got="a table", fix=fix)
+        return checked_images(inputs)
+    rows = constraint.encode(inputs)
+    constraint.check(rows)
+    return rows
+
+
+def reading(model: Any, constraint: Constraint) -> Any:
+    """A model as the panel takes it: an estimator reads the table that the features describe."""
+    is_estimator = hasattr(model, "predict_proba") and not isinstance(model, Model)
+    return predictor(model, constraint) if is_estimator and isinstance(constraint, Features) else model
 
 
 def checked_images(images: Any) -> UInt8[np.ndarray, "n h w c"]:
@@ -40,12 +72,18 @@ def checked_images(images: Any) -> UInt8[np.ndarray, "n h w c"]:
     return np.round(array * 255).astype(np.uint8)
 
 
-def checked_labels(labels: Any, n: int, classes: int) -> Int[np.ndarray, " n"]:
-    """Labels as integers; an InputError for another length, type or class."""
+def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ()) -> Int[np.ndarray, " n"]:
+    """Labels as integers, from names where they are named; an InputError for another length or class."""
     fix = "give one class number for each seed, or none at all"
     array = np.asarray(labels)
     if array.shape != (n,):
         raise InputError("labels", expected=f"one a seed, shape ({n},)", got=f"shape {array.shape}", fix=fix)
+    index = {name: number for number, name in enumerate(names)}
+    if names and all(label in index for label in array.tolist()):
+        return np.array([index[label] for label in array.tolist()], np.int64)
+    if array.dtype.kind in "OUST" and names:
+        came = ", ".join(sorted({repr(label) for label in array.tolist() if label not in index})[:5])
+        raise InputError("labels", expected=f"one of {', '.join(map(str, names))}", got=came, fix=fix)
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError("labels", expected="class numbers (integers)", got=str(array.dtype), fix=fix)
     if array.min() < 0 or array.max() >= classes:
@@ -54,11 +92,18 @@ def checked_labels(labels: Any, n: int, classes: int) -> Int[np.ndarray, " n"]:
     return array.astype(np.int64)
 
 
-def checked_training(training: Any, seeds: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "..."] | None:
-    """The training inputs, whose distance is measured; an InputError if seeds cannot be compared to them."""
+def checked_training(
+    training: Any, seeds: Shaped[np.ndarray, "n *x"], constraint: Constraint
+) -> Shaped[np.ndarray, "..."] | None:
+    """The training inputs, whose distance is measured: of a table, the seeds themselves where none are given.
+
+    Raises:
+        InputError: the seeds cannot be compared to them.
+    """
     if training is None:
-        return None
-    array = checked_images(training)
+        return seeds if isinstance(constraint, Features) else None
+    rows = isinstance(constraint, Features)
+    array = constraint.encode(training) if rows else checked_images(training)
     if array.shape[1:] != seeds.shape[1:]:
         raise InputError(
             "training",
@@ -107,12 +152,16 @@ def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
     raise InputError(name, expected=f"{article} {kind.__name__}", got=came, fix=fix)
 
 
-def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:
-    """Can the constraint be drawn on seeds of this shape? By abstract evaluation."""
+def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None:
+    """Can the constraint be drawn on seeds of this shape, and the search walk there? By abstract evaluation."""
 
     def drawn(key: Any, x0: Any) -> Any:
         z, fixed = constraint.sample(key, x0)
         return constraint.render(z, fixed, x0)
+
+    def walked(key: Any, x0: Any) -> Any:
+        start = Start(x0, key, jax.numpy.zeros(len(x0), int))
+        return search.propose(constraint, search.init(constraint, start), start)
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     x0 = jax.ShapeDtypeStruct((2, *shape), np.float32)
@@ -122,6 +171,16 @@ def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:
         reason = told(error)
     else:
         reason = f"images of {came.shape[1:]}" if came.shape != x0.shape else ""
+    if not reason:
+        try:
+            jax.eval_shape(walked, keys, x0)
+        except Exception as error:
+            raise InputError(
+                f"search {type(search).__name__}",
+                expected=f"one that can walk from seeds of shape {shape} by {type(constraint).__name__}",
+                got=told(error),
+                fix="use xplore.search.Gradient, Flips or Random",
+            ) from error
     if reason:
         raise InputError(
             f"constraint {constraint!r}",
@@ -131,10 +190,19 @@ def fits(constraint: Constraint, shape: tuple[int, ...]) -> None:
         )
 
 
+def default_search(panel: Panel, shape: tuple[int, ...]) -> Search:
+    """Up the gradient where every model has one."""
+    try:
+        panel.check_gradient(shape, "")
+    except InputError:
+        return Flips()
+    return Gradient()
+
+
 def climbable(panel: Panel, search: Search, shape: tuple[int, ...]) -> None:
     """An InputError if a search climbs where a model has no gradient."""
     if search.climbs:
-        panel.check_gradient(shape, "xplore.search.Random or Sweep")
+        panel.check_gradient(shape, "xplore.search.Flips, Random or Sweep")
 
 
 def whole(name: str, value: Any, least: int) -> None:

@@ -5,6 +5,7 @@ NumPy only; pandas where a table is one of its frames.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -113,7 +114,10 @@ def encoded(columns: Sequence[Column], table: Any) -> Float32[np.ndarray, "n d"]
 def framed(columns: Sequence[Column], rows: Float32[np.ndarray, "n d"]) -> pd.DataFrame:
     """Rows of codes as a frame: names, dtypes and categories as they came."""
     pd = pandas()
-    return pd.DataFrame({c.name: _read(c, rows[:, i]) for i, c in enumerate(columns)})
+    names, dtypes = [column.name for column in columns], {column.dtype for column in columns}
+    if dtypes <= {"float32", "float64"} and len(dtypes) == 1:  # one block, made in no time
+        return pd.DataFrame(rows.astype(dtypes.pop()), columns=names)
+    return pd.DataFrame({name: _read(c, rows[:, i]) for i, (name, c) in enumerate(zip(names, columns))})
 
 
 def _series(table: Any, names: Sequence[Any] | None) -> dict[Any, Any]:
@@ -235,6 +239,8 @@ def _read(column: Column, codes: Float32[np.ndarray, " n"]) -> Any:
     if column.values:
         picked = np.array(column.values, object)[codes.astype(int)]
         return pd.Series(picked, dtype="object").astype(column.dtype)
+    if re.fullmatch(r"bool|u?int\d+|float\d+", column.dtype):
+        return codes.astype(column.dtype)
     return pd.Series(codes.astype(np.float64)).astype(column.dtype)
 
 

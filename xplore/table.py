@@ -127,6 +127,16 @@ class Table(struct.PyTreeNode):
                     fix="leave those rows out, or mend the rule",
                 )
 
+    def probes(self, n: int) -> Float32[np.ndarray, "n d"]:
+        """Rows anywhere in the table's range, the example first: the same ones every time."""
+        draw = np.random.default_rng(0).random((n, len(self.columns)))
+        rows = self.low + draw * (self.high - self.low)
+        rows = np.where([column.whole for column in self.columns], np.round(rows), rows)
+        for group in self.groups:
+            members = draw[:, group[0]] * len(group)
+            rows[:, list(group)] = members.astype(int)[:, None] == np.arange(len(group))
+        return np.concatenate([self.example[None], rows[1:]]).astype(np.float32)
+
     def encode(self, table: Any) -> Float32[np.ndarray, "n d"]:
         """A DataFrame or an array as rows that models read: categories by their number."""
         return tables.encoded(self.columns, table)

@@ -1,0 +1,151 @@
+"""Estimators of scikit-learn and XGBoost, and any Python function on tables: black boxes as models."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Float32
+
+from xplore.columns import framed
+from xplore.errors import InputError, told
+from xplore.model import Model
+from xplore.table import Table
+
+PROBES = 64
+"""Rows that a black box answers once: to learn whether and what it answers, and to tell models apart."""
+
+
+class Predictor:
+    """A function on tables as one of JAX: `[b d] -> [b classes]`, by a call to the host; hashed as itself."""
+
+    def __init__(
+        self, ask: Callable[[Any], Any], name: str, table: Table | None, columns: Sequence[Any]
+    ) -> None:
+        self._ask, self._name, self._table, self._columns = ask, name, table, list(columns)
+        self.classes = 0
+        self._last: tuple[Any, Any] = (None, None)
+
+    def answers(self, rows: Float32[np.ndarray, "b d"]) -> Float[np.ndarray, "b c"]:
+        """What it says of rows, given as it reads them: a DataFrame with a `Table`, else an array.
+
+        Raises:
+            InputError: it fails, or does not answer with probabilities.
+        """
+        what = f"model {self._name}"
+        try:
+            given: Any = rows if self._table is None else framed(self._table.columns, rows)
+            if self._columns:
+                given = given[self._columns] if self._table is not None else given[:, self._columns]
+            came = np.asarray(self._ask(given), np.float64)
+        except Exception as error:  # a function of the user's own may raise anything
+            fix = (
+                "give features=, so that it gets a DataFrame, or mend it"
+                if self._table is None
+                else "mend it"
+            )
+            raise InputError(what, expected="answers to rows", got=told(error), fix=fix) from error
+        if came.ndim == 1:  # the second class's, as binary models give it
+            came = np.stack([1 - came, came], axis=1)
+        if came.ndim != 2 or len(came) != len(rows) or came.shape[1] < 2:
+            got = f"shape {came.shape} for {len(rows)} rows"
+            raise InputError(what, expected="probabilities [rows classes]", got=got)
+        if not np.isfinite(came).all() or came.min() < -1e-6 or np.abs(came.sum(axis=1) - 1).max() > 1e-3:
+            raise InputError(
+                what,
+                expected="probabilities that sum to one",
+                got=f"rows like {np.round(came[0], 3).tolist()}",
+                fix="return predict_proba, or the softmax of what it returns",
+            )
+        return came
+
+    def __call__(self, x: Float[Array, "b d"]) -> Float[Array, "b c"]:
+        shape = jax.ShapeDtypeStruct((len(x), self.classes), x.dtype)
+
+        def host(x: Any) -> np.ndarray:
+            rows = np.asarray(x, np.float32)
+            before, answers = self._last
+            if not np.array_equal(rows, before):  # a batch is padded with its last row, asked again alone
+                answers = self.answers(rows)
+                self._last = (rows.copy(), answers)
+            return answers.astype(shape.dtype)
+
+        return jax.pure_callback(host, shape, x)
+
+
+def predictor(
+    model: Any,
+    features: Table | None = None,
+    *,
+    name: str = "",
+    columns: Sequence[Any] = (),
+    classes: Sequence[Any] = (),
+) -> Model:
+    """An estimator with `predict_proba`, or a function from a table to probabilities, as a model under test.
+
+    With `features` (`xplore.constraints.Features`) it gets a DataFrame with the dtypes and categories of
+    the original, without, an array; `columns` are those that it reads, in its order. `classes` names
+    its answers, which an estimator does itself. It has no gradient and no neurons.
+
+    >>> from xplore.constraints import Features
+    >>> features = Features.infer(np.array([[0.25, 7], [1.0, 9]]), ["risk", "size"])
+    >>> predictor(lambda frame: frame["risk"], features)(np.float32([[0.25, 8]])).tolist()
+    [[0.75, 0.25]]
+
+    Raises:
+        InputError: it has no `predict_proba`, or fails on rows like those of `features`.
+    """
+    ask = getattr(model, "predict_proba", None) or (model if callable(model) else None)
+    name = name or getattr(model, "__name__", type(model).__name__.lower())
+    if ask is None:
+        raise InputError(
+            f"model {name}",
+            expected="an estimator with predict_proba, or a function",
+            got=type(model).__name__,
+            fix="fit it with probability=True, or wrap it: CalibratedClassifierCV, or a function of yours",
+        )
+    asked = Predictor(ask, name, features, columns)
+    rows = _probes(model, features)
+    answers = asked.answers(rows)
+    asked.classes = answers.shape[1]
+    classes = [_plain(c) for c in (classes if len(classes) else getattr(model, "classes_", ()))]
+    if classes and len(classes) != asked.classes:
+        raise InputError(f"model {name}", expected=f"{asked.classes} classes", got=f"{len(classes)}")
+    digest = hashlib.sha256(_parameters(model).encode())
+    digest.update(np.round(answers, 5).astype(np.float32).tobytes())
+    return Model(
+        asked,
+        name=name,
+        output="probabilities",
+        classes=tuple(classes),
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _probes(model: Any, features: Table | None) -> Float32[np.ndarray, "n d"]:
+    """The same rows for the same model and features."""
+    if features is not None:
+        return features.probes(PROBES)
+    size = getattr(model, "n_features_in_", None)
+    if size is None:
+        raise InputError(
+            "model",
+            expected="features= that say which rows it reads",
+            got="none",
+            fix="predictor(function, Features.infer(X))",
+        )
+    return np.random.default_rng(0).normal(size=(PROBES, size)).astype(np.float32)
+
+
+def _parameters(model: Any) -> str:
+    """An estimator's parameters in words, without the addresses of what they hold."""
+    asked = getattr(model, "get_params", None)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(sorted(asked().items())) if asked else "")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
