@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from xplore.adapters.predictor import reading
 from xplore.archive import Archive
 from xplore.campaign import Campaign, Plan, Tally
 from xplore.checks import (
@@ -28,7 +29,6 @@ from xplore.checks import (
     climbable,
     default_search,
     fits,
-    reading,
 )
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint

@@ -10,12 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from xplore.adapters.predictor import predictor
 from xplore.campaign import Plan
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
 from xplore.errors import InputError, told
-from xplore.model import Model
 from xplore.panel import Panel
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
@@ -42,12 +40,6 @@ def checked_inputs(what: str, inputs: Any, constraint: Constraint) -> Shaped[np.
     rows = constraint.encode(inputs)
     constraint.check(rows)
     return rows
-
-
-def reading(model: Any, constraint: Constraint) -> Any:
-    """A model as the panel takes it: an estimator reads the table that the features describe."""
-    is_estimator = hasattr(model, "predict_proba") and not isinstance(model, Model)
-    return predictor(model, constraint) if is_estimator and isinstance(constraint, Features) else model
 
 
 def checked_images(images: Any) -> UInt8[np.ndarray, "n h w c"]:
@@ -153,7 +145,7 @@ def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
 
 
 def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None:
-    """Can the constraint be drawn on seeds of this shape, and the search walk there? By abstract evaluation."""
+    """Can the constraint be drawn on seeds of this shape, and the search walk there? By tracing."""
 
     def drawn(key: Any, x0: Any) -> Any:
         z, fixed = constraint.sample(key, x0)

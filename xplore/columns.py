@@ -69,6 +69,25 @@ def recorded(columns: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
     return tuple(Column(**{**column, "values": tuple(column["values"])}) for column in columns)
 
 
+def changes(
+    columns: Sequence[Column], before: Float32[np.ndarray, " d"], after: Float32[np.ndarray, " d"]
+) -> tuple[tuple[str, str, str], ...]:
+    """The features in which two rows differ: name, old value, new value, in the table's words.
+
+    >>> columns = (Column("age", "integer", "int64"), Column("job", "category", "str", ("clerk", "student")))
+    >>> changes(columns, np.float32([31, 0]), np.float32([31, 1]))
+    (('job', 'clerk', 'student'),)
+
+    Raises:
+        InputError: rows that these columns cannot have.
+    """
+    size, most = len(columns), [len(c.values) or np.inf for c in columns]
+    if before.shape != (size,) or after.shape != (size,) or (np.maximum(before, after) >= most).any():
+        raise InputError("a stored row", expected=f"one of {size} columns, as recorded", got="another")
+    at = np.flatnonzero(before != after).tolist()
+    return tuple((str(columns[i].name), columns[i].told(before[i]), columns[i].told(after[i])) for i in at)
+
+
 def pandas() -> Any:
     """pandas, where it is installed.
 
@@ -117,7 +136,8 @@ def framed(columns: Sequence[Column], rows: Float32[np.ndarray, "n d"]) -> pd.Da
     names, dtypes = [column.name for column in columns], {column.dtype for column in columns}
     if dtypes <= {"float32", "float64"} and len(dtypes) == 1:  # one block, made in no time
         return pd.DataFrame(rows.astype(dtypes.pop()), columns=names)
-    return pd.DataFrame({name: _read(c, rows[:, i]) for i, (name, c) in enumerate(zip(names, columns))})
+    pairs = zip(names, columns, strict=True)
+    return pd.DataFrame({name: _read(c, rows[:, i]) for i, (name, c) in enumerate(pairs)})
 
 
 def _series(table: Any, names: Sequence[Any] | None) -> dict[Any, Any]:

@@ -85,12 +85,15 @@ def pytest_runtest_makereport(
 def told(result: Result, again: str) -> str:
     """A campaign's valid findings, one a fault group, their pictures and how to judge them again."""
     from xplore.report.png import Png, file_name
+    from xplore.report.reading import read
+    from xplore.report.wording import changed
 
     figures, valid = result.summary, result.valid
     if not valid:
         return f"no valid finding from {figures['seeds']} seeds; {result.folder}"
-    pictures = Png().write(result.archive, result.folder)
     meta = result.archive.meta
+    rows = {row.id: row for row in read(result.archive).rows} if meta.get("table") else {}
+    pictures = result.folder if rows else Png().write(result.archive, result.folder)
     classes, names = meta["classes"], [model["name"] for model in meta["models"]]
     lines = [
         f"{len(valid)} valid findings from {figures['seeds']} seeds, in {len(figures['groups'])} fault groups"
@@ -99,7 +102,7 @@ def told(result: Result, again: str) -> str:
     for finding in list(first.values())[::-1][:SHOWN]:
         answers = ", ".join(f"{n} {classes[d]}" for n, d in zip(names, finding.decisions, strict=True))
         expected = "?" if finding.expected is None else classes[finding.expected]
-        picture = pictures / file_name(finding)
+        picture = changed(rows[finding.id]) if rows else pictures / file_name(finding)
         lines.append(f"  {finding.id}  seed {finding.seed}: expected {expected}; {answers}  {picture}")
     if len(first) > SHOWN:
         lines.append(f"  and {len(first) - SHOWN} more groups: {result.folder / 'report.html'}")

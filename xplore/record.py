@@ -14,10 +14,9 @@ import numpy as np
 
 import xplore
 from xplore.campaign import Plan
-from xplore.columns import described
-from xplore.constraints import Constraint, Features
 from xplore.coverage import CellCriterion
 from xplore.lanes import Method
+from xplore.table import Table
 from xplore.units import Layout
 
 
@@ -51,17 +50,12 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
         "lanes": plan.lanes,
         "rng": plan.rng,
         "constraint": repr(method.constraint),
-        **_columns(method.constraint),
+        "table": method.constraint.described() if isinstance(method.constraint, Table) else None,
         "bound": method.constraint.words,
         "search": repr(method.search),
         "objective": repr(method.objective),
         "finished": False,
     }
-
-
-def _columns(constraint: Constraint) -> dict[str, Any]:
-    """Of a table, what its rows are made of: reports read them by it."""
-    return {"columns": described(constraint.columns)} if isinstance(constraint, Features) else {}
 
 
 def versions() -> dict[str, str]:

@@ -10,12 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from xplore.adapters.predictor import reading
 from xplore.archive import Archive
 from xplore.config import build_model
 from xplore.encoding import encoding_of
 from xplore.errors import InputError
 from xplore.model import Model
 from xplore.panel import Panel
+from xplore.table import Table
 
 
 def replay(
@@ -65,7 +67,8 @@ def _replaying(
                 fix="give the config they came from (--config), or call xplore.replay(folder, models)",
             )
         models = [build_model(part) for part in recorded]
-    panel = Panel.of(models)
+    table = Table.recorded(meta["table"]) if meta.get("table") else None
+    panel = Panel.of([reading(model, table) for model in models])
     if len(panel.models) != len(meta["models"]):
         raise InputError(
             f"models of {folder}",

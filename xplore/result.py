@@ -8,14 +8,22 @@ import weakref
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from xplore.archive import Archive, unused
+from xplore.columns import framed, pandas
 from xplore.errors import InputError
 from xplore.finding import Finding
+from xplore.media import from_npy
 from xplore.report import reporter
+from xplore.report.reading import read
 from xplore.report.summary import summary
-from xplore.report.wording import counted
+from xplore.report.wording import changed, counted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Result:
@@ -51,6 +59,38 @@ class Result:
     def coverage(self) -> dict[str, dict[str, float]]:
         """`{model: {criterion: share}}` over the inputs on which models differ."""
         return self.summary["coverage"]
+
+    def frame(self) -> pd.DataFrame:
+        """One line a finding: what changed, what each model answers and how surely, the nearest real row.
+
+        `changed` tells the changes in words; `before:NAME` and `after:NAME` are the whole rows, in the
+        dtypes of the table that was searched from (of images, they are left out).
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        reading, pd = read(self.archive), pandas()
+        kept = {finding.id: finding for finding in self.findings}
+        rows = [row for row in reading.rows if row.id in kept]
+        told = pd.DataFrame({"id": [row.id for row in rows], "seed": [row.seed for row in rows]})
+        told["valid"] = [row.valid for row in rows]
+        told["reasons"] = [", ".join(row.reasons) for row in rows]
+        told["expected"] = [reading.class_name(row.expected) for row in rows]
+        for i, model in enumerate(reading.models):
+            told[f"answer:{model}"] = [reading.class_name(row.decisions[i]) for row in rows]
+            told[f"confidence:{model}"] = [row.confidences[i] for row in rows]
+        for name in sorted({name for row in rows for name in row.measures} - {"agreed"}):
+            told[name] = [row.measures.get(name) for row in rows]
+        if not reading.columns:
+            return told
+        told.insert(3, "changes", [changed(row) for row in rows])
+        sides = {"before": lambda f: f.before, "after": lambda f: f.after}
+        parts = [told]
+        for side, of in sides.items():
+            empty = np.zeros((0, len(reading.columns)), np.float32)
+            codes = np.stack([from_npy(of(kept[row.id])) for row in rows]) if rows else empty
+            parts.append(framed(reading.columns, codes).add_prefix(f"{side}:"))
+        return pd.concat(parts, axis=1)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the archive into a folder without one, with `summary.json` and `report.html`.

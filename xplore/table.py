@@ -60,6 +60,18 @@ class Table(struct.PyTreeNode):
         ends = (low.astype(np.float32), high.astype(np.float32))
         return cls(columns, *ends, rows[0], none, none, _groups(columns, rows), changes=changes)
 
+    def described(self) -> dict[str, Any]:
+        """The table as JSON holds it: what reports and a replay need to read its rows."""
+        numbers = {name: np.asarray(getattr(self, name)).tolist() for name in ("low", "high", "example")}
+        return {"columns": tables.described(self.columns), "groups": self.groups, **numbers}
+
+    @classmethod
+    def recorded(cls, told: dict[str, Any]) -> Table:
+        """The table that `described` told of, without what may happen to it."""
+        columns, groups = tables.recorded(told["columns"]), tuple(map(tuple, told["groups"]))
+        numbers = (np.array(told[name], np.float32) for name in ("low", "high", "example"))
+        return Table(columns, *numbers, frozen=(), grows=(), groups=groups)
+
     def freeze(self: Own, *names: Any) -> Own:
         """These never change."""
         at = {self._at(name) for name in names}

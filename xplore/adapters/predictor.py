@@ -126,6 +126,12 @@ def predictor(
     )
 
 
+def reading(model: Any, table: Any) -> Any:
+    """A model as a panel takes it: an estimator reads the table that the campaign is on, if it is on one."""
+    estimator = hasattr(model, "predict_proba") and not isinstance(model, Model)
+    return predictor(model, table) if estimator and isinstance(table, Table) else model
+
+
 def _probes(model: Any, features: Table | None) -> Float32[np.ndarray, "n d"]:
     """The same rows for the same model and features."""
     if features is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from xplore.archive import Archive
+from xplore.report import wording
 from xplore.report._base import Reporter, store
 from xplore.report.reading import Reading, Row, finite, read
 
@@ -62,6 +63,8 @@ def _line(row: Row, reading: Reading) -> dict[str, Any]:
         "expected_name": None if row.expected is None else reading.class_name(row.expected),
         "steps": row.steps,
     }
+    if row.changes:
+        line["changes"] = safe(wording.changed(row))
     for model, decision, confidence in zip(reading.models, row.decisions, row.confidences, strict=True):
         line[f"decision:{model}"] = decision
         line[f"decision_name:{model}"] = reading.class_name(decision)

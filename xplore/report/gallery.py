@@ -12,6 +12,8 @@ from xplore.report.reading import Reading, Row
 from xplore.report.wording import reason, short_names
 
 COLUMNS = 10
+PICTURE_SIZES = (("margin", "margin"), ("SSIM", "ssim"), ("L2", "l2"), ("L∞", "linf"))
+TABLE_SIZES = (("margin", "margin"), ("L1", "l1"), ("L2", "l2"), ("nearest row at", "nearest"))
 _PER_SHEET = 100
 _SMALL = (0, 90, 80, 65, 50, 35)
 _LOSSY = ((160, 72), (128, 70), (96, 65), (80, 60), (64, 60), (56, 50), (48, 45), (40, 40), (32, 35))
@@ -26,6 +28,8 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     chosen = sorted(reading.rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
     kept = {row.id for row in chosen}
     rows = {row.id: row for row in reading.rows if row.id in kept}
+    if reading.columns:
+        return _told(reading, list(rows.values()), cell=(1, 1), table=True)
     stored = reading.archive.findings(origin=None) if kept else ()
     findings = (f for f in stored if f.id in kept)
     order: list[Row] = []
@@ -38,13 +42,27 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
         page, cell = _sheet(pairs, *encoding)
         sheets.append(page)
         order += [rows[f.id] for f in batch]
+    return _told(
+        reading,
+        order,
+        cell=cell,
+        pixelated=bool(encoding and encoding[0] == _largest(first) <= SMALL),
+        exact=bool(encoding and encoding[1] == 0),
+        sheets=sheets,
+    )
+
+
+def _told(reading: Reading, order: list[Row], **shown: Any) -> dict[str, Any]:
+    """Findings in the order in which they are `shown`, as the page's script reads them."""
     return {
-        "cell": cell,
         "columns": COLUMNS,
         "perSheet": _PER_SHEET,
-        "pixelated": bool(encoding and encoding[0] == _largest(first) <= SMALL),
-        "exact": bool(encoding and encoding[1] == 0),
-        "sheets": sheets,
+        "table": False,
+        "pixelated": False,
+        "exact": True,
+        "sheets": [],
+        **shown,
+        "sizes": [name for name, _ in (TABLE_SIZES if reading.columns else PICTURE_SIZES)],
         "models": list(reading.models),
         "short": short_names(reading.models),
         "classes": _classes(reading, order),
@@ -87,13 +105,15 @@ def _classes(reading: Reading, rows: list[Row]) -> dict[str, str]:
 
 
 def _entry(reading: Reading, row: Row) -> list[Any]:
-    """One finding: id, seed, expected, decisions, confidences (%), state, why it does not count, sizes.
+    """One finding: id, seed, expected, decisions, confidences (%), state, why it does not count, sizes,
+    changes of a table's row.
 
     The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
     """
-    measured = [row.measure(name) for name in ("margin", "ssim", "l2", "linf")]
+    measured = [row.measure(name) for _, name in (TABLE_SIZES if reading.columns else PICTURE_SIZES)]
     sizes = ["–" if value is None else f"{value:.2f}" for value in measured]
     confidences = [None if c is None else round(100 * c) for c in row.confidences]
     state = 2 if row.valid else int(row.origin == "search")
     why = ", ".join(map(reason, row.reasons))
-    return [reading.short_ids[row.id], row.seed, row.expected, row.decisions, confidences, state, why, sizes]
+    name, answers = reading.short_ids[row.id], (row.expected, row.decisions, confidences)
+    return [name, row.seed, *answers, state, why, sizes, row.changes]

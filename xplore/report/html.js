@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("findings").textContent);
-  const [ID, SEED, EXPECTED, ANSWERS, CONFIDENCES, STATE, WHY, SIZES] = [0, 1, 2, 3, 4, 5, 6, 7];
+  const [ID, SEED, EXPECTED, ANSWERS, CONFIDENCES, STATE, WHY, SIZES, CHANGES] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const $ = (id) => document.getElementById(id);
   const make = (tag, options = {}, ...children) => {
     const node = Object.assign(document.createElement(tag), options);
@@ -46,7 +46,8 @@
   const draw = () => {
     for (const index of matching.slice(drawn, drawn + PAGE)) {
       const f = data.findings[index], at = place(index), thumb = make("span");
-      Object.assign(thumb.style, {
+      if (data.table) for (const [name, , after] of f[CHANGES]) thumb.append(make("span", { className: "changed", textContent: `${name} ${after}` }));
+      else Object.assign(thumb.style, {
         width: `${shownWidth}px`, height: `${height * scale}px`,
         backgroundImage: `var(--sheet${at.sheet})`,
         backgroundSize: `${columnsOf(at.sheet) * width * 2 * scale}px auto`,
@@ -117,6 +118,9 @@
     });
     const close = make("button", { type: "button", textContent: "Close" });
     close.onclick = leave;
+    const changes = make("table", { className: "changes" }, make("tbody", {}, ...f[CHANGES].map(([name, before, after]) => make("tr", {},
+      make("th", { scope: "row", textContent: name, title: name }), make("td", { textContent: before, title: before }),
+      make("td", { className: "arrow", textContent: "→" }), make("td", {}, make("b", { textContent: after, title: after }))))));
     const figures = ["seed", "finding", "change"].map((name, i) => make("figure", {}, canvases[i], make("figcaption", { textContent: name })));
     const rows = data.models.map((model, i) => {
       const wrong = f[ANSWERS][i] !== f[EXPECTED], confidence = f[CONFIDENCES][i], bar = make("span");
@@ -126,13 +130,13 @@
         make("td", { className: "bar" }, bar), make("td", { className: "num", textContent: confidence === null ? "–" : `${confidence} %` }),
         make("td", { className: "verdict", textContent: wrong ? (data.labelled ? "wrong" : "leaves") : "" }));
     });
-    const badges = ["margin", "SSIM", "L2", "L∞"].map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}` }));
+    const badges = data.sizes.map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}` }));
     const state = f[STATE] === 2 ? [] : [make("p", { className: "why", textContent: f[STATE] ? `left out: ${f[WHY]}` : "a seed on which models differ as it is" })];
     panel.replaceChildren(
       make("header", {}, make("h4", { textContent: `Seed ${f[SEED]}: ${called(f[EXPECTED])} → ${said(f)}` }), close),
-      make("div", { className: "trip" }, ...figures), make("table", { className: "answers" }, make("tbody", {}, ...rows)),
+      data.table ? changes : make("div", { className: "trip" }, ...figures), make("table", { className: "answers" }, make("tbody", {}, ...rows)),
       make("p", { className: "badges" }, ...badges), ...state, make("code", { className: "command", textContent: `--finding ${f[ID]}` }));
-    paint(index, canvases);
+    if (!data.table) paint(index, canvases);
   };
 
   const leave = () => {
@@ -145,7 +149,7 @@
     ready = true;
     browse.classList.toggle("pixelated", data.pixelated);
     browse.classList.toggle("wordy", Object.values(data.classes).some((name) => name.length > 4));
-    tiles.style.setProperty("--tile", `${Math.max(shownWidth, 56) + 8}px`);
+    tiles.style.setProperty("--tile", `${data.table ? 190 : Math.max(shownWidth, 56) + 8}px`);
     data.sheets.forEach((sheet, i) => browse.style.setProperty(`--sheet${i}`, `url(${sheet})`));
     const add = (id, values, text) => values.forEach((value) => $(id).append(make("option", { value, textContent: text(value) })));
     const labels = (values) => [...new Set(values)].filter((v) => v !== null).sort((a, b) => a - b);

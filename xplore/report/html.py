@@ -29,9 +29,10 @@ CARD_PICTURE = 15_000
 GALLERY_PICTURES = 700_000
 FRAGMENT_PICTURE = 16_000
 MOST_LISTED = 200
-BADGES = (("margin", "margin"), ("SSIM", "ssim"), ("L2", "l2"))
+BADGES = (("margin", "margin"), ("SSIM", "ssim"), ("L1", "l1"), ("L2", "l2"))
 SIZES = (
     ("L2", "l2", "distance between seed and finding"),
+    ("L1", "l1", "sum of all changes, each in shares of its feature's range"),
     ("L∞", "linf", "largest change of one value"),
     ("SSIM", "ssim", "likeness to the seed, 1 is the same"),
 )
@@ -89,9 +90,6 @@ def script_data(value: Any) -> Markup:
 def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, Any]:
     """What a card shows of a fault group; without `pictures` one small strip in place of three pictures."""
     row = group.example
-    stored = next(reading.archive.findings(origin=row.origin, prefix=row.id))
-    seed, finding = decode(stored.before), decode(stored.after)
-    change, times = difference(seed, finding)
     measured = [(label, row.measure(name)) for label, name in BADGES]
     badges = [f"{label} {value:.2f}" for label, value in measured if value is not None]
     hidden, referee = row.measure("hidden"), row.measures.get("referee")
@@ -99,24 +97,36 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     # A referee that agrees is no news on a card; the share is told below.
     differs = isinstance(referee, int) and referee != row.expected
     badges += [f"referee: {reading.class_name(referee)}"] if differs else []
-    shown: dict[str, Any] = {}
-    if pictures:
-        shown = {"seed": data_uri(seed, CARD_PICTURE), "finding": data_uri(finding, CARD_PICTURE)}
-        shown["change"] = data_uri(change, CARD_PICTURE)
+    if row.changes:
+        badges += (
+            [f"nearest row {row.measures['nearest_row']}"] if row.measure("nearest_row") is not None else []
+        )
+        shown: dict[str, Any] = {"changes": row.changes}
     else:
-        strip = sheet([enlarge(reduce(part, 84), 84) for part in (seed, finding, change)], 3, gap=4)
-        shown = {"strip": data_uri(strip, FRAGMENT_PICTURE)}
+        shown = _pictures(reading, row, pictures)
     return {
         **_group(reading, group),
+        "changes": (),
         **shown,
         "told": wording.told(reading, row),
-        "times": f"{times:.1f}",
-        "small": max(seed.size) <= SMALL,
         "answers": _answers(reading, row),
         "badges": badges,
         "command": wording.replay(reading, row),
         "seed_index": row.seed,
     }
+
+
+def _pictures(reading: Reading, row: Row, three: bool) -> dict[str, Any]:
+    """Seed, finding and change, as three pictures or in one strip."""
+    stored = next(reading.archive.findings(origin=row.origin, prefix=row.id))
+    seed, finding = decode(stored.before), decode(stored.after)
+    change, times = difference(seed, finding)
+    told: dict[str, Any] = {"times": f"{times:.1f}", "small": max(seed.size) <= SMALL}
+    if three:
+        parts = {"seed": seed, "finding": finding, "change": change}
+        return told | {name: data_uri(part, CARD_PICTURE) for name, part in parts.items()}
+    strip = sheet([enlarge(reduce(part, 84), 84) for part in (seed, finding, change)], 3, gap=4)
+    return told | {"strip": data_uri(strip, FRAGMENT_PICTURE)}
 
 
 def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str, Any]:
@@ -132,6 +142,7 @@ def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str,
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
         "cards": shown,
+        "is_table": bool(reading.columns),
         "wordy": any(len(answer["answer"]) > 4 for card in shown for answer in card["answers"]),
         "compared": wording.compared(told),
         "no_baseline": wording.NO_BASELINE,

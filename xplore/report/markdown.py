@@ -21,6 +21,9 @@ PICTURES = (
     "Pictures: seed, finding, change (orange is brighter, blue darker). One finding of each group, the one "
     "with the smallest change."
 )
+EXAMPLES = (
+    "Change: feature, seed's value → finding's. One finding of each group, the one with the smallest change."
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Markdown(Reporter):
     def write(self, archive: Archive, out: Path) -> Path:
         reading, path = read(archive), self.target(out)
         folder = path.with_name(f"{path.stem}_pictures")
-        links = {group.example.id: _picture(reading, group, folder) for group in reading.groups[:MOST_GROUPS]}
+        shown = () if reading.columns else reading.groups[:MOST_GROUPS]
+        links = {group.example.id: _picture(reading, group, folder) for group in shown}
         text = "\n".join(line for part in _parts(reading, links) for line in [*part, ""])
         return store(path, text)
 
@@ -71,7 +75,7 @@ def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
         parts += [["## Fault groups"], _groups(reading, links)]
         more = len(reading.groups) - MOST_GROUPS
         parts += [[f"and {wording.count(more)} smaller ones."]] if more > 0 else []
-        parts += [[PICTURES]]
+        parts += [[EXAMPLES if reading.columns else PICTURES]]
     parts += [["## From seeds to valid findings"], _funnel(told)]
     if told["valid"]:
         off = "wrong" if told["labelled"] else "leaves the agreed answer"
@@ -107,7 +111,9 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
             f"**{cell(reading.class_name(d))}**" if d != group.expected else cell(reading.class_name(d))
             for d in group.decisions
         ]
-        picture = f"![{cell(wording.told(reading, group.example))}]({links[group.example.id]})"
+        picture = cell(wording.changed(group.example))
+        if not reading.columns:
+            picture = f"![{cell(wording.told(reading, group.example))}]({links[group.example.id]})"
         ident = code(reading.short_ids[group.example.id])
         rows.append(
             [
@@ -119,8 +125,17 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
             ]
         )
     models = list(map(cell, wording.short_names(reading.models)))
+    shown = "change" if reading.columns else "seed, finding, change"
     return table(
-        ["expected", *models, "seed, finding, change", "example", "findings"], rows, left=len(models) + 3
+        [
+            "expected",
+            *models,
+            shown,
+            "example",
+            "findings",
+        ],
+        rows,
+        left=len(models) + 3,
     )
 
 

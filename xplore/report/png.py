@@ -10,6 +10,7 @@ from typing import ClassVar
 from PIL import Image
 
 from xplore.archive import Archive
+from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
@@ -30,6 +31,13 @@ class Png(Reporter):
     side: int = 224
 
     def write(self, archive: Archive, out: Path) -> Path:
+        if archive.meta.get("table"):
+            raise InputError(
+                "report format png",
+                expected="a campaign on images",
+                got="rows of a table, of which there are no pictures",
+                fix="use --format html, md or csv",
+            )
         folder, pairs = self.target(out), []
         for finding in archive.findings() if archive.meta.get("layout") else ():
             if not finding.valid:

@@ -16,14 +16,19 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from xplore.archive import Archive
+from xplore.columns import Column, changes, recorded
 from xplore.finding import Finding, SeedRecord
+from xplore.media import NPY, from_npy
 
 SHORTEST_ID = 6
 
 
 @dataclass(frozen=True)
 class Row:
-    """A finding without its pictures; `confidences` are each model's probability of its own decision."""
+    """A finding without its pictures; `confidences` are each model's probability of its own decision.
+
+    `changes` are, of a table's row, the features that changed: name, old value, new value.
+    """
 
     id: str
     origin: str
@@ -35,6 +40,7 @@ class Row:
     reasons: tuple[str, ...]
     measures: dict[str, Any]
     steps: int
+    changes: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -89,6 +95,11 @@ class Reading:
     @cached_property
     def criteria(self) -> tuple[str, ...]:
         return tuple(map(str, self.meta.get("criteria") or ()))
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """What the rows of a table hold; empty for images."""
+        return _columns(self.meta)
 
     @cached_property
     def main(self) -> int:
@@ -165,8 +176,9 @@ def read(archive: Archive) -> Reading:
     processed = {s.seed: i + 1 for i, s in enumerate(sorted(seeds, key=lambda s: (s.round, s.seed)))}
     main, rows = _main(meta), []
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
+    columns = _columns(meta)
     for finding in archive.findings(origin=None):
-        rows.append(_row(finding))
+        rows.append(_row(finding, columns))
         covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
         first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
@@ -187,8 +199,14 @@ def _main(meta: dict[str, Any]) -> int:
     return min(max(main, 0), len(criteria) - 1) if isinstance(main, int) else 0
 
 
-def _row(finding: Finding) -> Row:
-    confidences = []
+def _columns(meta: dict[str, Any]) -> tuple[Column, ...]:
+    return recorded((meta.get("table") or {}).get("columns") or ())
+
+
+def _row(finding: Finding, columns: tuple[Column, ...]) -> Row:
+    confidences, changed = [], ()
+    if finding.media == NPY:
+        changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
     for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
         known = 0 <= decision < len(probabilities)
         confidence = finite(float(probabilities[decision])) if known else None
@@ -204,6 +222,7 @@ def _row(finding: Finding) -> Row:
         reasons=finding.reasons,
         measures=finding.measures,
         steps=finding.steps,
+        changes=changed,
     )
 
 

@@ -286,6 +286,11 @@ def told(reading: Reading, row: Row) -> str:
     return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
 
 
+def changed(row: Row) -> str:
+    """A row's changes in a line: `age: 31 → 44; job: clerk → student`."""
+    return "; ".join(f"{name}: {before} → {after}" for name, before, after in row.changes)
+
+
 def replay(reading: Reading, row: Row) -> str:
     """The command that shows a finding again."""
     folder = shlex.quote(str(reading.archive.path.parent))
