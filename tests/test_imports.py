@@ -35,7 +35,7 @@ capture heads gradient
 layers
 table
 encoding finding recipe rules units weights
-columns media
+columns media peers
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xplore.inspection import inspect as inspect
     from xplore.model import Model as Model
     from xplore.panel import Panel as Panel
+    from xplore.peers import refit as refit
     from xplore.rejudge import replay as replay
     from xplore.result import Result as Result
 
@@ -25,6 +26,7 @@ _PUBLIC = {
     "Model": "xplore.model",
     "Panel": "xplore.panel",
     "Result": "xplore.result",
+    "refit": "xplore.peers",
     "replay": "xplore.rejudge",
     "run": "xplore.api",
 }

@@ -41,19 +41,22 @@ class Column:
         """Are its codes whole numbers?"""
         return self.kind != "float"
 
-    def told(self, code: float) -> str:
-        """A code in the words of the table.
+    def told(self, code: float, digits: int = 4) -> str:
+        """A code in the words of the table; fractions to so many digits that matter.
 
         >>> Column("job", "category", "str", ("clerk", "student")).told(1.0)
         'student'
-        >>> Column("rate", "float", "float64").told(np.float32(0.1)), Column("n", "integer", "int8").told(3.0)
-        ('0.1', '3')
+        >>> Column("x", "float", "float64").told(np.float32(2641.4)), Column("n", "integer", "int8").told(3.0)
+        ('2641', '3')
         """
         if self.values:
             return str(self.values[int(code)])
         if self.dtype in ("bool", "boolean"):
             return str(bool(code))
-        return f"{int(code)}" if self.whole else f"{np.float32(code):.6g}"
+        if self.whole:
+            return f"{int(code)}"
+        digits = max(digits, len(f"{abs(code):.0f}"))
+        return np.format_float_positional(np.float32(code), digits, fractional=False, trim="-")
 
 
 def described(columns: Sequence[Column]) -> list[dict[str, Any]]:
@@ -71,7 +74,7 @@ def recorded(columns: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
 
 def changes(
     columns: Sequence[Column], before: Float32[np.ndarray, " d"], after: Float32[np.ndarray, " d"]
-) -> tuple[tuple[str, str, str], ...]:
+) -> tuple[tuple[str, ...], ...]:
     """The features in which two rows differ: name, old value, new value, in the table's words.
 
     >>> columns = (Column("age", "integer", "int64"), Column("job", "category", "str", ("clerk", "student")))
@@ -84,8 +87,14 @@ def changes(
     size, most = len(columns), [len(c.values) or np.inf for c in columns]
     if before.shape != (size,) or after.shape != (size,) or (np.maximum(before, after) >= most).any():
         raise InputError("a stored row", expected=f"one of {size} columns, as recorded", got="another")
+
+    def told(column: Column, *codes: float) -> tuple[str, ...]:
+        """Both in as many digits as tell them apart."""
+        words = (tuple(column.told(code, digits) for code in codes) for digits in (4, 6, 9))
+        return next((pair for pair in words if pair[0] != pair[1]), ("", ""))
+
     at = np.flatnonzero(before != after).tolist()
-    return tuple((str(columns[i].name), columns[i].told(before[i]), columns[i].told(after[i])) for i in at)
+    return tuple((str(columns[i].name), *told(columns[i], before[i], after[i])) for i in at)
 
 
 def pandas() -> Any:
@@ -194,15 +203,16 @@ def _column(name: Any, values: Any) -> Column:
         column = Column(name, "binary" if set(np.unique(numbers)) == {0.0, 1.0} else "integer", dtype)
         _codes(column, values)  # is it small enough?
         return column
-    kept = set(map(_plain, np.asarray(values, object)))
-    if not all(isinstance(value, (str, bool, int)) for value in kept) or len(set(map(type, kept))) > 1:
+    plain = list(map(_plain, np.asarray(values, object)))
+    kinds = {type(value) for value in plain}
+    if len(kinds) > 1 or not kinds <= {str, bool, int}:
         raise InputError(
             f"column {name!r}",
             expected="numbers, truth values, text or categories",
-            got=f"{dtype} with {', '.join(sorted({type(value).__name__ for value in kept}))}",
+            got=f"{dtype} with {', '.join(sorted(kind.__name__ for kind in kinds))}",
             fix="turn it into a number or a category, or drop it",
         )
-    return Column(name, "category", dtype, tuple(sorted(kept)))
+    return Column(name, "category", dtype, tuple(sorted(set(plain))))
 
 
 def _plain(value: Any) -> Any:

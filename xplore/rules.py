@@ -103,7 +103,11 @@ def check(rule: Rule, columns: Sequence[Column]) -> None:
         came = jax.eval_shape(lambda x: rule(Row(columns, x)), rows)
     except InputError:
         raise
-    except jax.errors.ConcretizationTypeError as error:
+    except (jax.errors.ConcretizationTypeError, ValueError) as error:
+        if "truth value" not in str(error).lower() and not isinstance(
+            error, jax.errors.ConcretizationTypeError
+        ):
+            raise InputError(what, expected="a function of a row", got=told(error), fix=fix) from error
         got = "`and`, `or`, `not`, `if` or a chain as in a < b < c, which asks for one truth of many"
         raise InputError(what, expected="a comparison that holds for many rows", got=got, fix=fix) from error
     except Exception as error:

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import Phase, settings
 
-from xplore.constraints import Ball, Blackout, Lighting, Occlusion
+from xplore.constraints import Ball, Blackout, Features, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
-from xplore.search import Gradient, Original, Random, Sweep
+from xplore.search import Flips, Gradient, Original, Random, Sweep
 
 CONSTRAINTS = [
     Ball(),
@@ -37,6 +37,10 @@ CONSTRAINTS = [
     Occlusion(4, 2, 0.1, background=0.5),
     Occlusion(5, 5, None),
 ]
+TABLES = [
+    Features.infer(np.array([[0, 0.5, 1, 0, 0], [9, -0.5, 0, 1, 1], [4, 3.5, 0, 1, 0]])),
+]
+"""Constraints on rows: their laws are in tests/rows."""
 CRITERIA = [
     NeuronCoverage(),
     NeuronCoverage(0.0),
@@ -61,6 +65,7 @@ SEARCHES = [
     (Original("light", steps=6), Lighting()),
     (Original("blackout", step=1.0, size=3, clip=True, steps=6), Blackout(6, 3, None)),
     (Random(steps=12), Blackout(3, 3, 0.6)),
+    (Flips(steps=12), Occlusion(5, 5, 0.6)),
     (Sweep(steps=12), Lighting()),
 ]
 GREY, COLOUR = (13, 16, 1), (16, 11, 3)

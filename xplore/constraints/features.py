@@ -125,8 +125,8 @@ class Features(Table, Constraint, repr=False):
             few = order.argsort().argsort() < jax.random.randint(count, (), 1, self.changes + 1)
             return jnp.where((few & movable)[self._parts], self._values(values, x0), 0)
 
-        def drawn(round: int) -> Float[Array, "b d"]:
-            return jax.vmap(one)(jax.vmap(lambda k: jax.random.fold_in(k, round))(key), x0, movable)
+        def drawn(number: Any) -> Float[Array, "b d"]:
+            return jax.vmap(one)(jax.vmap(lambda k: jax.random.fold_in(k, number))(key), x0, movable)
 
         return self._first_kept(drawn, x0), ()
 
@@ -160,19 +160,20 @@ class Features(Table, Constraint, repr=False):
             drop = drop | (full & (jnp.arange(len(movable)) == other.argmax()))
             return jnp.where(drop[self._parts], 0, moved)
 
-        def drawn(round: int) -> Float[Array, "b d"]:
-            keys = jax.vmap(lambda k: jax.random.fold_in(k, round))(key)
+        def drawn(number: Any) -> Float[Array, "b d"]:
+            keys = jax.vmap(lambda k: jax.random.fold_in(k, number))(key)
             return jax.vmap(one)(keys, z, x0, movable, changed)
 
         return self._first_kept(drawn, x0), fixed
 
     def _first_kept(self, drawn: Any, x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """The first of some draws that keeps the rules; without rules, the first."""
-        z = drawn(0)
-        for round in range(1, DRAWS if self.rules else 1):
+
+        def again(number: Any, z: Float[Array, "b d"]) -> Float[Array, "b d"]:
             kept = holds(self.rules, self.columns, self._changed(z, x0))
-            z = jnp.where(kept[:, None], z, drawn(round))
-        return z
+            return jnp.where(kept[:, None], z, drawn(number))
+
+        return jax.lax.fori_loop(1, DRAWS, again, drawn(0)) if self.rules else drawn(0)
 
     def _changed(self, z: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """What the latents stand for, as stored, whatever the rules say."""

@@ -40,7 +40,7 @@ class Row:
     reasons: tuple[str, ...]
     measures: dict[str, Any]
     steps: int
-    changes: tuple[tuple[str, str, str], ...] = ()
+    changes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def valid(self) -> bool:

@@ -45,7 +45,7 @@ class Flips(Blind):
 
     def advance(self, constraint: Constraint, point: FlipsPoint, start: Start, seen: Seen) -> FlipsPoint:
         better = seen.score >= point.score
-        best = where_rows(better, point.now, point.best)
+        z, fixed = best = where_rows(better, point.now, point.best)
         keys = jax.vmap(jax.random.fold_in)(start.key, seen.done + 1)
-        now = constraint.near(keys, *best, start.x0)
+        now = constraint.near(keys, z, fixed, start.x0)
         return FlipsPoint(now, best, jnp.where(better, seen.score, point.score))
