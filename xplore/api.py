@@ -36,7 +36,6 @@ from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.errors import InputError
 from xplore.inspection import Inspection, inspect
 from xplore.lanes import Method
-from xplore.model import Model
 from xplore.objectives import Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
@@ -50,7 +49,7 @@ THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
 
 
 def run(
-    models: Sequence[Model | Callable[..., Any]],
+    models: Sequence[Any],
     inputs: Any,
     labels: Any = None,
     *,

@@ -94,7 +94,7 @@ def changes(
         return next((pair for pair in words if pair[0] != pair[1]), ("", ""))
 
     at = np.flatnonzero(before != after).tolist()
-    return tuple((str(columns[i].name), *told(columns[i], before[i], after[i])) for i in at)
+    return tuple((str(columns[i].name), *told(columns[i], before[i].item(), after[i].item())) for i in at)
 
 
 def pandas() -> Any:

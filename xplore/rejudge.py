@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ from xplore.archive import Archive
 from xplore.config import build_model
 from xplore.encoding import encoding_of
 from xplore.errors import InputError
-from xplore.model import Model
 from xplore.panel import Panel
 from xplore.table import Table
 
 
 def replay(
     folder: str | Path,
-    models: Sequence[Model | Callable[..., Any]] | None = None,
+    models: Sequence[Any] | None = None,
     *,
     prefix: str = "",
     as_tested: bool = True,
@@ -53,7 +52,7 @@ def replay(
 def _replaying(
     meta: dict[str, Any],
     folder: str | Path,
-    models: Sequence[Model | Callable[..., Any]] | None,
+    models: Sequence[Any] | None,
     as_tested: bool,
 ) -> Panel:
     """The models that judge again, which are those that were tested if that is asked."""

@@ -2,6 +2,7 @@
 
 import io
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_other_arrays_are_refused_unread(value):
 
 def test_whole_numbers_are_rounded_and_others_stay():
     encoding = Rows((True, False))
-    stored = encoding.encode(np.float32([[1.6, 1.6], [2.5, 0.1]]))
+    stored = encoding.encode(jnp.array([[1.6, 1.6], [2.5, 0.1]]))
     assert np.asarray(stored).tolist() == [[2.0, np.float32(1.6)], [2.0, np.float32(0.1)]]
     np.testing.assert_array_equal(encoding.encode(encoding.decode(stored)), stored)
     with pytest.raises(InputError, match="image/png or application/x-npy"):
