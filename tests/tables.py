@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,56 @@ def cancer() -> tuple[pd.DataFrame, Any, Any]:
 
     data: Any = load_breast_cancer(as_frame=True)
     return data.data, data.target, np.arange(len(data.data)) % 2 == 0
+
+
+CONFIG = """
+name = "bank"
+seeds = {use = "tables:seeds"}
+models = [{use = "tables:straight"}, {use = "tables:forest"}]
+constraint = {use = "tables:features"}
+search = {use = "xplore.search:Flips", steps = 10, tries = 2}
+campaign = {lanes = 8}
+"""
+
+
+def seeds() -> SimpleNamespace:
+    """What a config's seeds are: a table, and the class number of each row."""
+    table, repays = people()
+    return SimpleNamespace(images=table[300:330], labels=(repays[300:330] == "yes").astype(int))
+
+
+def features() -> Any:
+    from xplore.constraints import Features
+
+    return Features.infer(people()[0]).freeze("age")
+
+
+def straight() -> Any:
+    return _fitted("straight")
+
+
+def forest() -> Any:
+    return _fitted("forest")
+
+
+def pipeline(model: Any) -> Any:
+    """Text encoded, numbers scaled: it reads a DataFrame by its names."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    parts = make_column_transformer(
+        (OneHotEncoder(), ["job"]), (StandardScaler(), ["age", "income", "years"]), remainder="passthrough"
+    )
+    return make_pipeline(parts, model)
+
+
+def _fitted(name: str) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    from xplore.adapters.predictor import predictor
+
+    model = {"straight": LogisticRegression(), "forest": RandomForestClassifier(20, random_state=0)}[name]
+    table, repays = people()
+    return predictor(pipeline(model).fit(table[:300], repays[:300]), features(), name=name)

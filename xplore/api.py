@@ -30,6 +30,7 @@ from xplore.checks import (
     default_search,
     fits,
 )
+from xplore.columns import is_frame
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
@@ -168,8 +169,8 @@ def inspect_config(config: Config) -> Inspection:
     return inspect(models, images, labels, classes=classes)
 
 
-def _tested(config: Config) -> tuple[list[Any], np.ndarray, np.ndarray | None, Sequence[str] | None]:
-    """A config's models, and as many images, labels and names of classes as it asks for."""
+def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None]:
+    """A config's models, and as many inputs, labels and names of classes as it asks for."""
     inputs, n = _inputs("seeds", config.seeds)
     # More seeds than inputs: they repeat, each with a key of its own.
     rows = np.arange(n if config.campaign.seeds is None else config.campaign.seeds) % n
@@ -183,7 +184,7 @@ def _tested(config: Config) -> tuple[list[Any], np.ndarray, np.ndarray | None, S
         )
     return (
         [build_model(part) for part in config.models],
-        np.asarray(inputs.images)[rows],
+        inputs.images.iloc[rows] if is_frame(inputs.images) else np.asarray(inputs.images)[rows],
         None if labels is None else np.asarray(labels)[rows],
         getattr(inputs, "classes", None) or None,
     )

@@ -4,17 +4,19 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
-from tables import cancer, people
+from tables import CONFIG, cancer, forest, people, pipeline, straight
 
 import xplore
 from xplore.adapters.predictor import predictor
+from xplore.api import run_config
+from xplore.config import load
 from xplore.constraints import Features
+from xplore.data._base import Inputs
 from xplore.errors import InputError
 from xplore.report import reporter
 from xplore.search import Gradient
@@ -24,14 +26,6 @@ from xplore.search import Gradient
 def no_kept_programs(monkeypatch):
     """A campaign would keep its compiled programs in the user's cache."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-
-
-def pipeline(model):
-    """Text encoded, numbers scaled: it reads a DataFrame by its names."""
-    parts = make_column_transformer(
-        (OneHotEncoder(), ["job"]), (StandardScaler(), ["age", "income", "years"]), remainder="passthrough"
-    )
-    return make_pipeline(parts, model)
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +188,19 @@ def test_peers_are_fitted_again_and_differ():
         xplore.refit(3, table, repays)
     with pytest.raises(InputError, match="fits these rows"):
         xplore.refit(straight, table[["age"]], repays)
+
+
+def test_a_config_names_tables_and_estimators(tmp_path):
+    (tmp_path / "bank.toml").write_text(CONFIG)
+    result = run_config(load(str(tmp_path / "bank.toml")), tmp_path / "run", command="", progress=False)
+    assert result.findings and (result.frame()["before:age"] == result.frame()["after:age"]).all()
+    assert all(xplore.replay(tmp_path / "run", [straight(), forest()]).values())
+    assert result.archive.meta["models"][1]["name"] == "forest"
+
+
+def test_inputs_of_rows_name_their_columns():
+    rows = np.zeros((2, 3), np.float32)
+    assert Inputs(rows, None, "mine", columns=("a", "b", "c")).images is rows
+    for wrong in (rows[:, :2], np.float64(rows), rows + np.inf):
+        with pytest.raises(InputError, match=r"mine rows.*float32 \[n 3\]"):
+            Inputs(wrong, None, "mine", columns=("a", "b", "c"))

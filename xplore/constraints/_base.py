@@ -86,7 +86,7 @@ class Constraint(struct.PyTreeNode, abc.ABC):
         del z, fixed
         return self.sample(key, x0)
 
-    def sizes(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> dict[str, Array]:
+    def sizes(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> dict[str, Any]:
         """How large each change is, in measures that are shown; of images, unless a chart says otherwise."""
         return _sizes(before, after)
 
@@ -95,7 +95,7 @@ class Constraint(struct.PyTreeNode, abc.ABC):
         return codes.reshape(len(codes), -1).astype(np.float32) / 255
 
 
-def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Array]:
+def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:
     """Distances in [0, 1] pixels, pixels changed, likeness (SSIM), and how much of the content is hidden."""
     import dm_pix
 

@@ -214,7 +214,7 @@ class Features(Table, Constraint, repr=False):
         few = self._any(~still).sum(axis=1) <= self.changes
         return (still | inside).all(axis=1) & one_hot & few & holds(self.rules, self.columns, after)
 
-    def sizes(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> dict[str, Array]:
+    def sizes(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> dict[str, Any]:
         """Features changed, and distances in shares of each one's range; another category is one range."""
         share = jnp.abs(after - before) / self._span
         share = jnp.where(self._is_a("category"), before != after, share)

@@ -1,33 +1,40 @@
-"""What every data set hands over: images, labels where there are any, and the names of the classes."""
+"""What every data set hands over: images or rows, labels where there are any, and the classes' names."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from xplore.errors import InputError
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images as they are stored, with the label of each where one is known.
+    """Inputs as they are stored, with the label of each where one is known.
 
-    `images` are uint8, `labels` index `classes` (which may be empty where the names are not known), and
-    `name` says which data set and part this is, for reports. Raises `InputError` where images and labels
-    do not fit together.
+    `images` are uint8, or float32 rows of a table whose `columns` are named; `labels` index `classes`
+    (which may be empty where the names are not known), and `name` says which data set and part this is, for
+    reports. Raises `InputError` where inputs and labels do not fit together.
 
     >>> digits = Inputs(np.zeros((2, 28, 28, 1), np.uint8), np.array([3, 8]), "blank")
     >>> digits.images.shape, len(digits.labels)
     ((2, 28, 28, 1), 2)
     """
 
-    images: UInt8[np.ndarray, "n h w c"]
+    images: UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
     labels: Int64[np.ndarray, " n"] | None
     name: str
     classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+        if self.columns:
+            wanted = f"float32 [n {len(self.columns)}], a column for each name, each finite"
+            whole = self.images.dtype == np.float32 and bool(np.isfinite(self.images).all())
+            if self.images.shape[1:] != (len(self.columns),) or not whole:
+                got = f"{self.images.dtype} {list(self.images.shape)}" + (", some not finite" * (not whole))
+                raise InputError(f"{self.name} rows", expected=wanted, got=got)
+        elif self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise InputError(
                 f"{self.name} images",
                 expected="uint8 [n h w c]",

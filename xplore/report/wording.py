@@ -209,9 +209,8 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
         coverage = f"{100 * min(reached):.0f} to {100 * max(reached):.0f}\xa0%"
     name = criterion(figures["main_criterion"] or "coverage")
     third = (coverage, f"{name}, by the inputs on which models differ")
-    changed = figures["sizes"]["changed"]
-    if figures["valid"] and not reached and changed:  # black boxes: there is nothing to cover
-        third = (number(changed["median"]), "features changed, in the median valid finding")
+    if (few := figures["sizes"]["changed"]) and not reached:  # black boxes: there is nothing to cover
+        third = (number(few["median"]), "features changed, in the median valid finding")
     return [
         (percent(valid and valid["share"], 1), f"of seeds have a valid finding{spread}"),
         (count(len(figures["groups"])), f"fault groups in {plural(figures['valid'], 'valid finding')}"),
