@@ -46,7 +46,7 @@
   const draw = () => {
     for (const index of matching.slice(drawn, drawn + PAGE)) {
       const f = data.findings[index], at = place(index), thumb = make("span");
-      if (data.table) for (const [name, , after] of f[CHANGES]) thumb.append(make("span", { className: "changed", textContent: `${name} ${after}` }));
+      if (data.table) for (const [name, , after] of f[CHANGES]) thumb.append(make("span", { className: "changed" }, make("span", { textContent: name }), make("b", { textContent: after })));
       else Object.assign(thumb.style, {
         width: `${shownWidth}px`, height: `${height * scale}px`,
         backgroundImage: `var(--sheet${at.sheet})`,
