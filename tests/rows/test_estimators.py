@@ -129,6 +129,15 @@ def test_functions_and_columns_are_read_as_told():
     assert all(columns == ["income", "age"] for columns in seen) and model.classes == ("poor", "rich")
 
 
+def test_an_estimator_fitted_to_an_array_is_asked_by_arrays():
+    table, y, _ = cancer()
+    features = Features.infer(table)
+    forest = RandomForestClassifier(5, random_state=0).fit(table.to_numpy(), y)
+    rows = features.encode(table[:50])
+    answers = predictor(forest, features).f.answers(rows)  # a warning would be an error
+    np.testing.assert_allclose(answers, forest.predict_proba(features.frame(rows).to_numpy()))
+
+
 def test_a_digest_tells_which_estimator_was_tested():
     table, repays = people()
     features = Features.infer(table)

@@ -27,7 +27,7 @@ class Predictor:
         self, ask: Callable[[Any], Any], name: str, table: Table | None, columns: Sequence[Any]
     ) -> None:
         self._ask, self._name, self._table, self._columns = ask, name, table, list(columns)
-        self.classes = 0
+        self.classes, self.nameless = 0, False
         self._last: tuple[Any, Any] = (None, None)
 
     def answers(self, rows: Float32[np.ndarray, "b d"]) -> Float[np.ndarray, "b c"]:
@@ -41,6 +41,7 @@ class Predictor:
             given: Any = rows if self._table is None else framed(self._table.columns, rows)
             if self._columns:
                 given = given[self._columns] if self._table is not None else given[:, self._columns]
+            given = given.to_numpy() if self.nameless and self._table is not None else given
             came = np.asarray(self._ask(given), np.float64)
         except Exception as error:  # a function of the user's own may raise anything
             fix = (
@@ -109,6 +110,8 @@ def predictor(
             fix="fit it with probability=True, or wrap it: CalibratedClassifierCV, or a function of yours",
         )
     asked = Predictor(ask, name, features, columns)
+    # One fitted to an array is asked by arrays: scikit-learn warns of names that it has not seen.
+    asked.nameless = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
     rows = _probes(model, features)
     answers = asked.answers(rows)
     asked.classes = answers.shape[1]
