@@ -138,7 +138,7 @@ def test_a_thumbnail_is_the_finding_it_names(browser, report):
     from xplore.report.pictures import decode
 
     path = report(**CAMPAIGNS["digits"])
-    stored = {f.id: decode(f.png) for f in Archive.open(path.parent).findings(origin=None)}
+    stored = {f.id: decode(f.after) for f in Archive.open(path.parent).findings(origin=None)}
     browser.open(path)
     browser.run(OPEN)
     choose(browser, state=0)

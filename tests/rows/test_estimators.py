@@ -1,5 +1,7 @@
 """Estimators as users have them, from a table to findings, a frame, a replay and a report."""
 
+import sys
+
 import jax
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from xplore.api import run_config
 from xplore.config import load
 from xplore.constraints import Features
 from xplore.data._base import Inputs
-from xplore.errors import InputError
+from xplore.errors import InputError, MissingExtraError
 from xplore.report import reporter
 from xplore.search import Gradient
 
@@ -170,6 +172,18 @@ def test_what_cannot_be_asked_is_told_before_compute(model, words):
     with pytest.raises(InputError) as caught:
         predictor(model, Features.infer(people(30)[0]))
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_without_pandas_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not installed
+    features = Features.infer(np.array([[0.25, 7], [1.0, 9]]))
+    assert features.encode(np.array([[0.5, 8]])).tolist() == [[0.5, 8.0]]
+    for ask in (
+        lambda: predictor(lambda frame: frame["x0"], features),
+        lambda: features.frame(features.probes(2)),
+    ):
+        with pytest.raises(MissingExtraError, match=r"xplore-tests\[tabular\]"):
+            ask()
 
 
 def test_labels_that_no_model_answers_are_told(bank, told):

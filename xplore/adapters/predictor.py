@@ -43,12 +43,10 @@ class Predictor:
                 given = given[self._columns] if self._table is not None else given[:, self._columns]
             given = given.to_numpy() if self.nameless and self._table is not None else given
             came = np.asarray(self._ask(given), np.float64)
+        except InputError:
+            raise
         except Exception as error:  # a function of the user's own may raise anything
-            fix = (
-                "give features=, so that it gets a DataFrame, or mend it"
-                if self._table is None
-                else "mend it"
-            )
+            fix = "mend it" if self._table else "give features=, so that it gets a DataFrame, or mend it"
             raise InputError(what, expected="answers to rows", got=told(error), fix=fix) from error
         if came.ndim == 1:  # the second class's, as binary models give it
             came = np.stack([1 - came, came], axis=1)
@@ -94,7 +92,7 @@ def predictor(
 
     >>> from xplore.constraints import Features
     >>> features = Features.infer(np.array([[0.25, 7], [1.0, 9]]), ["risk", "size"])
-    >>> predictor(lambda frame: frame["risk"], features)(np.float32([[0.25, 8]])).tolist()
+    >>> predictor(lambda frame: frame["risk"], features)(jax.numpy.array([[0.25, 8]])).tolist()
     [[0.75, 0.25]]
 
     Raises:

@@ -56,15 +56,11 @@ class Features(Table, Constraint, repr=False):
 
     @property
     def _parts(self) -> Int[np.ndarray, " d"]:
-        """What each column is a part of: the columns of a one-hot group move as one."""
+        """The feature that each column is a part of: the columns of a one-hot group move as one."""
         first = np.arange(len(self.columns))
         for group in self.groups:
             first[list(group)] = group[0]
         return np.unique(first, return_inverse=True)[1]
-
-    @property
-    def _members(self) -> Bool[np.ndarray, "parts d"]:
-        return self._parts[None] == np.arange(self._parts.max() + 1)[:, None]
 
     @property
     def _span(self) -> Float[Array, "1 d"]:
@@ -82,9 +78,14 @@ class Features(Table, Constraint, repr=False):
         low = jnp.where(np.array(self.grows)[None], jnp.maximum(low, x0), low)
         return low, jnp.maximum(high, low)
 
+    def _largest(self, sizes: Float[Array, "b d"]) -> Float[Array, "b parts"]:
+        """The largest size among each feature's columns."""
+        none = jnp.zeros((len(sizes), self._parts.max() + 1), sizes.dtype)
+        return none.at[:, self._parts].max(sizes) if self.groups else sizes
+
     def _any(self, hit: Bool[Array, "b d"]) -> Bool[Array, "b parts"]:
-        """Which parts have a column that is hit?"""
-        return (hit[:, None] & self._members[None]).any(axis=2)
+        """Which features have a column that is hit?"""
+        return self._largest(hit.astype(jnp.result_type(float))) > 0
 
     def _values(self, key: Key[Array, ""], x0: Float[Array, " d"]) -> Float[Array, " d"]:
         """Latents of a random other value for every feature; members of a group move together."""
@@ -101,10 +102,10 @@ class Features(Table, Constraint, repr=False):
         return (value - x0) / self._span[0]
 
     def _movable(self, x0: Float[Array, "b d"]) -> Bool[Array, "b parts"]:
+        """Which features can change at all?"""
         low, high = self._range(x0)
-        return self._any((low < high) | (x0 < low) | (x0 > high)) & ~self._any(
-            jnp.broadcast_to(np.array(self.frozen)[None], x0.shape)
-        )
+        frozen = jnp.broadcast_to(np.array(self.frozen)[None], x0.shape)
+        return self._any((low < high) | (x0 < low) | (x0 > high)) & ~self._any(frozen)
 
     def init(
         self,
@@ -145,10 +146,8 @@ class Features(Table, Constraint, repr=False):
             changed: Bool[Array, " parts"],
         ) -> Any:
             draw, values, ranks, how = jax.random.split(key, 4)
-            rank, (back, nearer, share) = (
-                jax.random.uniform(ranks, movable.shape),
-                jax.random.uniform(how, (3,)),
-            )
+            back, nearer, share = jax.random.uniform(how, (3,))
+            rank = jax.random.uniform(ranks, movable.shape)
             at = jnp.where(movable, jax.random.uniform(draw, movable.shape), -1).argmax()
             far = self._values(values, x0)
             value = jnp.where(slides & (nearer < 0.5), z + share * (far - z), far)
@@ -199,8 +198,7 @@ class Features(Table, Constraint, repr=False):
         low, high = self._range(x0)
         z = jnp.clip(z, jnp.minimum(low - x0, 0) / self._span, jnp.maximum(high - x0, 0) / self._span)
         z = jnp.where(self._movable(x0)[:, self._parts], z, 0)
-        size = jnp.where(self._members[None], jnp.abs(z)[:, None], 0).max(axis=2)
-        rank = (-size).argsort(axis=1).argsort(axis=1)
+        rank = (-self._largest(jnp.abs(z))).argsort(axis=1).argsort(axis=1)
         return jnp.where((rank < self.changes)[:, self._parts], z, 0)
 
     def within(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> Bool[Array, " b"]:
@@ -217,8 +215,8 @@ class Features(Table, Constraint, repr=False):
     def sizes(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> dict[str, Any]:
         """Features changed, and distances in shares of each one's range; another category is one range."""
         share = jnp.abs(after - before) / self._span
-        share = jnp.where(self._is_a("category"), before != after, share)
-        share = jnp.where(self._members[None], share[:, None], 0).max(axis=2)
+        share = jnp.where(self._is_a("category"), (before != after).astype(share.dtype), share)
+        share = self._largest(share)
         l2 = jnp.sqrt((share**2).sum(axis=1))
         return {"changed": (share > 0).sum(axis=1), "l1": share.sum(axis=1), "l2": l2}
 

@@ -98,9 +98,8 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     differs = isinstance(referee, int) and referee != row.expected
     badges += [f"referee: {reading.class_name(referee)}"] if differs else []
     if row.changes:
-        badges += (
-            [f"nearest row {row.measures['nearest_row']}"] if row.measure("nearest_row") is not None else []
-        )
+        nearest = row.measure("nearest_row")
+        badges += [f"nearest row {nearest}"] if nearest is not None else []
         shown: dict[str, Any] = {"changes": row.changes}
     else:
         shown = _pictures(reading, row, pictures)
