@@ -58,7 +58,7 @@ def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         ("constrant.use=x:y", "constrant", "did you mean 'constraint'?"),
         ("campaign.lane=8", "campaign.lane", "did you mean 'lanes'?"),
         ("search.step=8", "search.step", "did you mean 'steps'?"),
-        ("models.1.nam=8", "models[1].nam", "remove it"),
+        ("models.1.nam=8", "models[1].nam", "did you mean 'name'?"),
         ("criteria.0.T=0.5", "criteria[0].T", "did you mean 't'?"),
         (
             'search.optimizer={use="optax:sgd", lerning_rate=0.1}',
