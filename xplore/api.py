@@ -165,8 +165,9 @@ def run_config(config: Config, out: str | Path | None, *, command: str, progress
 
 def inspect_config(config: Config) -> Inspection:
     """What a config's models are, and how right they are on its seeds."""
-    models, images, labels, classes = _tested(config)
-    return inspect(models, images, labels, classes=classes)
+    models, inputs, labels, classes = _tested(config)
+    constraint = checked_part("constraint", build(config.constraint), Constraint)
+    return inspect(models, inputs, labels, constraint=constraint, classes=classes)
 
 
 def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None]:

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from xplore.checks import checked_images, checked_labels
-from xplore.encoding import decode
+from xplore.adapters.predictor import reading
+from xplore.checks import checked_chart, checked_inputs, checked_labels
+from xplore.constraints import Constraint
 from xplore.errors import InputError
 from xplore.heads import EXCLUSIVE
 from xplore.model import Model
@@ -100,11 +101,17 @@ class Inspection:
 
 
 def inspect(
-    models: Sequence[Any], images: Any, labels: Any = None, *, classes: Sequence[str] | None = None
+    models: Sequence[Any],
+    inputs: Any,
+    labels: Any = None,
+    *,
+    constraint: Constraint | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Inspection:
     """Layers, shapes, neurons and parameters of each model, and its accuracy on labelled seeds.
 
-    Without labels, the share of seeds of each class on which a model is of the majority's mind.
+    Inputs are images or a table, as `xplore.run` takes them. Without labels, the share of seeds of each
+    class on which a model is of the majority's mind.
 
     >>> import xplore
     >>> from xplore.data import mnist
@@ -114,14 +121,15 @@ def inspect(
     >>> [(model.name, model.neurons, model.right > 0.9) for model in seen.models], seen.warnings
     ([('lenet1', 52, True), ('lenet5', 268, True)], [])
     """
-    panel = Panel.of(models)
-    codes = checked_images(images)
+    chart, _ = checked_chart(constraint, inputs)
+    codes = checked_inputs("seeds", inputs, chart)
+    panel = Panel.of([reading(model, chart) for model in models])
     layout = panel.check(codes.shape[1:])
     if panel.head not in EXCLUSIVE:
         raise InputError(
             "models", expected="models of classes", got=f"output={panel.head!r}", fix="inspect classifiers"
         )
-    ask = jax.jit(lambda panel, codes: panel.plain(decode(codes)).argmax(axis=-1))
+    ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)).argmax(axis=-1))
     parts = []
     for first in range(0, len(codes), BATCH):
         part = codes[first : first + BATCH]
@@ -129,7 +137,8 @@ def inspect(
         parts.append(np.asarray(ask(panel, padded))[:, : len(part)])
     decisions = np.concatenate(parts, axis=1)
     n_classes = panel.shapes(codes.shape[1:]).outputs.shape[-1]
-    truth = None if labels is None else checked_labels(labels, len(codes), n_classes)
+    names = tuple(panel.classes or classes or ())
+    truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
     meant = _majority(decisions, n_classes) if truth is None else truth
     right, each = decisions == meant, meant == np.arange(n_classes)[:, None]
     return Inspection(
@@ -138,7 +147,7 @@ def inspect(
                 model.name,
                 sum(int(np.size(leaf)) for leaf in jax.tree.leaves(model.params)),
                 layers,
-                reading(model),
+                read_as(model),
                 model.unit,
                 float(row.mean()),
                 tuple(float(row[of].mean()) if of.any() else None for of in each),
@@ -147,15 +156,15 @@ def inspect(
         ),
         codes.shape[1:],
         len(codes),
-        tuple(map(str, classes or panel.classes or range(n_classes))),
+        tuple(map(str, classes or names or range(n_classes))),
         truth is not None,
     )
 
 
-def reading(model: Model) -> str:
+def read_as(model: Model) -> str:
     """How a model reads the panel's input, and what it returns, in words.
 
-    >>> reading(Model(abs, scale=255.0, mean=(1.0, 2.0, 3.0), layout="NCHW", output="probabilities"))
+    >>> read_as(Model(abs, scale=255.0, mean=(1.0, 2.0, 3.0), layout="NCHW", output="probabilities"))
     'x * 255 - (1, 2, 3) as NCHW, returns probabilities'
     """
 
@@ -167,9 +176,8 @@ def reading(model: Model) -> str:
     told = "x" if not model.columns else f"columns {', '.join(map(str, model.columns))} of x"
     told += "" if model.scale is None else f" * {number(model.scale)}"
     told += "" if model.mean is None else f" - {number(model.mean)}"
-    told = (
-        told if model.std is None else f"{told if model.mean is None else f'({told})'} / {number(model.std)}"
-    )
+    if model.std is not None:
+        told = f"{told if model.mean is None else f'({told})'} / {number(model.std)}"
     told += "" if model.size is None else f" at {model.size[0]} x {model.size[1]}"
     told += "" if model.layout == "NHWC" else f" as {model.layout}"
     order = f", classes {', '.join(map(str, model.classes))}" if model.classes else ""
