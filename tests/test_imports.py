@@ -30,8 +30,8 @@ objectives constraints oracles
 coverage
 panel
 adapters
-model
-capture heads gradient
+model call_torch
+capture capture_torch heads gradient
 layers
 table
 encoding finding recipe rules units weights

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from xplore.layers import Found, Rule, Value, is_float, moved, names
+from xplore.layers import Found, Rule, Value, capturing, is_float, moved, names
 from xplore.units import Layer
 
 CALLS = {"closed_call": "call_jaxpr", "core_call": "call_jaxpr"} | dict.fromkeys(
@@ -222,7 +222,11 @@ def _weight_path(path: tuple[Any, ...]) -> str:
 
 
 def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[Found]]:
-    closed, out_shape = jax.make_jaxpr(f, return_shape=True)(params, x)
+    token = capturing.set(True)
+    try:
+        closed, out_shape = jax.make_jaxpr(f, return_shape=True)(params, x)
+    finally:
+        capturing.reset(token)
     paths, _ = jax.tree_util.tree_flatten_with_path(params)
     weights = [Value(leaf, weight=True, path=_weight_path(path)) for path, leaf in paths]
     replay = _Replay()
@@ -253,14 +257,14 @@ def capture(
     for name, layer, axes in zip(names(found), found, _batch_axes(f, params, x, found), strict=True):
         if len(axes) != 1 or not is_float(layer.value):
             continue
-        value = _batch_first(layer, axes[0], x.shape[0])
+        value = batch_first(layer, axes[0], x.shape[0])
         if value is not None:
             layers.append(Layer(name, layer.kind, value.shape[1:]))
             values.append(value)
     return output, layers, values
 
 
-def _batch_first(layer: Found, batch: int, size: int) -> jax.Array | None:
+def batch_first(layer: Found, batch: int, size: int) -> jax.Array | None:
     """A layer's value with the batch first and the channels last; None where batches are not whole."""
     value, channel = layer.value, layer.channel
     if value.shape[batch] % size:

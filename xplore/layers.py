@@ -16,10 +16,13 @@ A step that depends on the input is one of these, and the rule is applied in thi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 SUMMARIES = ("global_pool", "normalise")
+capturing: ContextVar[bool] = ContextVar("capturing", default=False)
+"""Are layers asked for? A function that fetches its layers from elsewhere, and tags them, looks here."""
 
 
 @dataclass
