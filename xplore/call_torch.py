@@ -145,16 +145,8 @@ class TorchFunction:
             if graph is None or not np.array_equal(graph[0], x) or len(graph[2]) != len(plan.seen):
                 graph = (x, *self.values(plan, x))
             _, leaf, tensors = graph
-            climbed = [
-                (
-                    tensor,
-                    torch.tensor(np.asarray(s), dtype=tensor.dtype, device=tensor.device).reshape(
-                        tensor.shape
-                    ),
-                )
-                for tensor, s in zip(tensors, slopes, strict=True)
-                if tensor.requires_grad
-            ]
+            pairs = zip(tensors, slopes, strict=True)
+            climbed = [(tensor, _tensor(s, tensor)) for tensor, s in pairs if tensor.requires_grad]
             if not climbed:
                 return np.zeros_like(x)
             tensors, weights = zip(*climbed, strict=True)
@@ -176,7 +168,7 @@ class TorchFunction:
             pairs = zip_longest(steps, came)
             first = next(f"{b or 'none'} instead of {a or 'none'}" for a, b in pairs if a != b)
             fix = "mend what depends on the numbers in the input (`if x.sum() > 0`), or give outputs alone"
-            raise self.fault("the same layers for every input", f"{first}", fix)
+            raise self.fault("the same layers for every input", first, fix)
 
     def fault(self, expected: str, got: str, fix: str = "wrap the module so that it does so") -> InputError:
         return InputError(f"torch module {self.name}", expected=expected, got=got, fix=fix)
@@ -189,6 +181,11 @@ def _on_host(call: Any, shapes: Any, *given: Any) -> Any:
 def _array(tensor: Any, like: np.ndarray) -> np.ndarray:
     """A tensor as an array of the type that is passed between the two."""
     return tensor.detach().cpu().numpy(force=True).astype(like.dtype)
+
+
+def _tensor(array: Any, like: Any) -> Any:
+    """An array as a tensor of another's type, place and shape."""
+    return like.new_tensor(np.asarray(array)).reshape(like.shape)
 
 
 def described(tensor: Any) -> str:

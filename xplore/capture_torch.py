@@ -49,6 +49,7 @@ ELEMENTWISE = {  # what torch itself does not tag as pointwise
     *("_to_copy", "lift_fresh", "contiguous", "floor_divide", "rsub"),
 }
 RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
+WHOLE = RECURRENT | {"instance_norm"}  # functions that are one step, whatever they dispatch
 
 
 def watched(module: Any, x: Any) -> tuple[Any, list[Found]]:
@@ -72,7 +73,7 @@ def watched(module: Any, x: Any) -> tuple[Any, list[Found]]:
                 return func(*args, **(kwargs or {}))
 
             name = getattr(func, "__name__", "")
-            return steps.recurrent(call, args) if name in RECURRENT else call()
+            return steps.whole(name, call, (args, kwargs)) if name in WHOLE else call()
 
     with Functions(), Operators():
         out = module(x)
@@ -183,9 +184,7 @@ class _Steps:
             return rule.pool("global_pool", live[0], out, _after_reduction(given, live[0]))
         if name in NORMALISATIONS or name in BATCH_NORMS:
             by_batch = name in BATCH_NORMS and given.get("training") is True
-            value = rule.elementwise(live, out, normalises=by_batch or name in NORMALISATIONS)
-            fixed = [v for v in read if not v.from_input]
-            return rule.elementwise([value, *fixed], out) if fixed else value
+            return self.scaled(read, out, normalises=by_batch or name in NORMALISATIONS)
         if pointwise:
             return rule.elementwise(read, out)
         if name == "glu":  # two halves meet
@@ -209,9 +208,15 @@ class _Steps:
             layer.value, layer.channel = out, value.channel
         return value
 
-    def recurrent(self, call: Callable[[], Any], args: Any) -> Any:
-        """A recurrent net as a layer: the last one's states over time; what else it returns is part of it."""
-        read = [self.look_up(tensor) for tensor in _tensors(args)]
+    def scaled(self, read: list[Value], out: Any, *, normalises: bool = True) -> Value:
+        """A normalisation, then what it does with weights of its own."""
+        value = self.rule.elementwise([v for v in read if v.from_input], out, normalises=normalises)
+        fixed = [v for v in read if not v.from_input]
+        return self.rule.elementwise([value, *fixed], out) if fixed else value
+
+    def whole(self, name: str, call: Callable[[], Any], given: Any) -> Any:
+        """A function as one step; of a recurrent net, the last layer's states over time are the value."""
+        read = [self.look_up(tensor) for tensor in _tensors(given)]
         self.paused = True
         try:
             outs = call()
@@ -220,7 +225,10 @@ class _Steps:
         if any(v.from_input for v in read):
             first, *rest = _tensors(outs)
             path = next((v.path for v in read if v.weight), "")
-            value = self.rule.start("recurrent", path, first, first.ndim - 1)
+            if name in RECURRENT:
+                value = self.rule.start("recurrent", path, first, first.ndim - 1)
+            else:
+                value = self.scaled(read, first)
             self.values[_key(first)] = value
             for out in rest:
                 self.values[_key(out)] = replace(value, data=out, whole=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -299,6 +300,85 @@ def test_layers_are_the_modules_own_with_their_slopes(name):
         (slope,) = torch.autograd.grad((value * torch.tensor(weights)).sum(), leaf, retain_graph=True)
         climbed = jax.jit(jax.grad(lambda x, i=i, w=weights: (w * model.captured(x)[2][i]).sum()))(x)
         close(climbed, slope), layer
+
+
+class Squeezed(nn.Module):
+    """A gate, parts that are put together, and a squeeze that may take the batch's axis, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gate, self.fc = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Linear(7, 6)
+
+    def forward(self, x):
+        y = F.hardswish(self.conv(x))
+        y = y * torch.sigmoid(self.gate(y.mean((2, 3), keepdim=True)))
+        y = F.adaptive_avg_pool2d(torch.cat([x, y], 1), 1).squeeze()
+        return F.glu(self.fc(y))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "expected"),
+    [
+        (
+            lambda: nn.Sequential(
+                nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, affine=True), nn.ELU(), nn.Flatten()
+            ),
+            IMAGE,
+            [("0", "conv", (6, 6, 4)), ("1", "normalise", (6, 6, 4))],
+        ),
+        (
+            lambda: nn.Sequential(
+                nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.PReLU(), nn.Flatten(), nn.Linear(144, 3)
+            ),
+            IMAGE,
+            [("0", "conv", (6, 6, 4)), ("1", "normalise", (6, 6, 4)), ("4", "dense", (3,))],
+        ),
+        (
+            lambda: nn.Sequential(
+                nn.Conv1d(4, 5, 3), nn.ReLU6(inplace=True), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(10, 3)
+            ),
+            SENTENCE,
+            [("0", "conv", (4, 5)), ("pool1", "pool", (2, 5)), ("4", "dense", (3,))],
+        ),
+        (
+            lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)), nn.Tanh()),
+            (6,),
+            [("0", "dense", (4,))],
+        ),
+        (
+            Squeezed,
+            IMAGE,
+            [
+                ("conv", "conv", (8, 8, 4)),
+                ("global_pool1", "global_pool", (1, 1, 4)),
+                ("gate", "conv", (1, 1, 4)),
+                ("global_pool2", "global_pool", (7,)),
+                ("fc", "dense", (3,)),
+            ],
+        ),
+    ],
+)
+def test_layers_of_other_modules(make, shape, expected):
+    model = adapter.torch(seeded(make))
+    assert [layer for layer in told(model, shape) if layer[1] != "head"] == expected
+    x = inputs(shape)
+    whole = model.captured(x)[2]
+    for i in range(len(x)):
+        for one, many in zip(model.captured(x[i : i + 1])[2], whole, strict=True):
+            close(one, many[i : i + 1])
+
+
+def test_slopes_are_right_whoever_asks_between():
+    _, model, shape = made("resnet")
+    slope = jax.jit(jax.grad(lambda x: model(x).sum()))
+    xs = [inputs(shape, 2, seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(slope, xs * 2))
+    for x, came in zip(xs * 2, together, strict=True):
+        close(came, slope(x))
+    _, back = jax.vjp(lambda x: model(x).sum(), xs[0])
+    slope(xs[1])  # its graph takes the place of the first
+    close(back(jnp.float32(1))[0], slope(xs[0]))
 
 
 @pytest.mark.parametrize("name", lenet.ARCHITECTURES)
