@@ -138,7 +138,7 @@ def transformers(name: str, size: int = 64, **settings: Any) -> Callable[[], Bui
         torch.manual_seed(0)
         config = getattr(library, f"{name}Config")(num_labels=CLASSES, **settings)
         net = getattr(library, f"{name}ForImageClassification")(config).eval()
-        return adapt(net, layout="NCHW"), own_torch(net), (size, size, 3)
+        return adapt(net, layout="NCHW"), net, (size, size, 3)
 
     return build
 
@@ -149,12 +149,7 @@ def torch_mixer() -> Built:
 
     torch.manual_seed(0)
     net = MLPMixer(image_size=64, channels=3, patch_size=16, dim=64, depth=4, num_classes=CLASSES).eval()
-    return adapt(net, layout="NCHW"), own_torch(net), (64, 64, 3)
-
-
-def own_torch(net: Any) -> Any:
-    """The module's own answers and input gradient; the adapter is not asked."""
-    return net
+    return adapt(net, layout="NCHW"), net, (64, 64, 3)
 
 
 ARCHITECTURES: dict[str, tuple[str, Callable[[], Built]]] = {
@@ -259,7 +254,7 @@ def look(name: str) -> Captured:
         name,
         library,
         shape,
-        parameters(model, own),
+        model.parameters,
         Counter(layer.kind for layer in told),
         sum(layer.units for layer in told),
         seconds,
@@ -282,11 +277,6 @@ def reference(own: Any, x: jax.Array, weights: jax.Array) -> tuple[np.ndarray, n
             return answers.detach().numpy(), given.grad.numpy()
     answers, slope = jax.jit(lambda x: (own(x), jax.grad(lambda x: (weights * own(x)).sum())(x)))(x)
     return np.asarray(answers), np.asarray(slope)
-
-
-def parameters(model: Model, own: Any) -> int:
-    count = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(model.params))
-    return count or sum(p.numel() for p in own.parameters())
 
 
 def apart(one: Any, other: Any) -> float:

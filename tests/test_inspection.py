@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import N, images, one, two
@@ -15,7 +16,7 @@ from xplore.panel import Panel
 
 def test_accuracy_and_agreement_are_counted() -> None:
     x = images()
-    answers = np.asarray(Panel.of([one(), two()]).plain(np.asarray(x, np.float32) / 255)).argmax(axis=-1)
+    answers = np.asarray(Panel.of([one(), two()]).plain(jnp.asarray(x / np.float32(255)))).argmax(axis=-1)
     labels = answers[0].copy()
     labels[:6] = (labels[:6] + 1) % 3
     seen = xplore.inspect([one(), two()], x, labels)
@@ -35,8 +36,8 @@ def test_accuracy_and_agreement_are_counted() -> None:
 
 def test_a_model_that_is_mostly_wrong_is_warned_of() -> None:
     x = images()
-    turned = one().replace(order=(1, 2, 0), name="turned")
-    labels = np.asarray(one()(np.asarray(x, np.float32) / 255)).argmax(axis=-1)
+    turned = one().replace(f=lambda p, x: jnp.roll(one().f(p, x), 1, axis=-1), name="turned")
+    labels = np.asarray(one()(jnp.asarray(x / np.float32(255)))).argmax(axis=-1)
     seen = xplore.inspect([one(), turned], x, labels)
     (warning,) = seen.warnings
     assert warning.startswith("turned is right on ") and "order of the classes" in warning

@@ -17,11 +17,8 @@ ROOT = Path(xplore.__file__).parents[1]
 LARGEST = 200_000
 
 
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`first-findings`, executed."""
-    folder = tmp_path_factory.mktemp("notebook")
-    book = jupytext.read(ROOT / "docs" / "notebooks" / "first-findings.py")
+def executed(name: str, folder: Path) -> Any:
+    book = jupytext.read(ROOT / "docs" / "notebooks" / f"{name}.py")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / "ipython")}
     environment.pop("XLA_FLAGS", None)
     client = nbclient.NotebookClient(
@@ -29,6 +26,18 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
     )
     client.execute(env=environment)
     return book
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`first-findings`, executed."""
+    return executed("first-findings", tmp_path_factory.mktemp("notebook"))
+
+
+@pytest.fixture(scope="module")
+def yours(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """`your-model`, executed."""
+    return executed("your-model", tmp_path_factory.mktemp("yours"))
 
 
 def output(book: Any, source: str) -> str:
@@ -39,10 +48,11 @@ def output(book: Any, source: str) -> str:
     )
 
 
-def test_no_cell_fails_or_complains(notebook: Any) -> None:
+@pytest.mark.parametrize("name", ["notebook", "yours"])
+def test_no_cell_fails_or_complains(name: str, request: pytest.FixtureRequest) -> None:
     kinds = [
         o
-        for c in notebook.cells
+        for c in request.getfixturevalue(name).cells
         for o in c.get("outputs", [])
         if o.output_type not in ("display_data", "execute_result")
     ]
@@ -67,3 +77,14 @@ def test_finding_coverage_and_files_are_told(notebook: Any) -> None:
         "lenet5",
     ]
     assert output(notebook, "folder =") == "['archive.sqlite', 'report.html', 'summary.json']"
+
+
+def test_models_of_every_library_are_searched(yours: Any) -> None:
+    told = output(yours, "old, new =")
+    assert told.startswith("2 models, 40 seeds [28 28 1], 10 classes") and "warning" not in told
+    for cell in ("result = xplore.run(", "hidden ="):
+        html = next(c for c in yours.cells if c.source.startswith(cell) or f"\n{cell}" in c.source)
+        assert any("data:image/png;base64" in str(o.get("data")) for o in html.outputs)
+    torch = output(yours, "if importlib")
+    assert re.match(r"[1-9]\d* valid findings by a panel|torch is not installed", torch)
+    assert "changes" in output(yours, "from sklearn") and "→" in output(yours, "from sklearn")

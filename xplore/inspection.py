@@ -145,7 +145,7 @@ def inspect(
         tuple(
             Inspected(
                 model.name,
-                sum(int(np.size(leaf)) for leaf in jax.tree.leaves(model.params)),
+                model.parameters,
                 layers,
                 read_as(model),
                 model.unit,

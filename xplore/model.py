@@ -26,8 +26,9 @@ class Model(struct.PyTreeNode):
     numbers or one a channel, resized to `size` and laid out as `layout` says; of rows, `columns` are
     read, by index. `output` says what comes back (`xplore.heads.Head`), `classes` in which order. Layers
     are captured if a glob of `include` (all, if none) and none of `exclude` fits their name or kind; `unit`
-    says what a unit is. `fingerprint` tells models apart whose weights are not in `params`. Weights are
-    leaves, so they are arguments of every compiled program and never baked into one.
+    says what a unit is. `fingerprint` tells models apart whose weights are not in `params`, and
+    `weights_elsewhere` counts those. Weights are leaves, so they are arguments of every compiled program
+    and never baked into one.
     """
 
     f: Callable[..., Any] = struct.field(pytree_node=False)
@@ -46,6 +47,12 @@ class Model(struct.PyTreeNode):
     exclude: tuple[str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     unit: Unit = struct.field(pytree_node=False, default="mean", kw_only=True)
     fingerprint: str = struct.field(pytree_node=False, default="", kw_only=True)
+    weights_elsewhere: int = struct.field(pytree_node=False, default=0, kw_only=True)
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has, those that are not in `params` too."""
+        return self.weights_elsewhere + sum(int(np.size(leaf)) for leaf in jax.tree.leaves(self.params))
 
     def read(self, x: Float[Array, "b *x"]) -> Float[Array, "b *y"]:
         """What the model itself reads, differentiably."""

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Any
 
 import jax
-import numpy as np
 
 import xplore
 from xplore.campaign import Plan
@@ -31,7 +30,7 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
             {
                 "name": model.name,
                 "digest": model.digest(),
-                "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(model.params)),
+                "parameters": model.parameters,
                 "neurons": spans[model.name].stop - spans[model.name].start,
             }
             for model in method.panel.models

@@ -498,7 +498,7 @@ def test_other_outputs_are_told(wrap, words):
     model = adapter.torch(seeded(Returns, wrap))
     with pytest.raises(InputError, match=f"torch module returns: expected .*{words}"):
         model(inputs((6,)))
-    with pytest.raises(InputError, match="model returns: expected"):
+    with pytest.raises(InputError, match=f"torch module returns: expected .*{words}"):
         Panel.of([model, model]).check((6,))
 
 

@@ -57,7 +57,11 @@ def torch(module: Any, *, name: str = "", **reading: Any) -> Model:
             )
     _share_gpu(module)
     convolves = any(isinstance(part, library.nn.Conv2d) for part in module.modules())
-    known: dict[str, Any] = {"layout": "NCHW" if convolves else "NHWC", "fingerprint": _fingerprint(module)}
+    known: dict[str, Any] = {
+        "layout": "NCHW" if convolves else "NHWC",
+        "fingerprint": _fingerprint(module),
+        "weights_elsewhere": sum(weight.numel() for weight in module.parameters()),
+    }
     return Model(TorchFunction(module, name), name=name, **{**known, **reading})
 
 
