@@ -31,7 +31,7 @@ coverage
 panel
 adapters
 model call_torch
-capture capture_torch heads gradient
+capture capture_torch heads host gradient
 layers
 table
 encoding finding recipe rules units weights

@@ -66,5 +66,9 @@ def test_a_table_and_its_black_boxes() -> None:
 
 def test_values_are_not_inspected() -> None:
     numbers = Model(lambda x: x.reshape(len(x), -1), output="values")
-    with pytest.raises(InputError, match="expected models of classes"):
-        xplore.inspect([numbers, numbers], images())
+    for ask in (xplore.inspect, xplore.run):
+        with pytest.raises(InputError, match="models: expected one label an input, got output='values'"):
+            ask([numbers, numbers], images())
+    segments = Model(lambda x: x)
+    with pytest.raises(InputError, match="expected one label an input"):
+        xplore.run([segments, segments], images())

@@ -20,6 +20,7 @@ from xplore.archive import Archive
 from xplore.campaign import Campaign, Plan, Tally
 from xplore.checks import (
     checked_chart,
+    checked_classes,
     checked_inputs,
     checked_labels,
     checked_part,
@@ -35,6 +36,7 @@ from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.errors import InputError
+from xplore.host import faults
 from xplore.inspection import Inspection, inspect
 from xplore.lanes import Method
 from xplore.objectives import Joint, Objective
@@ -89,7 +91,7 @@ def run(
     codes = checked_inputs("seeds", inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     layout = panel.check(codes.shape[1:])
-    n_classes = panel.shapes(codes.shape[1:]).outputs.shape[2]
+    n_classes = checked_classes(panel, codes.shape[1:])
     names = tuple(panel.classes or classes or ())
     truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
     given = {"rng": rng, "lanes": lanes}
@@ -125,7 +127,7 @@ def run(
         folder = Path(tempfile.mkdtemp(prefix="xplore-") if out is None else out)
         if out is None:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        with closing(Archive.create(folder, meta)) as archive:
+        with closing(Archive.create(folder, meta)) as archive, faults():
             campaign = Campaign(method, judge, layout, codes, truth, plan)
             tally = _watched(campaign, archive, name, progress)
             archive.note(**_ending(tally), baselines=[])

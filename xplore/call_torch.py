@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
+from xplore import host
 from xplore.capture import batch_first
 from xplore.capture_torch import watched
 from xplore.errors import InputError
@@ -78,10 +79,10 @@ class TorchFunction:
         shapes = [jax.ShapeDtypeStruct(seen.at(len(x)), x.dtype) for seen in plan.seen]
 
         def look(x: Any, *, keep: bool) -> list[Any]:
-            return _on_host(partial(self.look, plan, keep), shapes, x)
+            return host.call(partial(self.look, plan, keep), shapes, x)
 
         def slope(x: Any, slopes: list[Any]) -> tuple[Any]:
-            return (_on_host(partial(self.slope, plan), jax.ShapeDtypeStruct(x.shape, x.dtype), x, *slopes),)
+            return (host.call(partial(self.slope, plan), jax.ShapeDtypeStruct(x.shape, x.dtype), x, *slopes),)
 
         values = jax.custom_vjp(partial(look, keep=False))
         values.defvjp(lambda x: (look(x, keep=True), x), slope)
@@ -172,10 +173,6 @@ class TorchFunction:
 
     def fault(self, expected: str, got: str, fix: str = "wrap the module so that it does so") -> InputError:
         return InputError(f"torch module {self.name}", expected=expected, got=got, fix=fix)
-
-
-def _on_host(call: Any, shapes: Any, *given: Any) -> Any:
-    return jax.pure_callback(call, shapes, *given, vmap_method="sequential")
 
 
 def _array(tensor: Any, like: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from xplore.campaign import Plan
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
 from xplore.errors import InputError, told
+from xplore.heads import EXCLUSIVE
 from xplore.panel import Panel
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
@@ -82,6 +83,16 @@ def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ())
         came = f"{array.min()} to {array.max()}"
         raise InputError("labels", expected=f"0 to {classes - 1}, as the models answer", got=came, fix=fix)
     return array.astype(np.int64)
+
+
+def checked_classes(panel: Panel, shape: tuple[int, ...]) -> int:
+    """How many classes the models tell apart; an InputError if they do not give one label an input."""
+    outputs = panel.shapes(shape).outputs.shape
+    if panel.head not in EXCLUSIVE or len(outputs) != 3:
+        came = f"output={panel.head!r} of shape {outputs[2:]}"
+        fix = "test classifiers; of other heads, a Panel gives outputs, activations and coverage"
+        raise InputError("models", expected="one label an input", got=came, fix=fix)
+    return outputs[2]
 
 
 def checked_training(

@@ -11,10 +11,8 @@ import numpy as np
 from jaxtyping import Int
 
 from xplore.adapters.predictor import reading
-from xplore.checks import checked_chart, checked_inputs, checked_labels
+from xplore.checks import checked_chart, checked_classes, checked_inputs, checked_labels
 from xplore.constraints import Constraint
-from xplore.errors import InputError
-from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.units import Layer
@@ -125,10 +123,7 @@ def inspect(
     codes = checked_inputs("seeds", inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     layout = panel.check(codes.shape[1:])
-    if panel.head not in EXCLUSIVE:
-        raise InputError(
-            "models", expected="models of classes", got=f"output={panel.head!r}", fix="inspect classifiers"
-        )
+    n_classes = checked_classes(panel, codes.shape[1:])
     ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)).argmax(axis=-1))
     parts = []
     for first in range(0, len(codes), BATCH):
@@ -136,7 +131,6 @@ def inspect(
         padded = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), axis=0)])
         parts.append(np.asarray(ask(panel, padded))[:, : len(part)])
     decisions = np.concatenate(parts, axis=1)
-    n_classes = panel.shapes(codes.shape[1:]).outputs.shape[-1]
     names = tuple(panel.classes or classes or ())
     truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
     meant = _majority(decisions, n_classes) if truth is None else truth

@@ -24,11 +24,11 @@ class Model(struct.PyTreeNode):
 
     The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`, with
     numbers or one a channel, resized to `size` and laid out as `layout` says; of rows, `columns` are
-    read, by index. `output` says what comes back (`xplore.heads.Head`), `classes` in which order. Layers
-    are captured if a glob of `include` (all, if none) and none of `exclude` fits their name or kind; `unit`
-    says what a unit is. `fingerprint` tells models apart whose weights are not in `params`, and
-    `weights_elsewhere` counts those. Weights are leaves, so they are arguments of every compiled program
-    and never baked into one.
+    read, by index or name. `output` says what comes back (`xplore.heads.Head`), `classes` in which order;
+    `order` is the panel's, in these outputs. Layers are captured if a glob of `include` (all, if none) and
+    none of `exclude` fits their name or kind; `unit` says what a unit is. `fingerprint` tells models apart
+    whose weights are not in `params`, and `weights_elsewhere` counts those. Weights are leaves, so they are
+    arguments of every compiled program and never baked into one.
     """
 
     f: Callable[..., Any] = struct.field(pytree_node=False)
@@ -40,7 +40,7 @@ class Model(struct.PyTreeNode):
     std: Number = struct.field(default=None, kw_only=True)
     layout: Literal["NHWC", "NCHW"] = struct.field(pytree_node=False, default="NHWC", kw_only=True)
     size: tuple[int, int] | None = struct.field(pytree_node=False, default=None, kw_only=True)
-    columns: tuple[int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
+    columns: tuple[int | str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     classes: tuple[str | int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     order: tuple[int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     include: tuple[str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
@@ -56,6 +56,13 @@ class Model(struct.PyTreeNode):
 
     def read(self, x: Float[Array, "b *x"]) -> Float[Array, "b *y"]:
         """What the model itself reads, differentiably."""
+        if any(isinstance(column, str) for column in self.columns):
+            raise InputError(
+                f"columns of model {self.name}",
+                expected="indices of an input's last axis",
+                got=", ".join(map(str, self.columns)),
+                fix="give a table with these names, or indices",
+            )
         if self.columns:
             x = x[..., np.asarray(self.columns)]
         x = x if self.scale is None else x * self._a_channel(self.scale, x)

@@ -24,7 +24,7 @@ READING: dict[str, Any] = {
     "std": float | list[float],
     "layout": Literal["NHWC", "NCHW"],
     "size": list[int],
-    "columns": list[int],
+    "columns": list[int | str],
     "classes": list[str | int],
     "include": list[str],
     "exclude": list[str],

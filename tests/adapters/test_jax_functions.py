@@ -248,6 +248,11 @@ def test_heads_and_tags() -> None:
     }.items():
         _, told, _ = seen(Model(lambda p, x: x @ p["a"]["w"], weights, output=head), ROWS)
         assert told[-1][0] == last
+    for shape in ((), (1,), (7,)):  # an angle, an angle, an embedding
+        out = {"w": draw(8, *shape)}
+        panel = Panel.of([Model(lambda p, x: x @ p["w"], out, output="values")] * 2)
+        assert panel.check((8,)).n_units == 2 * max(shape, default=1)
+        assert panel(ROWS).outputs.shape == (2, 4, *(shape or (1,)))
     segments = Model(lambda p, x: conv(x, p["w"]), {"w": draw(1, 1, 3, 2)})
     panel = Panel.of([segments, segments])
     layout = panel.check((8, 8, 3))

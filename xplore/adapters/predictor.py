@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
+from xplore import host
 from xplore.columns import framed
 from xplore.errors import InputError, told
 from xplore.model import Model
@@ -62,18 +63,18 @@ class Predictor:
             )
         return came
 
-    def __call__(self, x: Float[Array, "b d"]) -> Float[Array, "b c"]:
+    def __call__(self, x: Float[Array, "b *d"]) -> Float[Array, "b c"]:
         shape = jax.ShapeDtypeStruct((len(x), self.classes), x.dtype)
 
-        def host(x: Any) -> np.ndarray:
-            rows = np.asarray(x, np.float32)
+        def ask(x: Any) -> np.ndarray:
+            rows = np.asarray(x, np.float32).reshape(len(x), -1)  # of an image, its pixels
             before, answers = self._last
             if not np.array_equal(rows, before):  # a batch is padded with its last row, asked again alone
                 answers = self.answers(rows)
                 self._last = (rows.copy(), answers)
             return answers.astype(shape.dtype)
 
-        return jax.pure_callback(host, shape, x)
+        return host.call(ask, shape, x)
 
 
 def predictor(
@@ -83,12 +84,14 @@ def predictor(
     name: str = "",
     columns: Sequence[Any] = (),
     classes: Sequence[Any] = (),
+    **reading: Any,
 ) -> Model:
     """An estimator with `predict_proba`, or a function from a table to probabilities, as a model under test.
 
     With `features` (`xplore.constraints.Features`) it gets a DataFrame with the dtypes and categories of
     the original, without, an array; `columns` are those that it reads, in its order. `classes` names
-    its answers, which an estimator does itself. It has no gradient and no neurons.
+    its answers, which an estimator does itself; `reading` is passed to `Model`. It has no gradient and no
+    neurons. Of images it gets the pixels as rows.
 
     >>> from xplore.constraints import Features
     >>> features = Features.infer(np.array([[0.25, 7], [1.0, 9]]), ["risk", "size"])
@@ -118,19 +121,27 @@ def predictor(
         raise InputError(f"model {name}", expected=f"{asked.classes} classes", got=f"{len(classes)}")
     digest = hashlib.sha256(_parameters(model).encode())
     digest.update(np.round(answers, 5).astype(np.float32).tobytes())
-    return Model(
-        asked,
-        name=name,
-        output="probabilities",
-        classes=tuple(classes),
-        fingerprint=digest.hexdigest(),
-    )
+    known = {"output": "probabilities", "classes": tuple(classes), "fingerprint": digest.hexdigest()}
+    return Model(asked, name=name, **{**known, **reading})
 
 
 def reading(model: Any, table: Any) -> Any:
-    """A model as a panel takes it: an estimator reads the table that the campaign is on, if it is on one."""
-    estimator = hasattr(model, "predict_proba") and not isinstance(model, Model)
-    return predictor(model, table) if estimator and isinstance(table, Table) else model
+    """A model as a panel takes it: on a table, an estimator reads it, and columns are known by name."""
+    if not isinstance(table, Table):
+        return model
+    if not isinstance(model, Model):
+        return predictor(model, table) if hasattr(model, "predict_proba") else model
+    names = [column.name for column in table.columns]
+    unknown = [name for name in model.columns if isinstance(name, str) and name not in names]
+    if unknown:
+        raise InputError(
+            f"columns of model {model.name}",
+            expected=f"names of features: {', '.join(map(str, names))}",
+            got=", ".join(unknown),
+            fix="name columns of the table",
+        )
+    found = tuple(names.index(name) if isinstance(name, str) else name for name in model.columns)
+    return model.replace(columns=found)
 
 
 def _probes(model: Any, features: Table | None) -> Float32[np.ndarray, "n d"]:

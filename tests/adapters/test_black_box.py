@@ -1,0 +1,86 @@
+"""Estimators and functions of Python as black boxes: on images too, and where they fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits, load_wine
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import xplore
+from xplore.adapters.predictor import predictor
+from xplore.constraints import Ball, Features
+from xplore.errors import InputError
+from xplore.model import Model
+from xplore.search import Gradient, Random
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Any, Any, list[Any]]:
+    """8x8 digits, and two estimators that read their pixels."""
+    data = load_digits()
+    images = np.round(data.images / 16 * 255).astype(np.uint8)[..., None]
+    rows = images.reshape(len(images), -1) / 255
+    forest = RandomForestClassifier(20, random_state=0).fit(rows[:1000], data.target[:1000])
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(
+        rows[:1000], data.target[:1000]
+    )
+    return images[1000:1060], data.target[1000:1060], [forest, linear]
+
+
+def test_estimators_read_the_pixels_of_images(digits: Any) -> None:
+    images, labels, models = digits
+    search = Random(steps=20)
+    result = xplore.run(models, images, labels, constraint=Ball(0.2), search=search, progress=False)
+    assert result.valid and result.coverage == {}
+    assert all(xplore.replay(result.folder, models).values())
+
+
+def test_a_gradient_search_says_what_does_without(digits: Any) -> None:
+    images, labels, models = digits
+    with pytest.raises(InputError, match=r"model randomforestclassifier: .*does without: .*Random"):
+        xplore.run(models, images, labels, search=Gradient(), progress=False)
+
+
+def test_a_function_that_fails_in_the_middle_is_told() -> None:
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    forest = RandomForestClassifier(20, random_state=0).fit(X, y)
+    seen: list[int] = []
+
+    def fails(frame: pd.DataFrame) -> Any:
+        seen.append(len(frame))
+        if len(seen) > 3:
+            raise KeyError("sulphur")
+        return forest.predict_proba(frame)
+
+    features = Features.infer(X)
+    broken = predictor(fails, features, name="broken")
+    with pytest.raises(InputError, match="model broken: expected answers to rows, got KeyError: 'sulphur'"):
+        xplore.run([forest, broken], X[:40], constraint=features, lanes=16, progress=False)
+
+
+def test_columns_are_known_by_name() -> None:
+    X = load_wine(as_frame=True).data
+    scale = np.asarray(X.std(), np.float32)
+    weights = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+
+    def linear(p: Any, x: Any) -> Any:
+        return x @ p["w"]
+
+    chosen = ("proline", "alcohol", "hue")
+    at = [list(X.columns).index(name) for name in chosen]
+    named = Model(linear, {"w": weights}, columns=chosen, std=tuple(scale[at].tolist()), name="named")
+    counted = Model(linear, {"w": weights}, columns=tuple(at), std=tuple(scale[at].tolist()), name="counted")
+    assert xplore.inspect([named, counted], X).models[0].right == 1.0
+    with pytest.raises(
+        InputError, match=r"columns of model named: expected names of features: .*, got sugar"
+    ):
+        xplore.inspect([named.replace(columns=("sugar",)), counted], X)
+    with pytest.raises(InputError, match="columns of model named: expected indices"):
+        xplore.run([named, counted], np.zeros((2, 4, 4, 3), np.uint8), progress=False)

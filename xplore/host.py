@@ -1,0 +1,38 @@
+"""Calls from a compiled program to functions on the host: black boxes and torch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+from xplore.errors import InputError
+
+_faults: list[InputError] = []
+
+
+def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
+    """`function(*arrays)` on the host, of the shapes that are told; row by row under `vmap`."""
+
+    def told(*arrays: Any) -> Any:
+        try:
+            return function(*arrays)
+        except InputError as error:
+            _faults.append(error)
+            raise
+
+    return jax.pure_callback(told, shapes, *given, vmap_method="sequential")
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """What a call on the host says of bad input is raised as such: JAX would raise an error of its own."""
+    _faults.clear()
+    try:
+        yield
+    except Exception as error:
+        if _faults and not isinstance(error, InputError):
+            raise _faults[0] from error
+        raise
