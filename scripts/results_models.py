@@ -250,6 +250,7 @@ def look(name: str) -> Captured:
     )(model, x)
     theirs, their_slope = reference(own, x, weights)
     assert all(layer.name and layer.units for layer in told), f"{name}: a layer is empty"
+    assert np.isfinite(their_slope).all() and np.abs(their_slope).max() > 0, f"{name}: no slope to compare"
     return Captured(
         name,
         library,

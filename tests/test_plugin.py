@@ -7,7 +7,13 @@ import shlex
 import sys
 from pathlib import Path
 
+import dm_pix  # noqa: F401
 import pytest
+import tiny  # noqa: F401
+
+import xplore.api
+import xplore.rejudge
+import xplore.report.html  # noqa: F401
 
 TEST = """
 import tiny

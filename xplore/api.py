@@ -140,8 +140,10 @@ def run(
     return Result(folder, temporary=out is None)
 
 
-def run_config(config: Config, out: str | Path | None, *, command: str, progress: bool = True) -> Result:
-    """Run a campaign as a config says."""
+def run_config(
+    config: Config, out: str | Path | None, *, command: str, file: str = "", progress: bool = True
+) -> Result:
+    """Run a campaign as a config says; `command` and the config's `file` are recorded."""
     settings = config.campaign
     models, images, labels, classes = _tested(config)
     return run(
@@ -161,7 +163,7 @@ def run_config(config: Config, out: str | Path | None, *, command: str, progress
         name=config.name,
         classes=classes,
         progress=progress,
-        recorded={"config": config.model_dump(), "command": command},
+        recorded={"config": config.model_dump(), "command": command, "config_file": file},
     )
 
 

@@ -64,7 +64,8 @@ def run(
     from xplore.api import run_config
     from xplore.report.wording import counted
 
-    result = run_config(loaded, folder, command=shlex.join(["xplore", *sys.argv[1:]]))
+    command = shlex.join(["xplore", *sys.argv[1:]])
+    result = run_config(loaded, folder, command=command, file=str(configs.find(config)))
     figures = result.summary
     beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
     print(f"{counted(figures)} ({beside}) in {seconds}")

@@ -110,7 +110,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
         "told": wording.told(reading, row),
         "answers": _answers(reading, row),
         "badges": badges,
-        "command": wording.replay(reading, row),
+        "command": reading.replay(row),
         "seed_index": row.seed,
     }
 

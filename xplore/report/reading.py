@@ -6,6 +6,7 @@ Campaigns may be unfinished or killed: whatever `meta` does not say yet is None 
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -161,6 +162,17 @@ class Reading:
             )
             short[name] = name[: max(SHORTEST_ID, shared + 1)]
         return short
+
+    def replay(self, row: Row) -> str:
+        """What shows a finding again: a command, or where the models came from Python, a call."""
+        folder, name = str(self.archive.path.parent), self.short_ids[row.id]
+        known = self.meta.get("config", {}).get("models", [])
+        file = self.meta.get("config_file")
+        if not known:
+            return f"xplore.replay({folder!r}, models, prefix={name!r})"
+        ours = all(str(part.get("use")).startswith("xplore.") for part in known)
+        config = [] if ours or not file else ["--config", file]
+        return shlex.join(["xplore", "replay", folder, *config, "--finding", name])
 
 
 def read(archive: Archive) -> Reading:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
@@ -292,9 +291,3 @@ def told(reading: Reading, row: Row) -> str:
 def changed(row: Row) -> str:
     """A row's changes in a line: `age: 31 → 44; job: clerk → student`."""
     return "; ".join(f"{name}: {before} → {after}" for name, before, after in row.changes)
-
-
-def replay(reading: Reading, row: Row) -> str:
-    """The command that shows a finding again."""
-    folder = shlex.quote(str(reading.archive.path.parent))
-    return f"xplore replay {folder} --finding {shlex.quote(reading.short_ids[row.id])}"

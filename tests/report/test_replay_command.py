@@ -1,0 +1,34 @@
+"""What a card says to run shows that finding again, for models of any origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from xplore.archive import Archive
+from xplore.report.reading import read
+
+OURS = [{"use": "xplore.models.lenet:lenet1"}, {"use": "xplore.models.lenet:lenet4"}]
+OWN_FILE = "--config 'my own.toml' --finding {}"
+OWN = [OURS[0], {"use": "mymodels:net"}]
+
+
+@pytest.mark.parametrize(
+    ("told", "begins", "ends"),
+    [
+        ({"config": {"models": OURS}, "config_file": "mnist.toml"}, "xplore replay ", "/mnist --finding {}"),
+        ({"config": {"models": OWN}, "config_file": "my own.toml"}, "xplore replay ", OWN_FILE),
+        ({"config": {}}, "xplore.replay('", "/mnist', models, prefix='{}')"),
+        ({}, "xplore.replay('", "/mnist', models, prefix='{}')"),
+    ],
+)
+def test_the_way_back(build: Callable[..., Archive], told: dict[str, Any], begins: str, ends: str) -> None:
+    reading = read(build())
+    kept = {key: value for key, value in reading.meta.items() if not key.startswith("config")}
+    reading = replace(reading, meta=kept | told)
+    row = reading.rows[0]
+    line = reading.replay(row)
+    assert line.startswith(begins) and line.endswith(ends.format(reading.short_ids[row.id])), line
