@@ -110,10 +110,8 @@ class Rule:
             for i in summaries:
                 self.layers[i].alive = False
             if summaries and base.kind != "normalise":
-                base.value, base.channel = (
-                    v.data,
-                    v.channel,
-                )  # not a square or the like that only the reduction saw
+                # The value that flows on: not a square, or the like, that only the reduction saw.
+                base.value, base.channel = v.data, v.channel
                 alive = base.alive or weighted or base.source is not None  # a layer in another layout
                 return self.start("normalise", path, out, v.channel, source=v.layer, alive=alive)
             if summaries:
@@ -155,20 +153,34 @@ class Rule:
         met = tuple(v.layer for v in live if v.layer is not None)
         return self.start("group", path, out, alive=False, of=met) if met else Value(out, True)
 
-    def _summaries(self, index: int, of: tuple[int | None, ...]) -> list[int]:
+    def _summaries(self, index: int, of: Sequence[int | None]) -> list[int]:
         """The layers by way of which one was reduced from one of those; none if anything else went in."""
-        layer = self.layers[index]
-        if layer.kind == "group":
-            chains = [self._summaries(i, of) for i in layer.of]
-            return [i for chain in chains for i in chain] if all(chains) else []
-        if layer.kind != "global_pool" or index in of:
+        found: list[int] = []
+        seen, todo = set(), [index]
+        while todo:
+            i = todo.pop()
+            if i in seen:
+                continue
+            seen.add(i)
+            if self.layers[i].of and i not in of:
+                todo += self.layers[i].of
+                continue
+            chain = self._reduced(i, of)
+            if not chain:
+                return []
+            found += chain
+        return found
+
+    def _reduced(self, index: int, of: Sequence[int | None]) -> list[int]:
+        """A reduction, and what lies between it and one of those."""
+        if self.layers[index].kind != "global_pool" or index in of:
             return []
         chain = [index]
-        while (source := self.layers[chain[-1]].source) is not None and source not in of:
-            if self.layers[source].kind not in SUMMARIES:
+        while (source := self.layers[chain[-1]].source) not in of:
+            if source is None or self.layers[source].kind not in SUMMARIES:
                 return []
             chain.append(source)
-        return [] if source is None else chain
+        return chain
 
 
 def is_float(value: Any) -> bool:

@@ -92,7 +92,7 @@ class Panel(struct.PyTreeNode):
 
     @property
     def head(self) -> Head:
-        """What the models' outputs mean: of classes, if any model says so."""
+        """What the first model's outputs mean; `check` sees to it that the others' are of the same kind."""
         return self.models[0].output
 
     def check(self, shape: tuple[int, ...]) -> Layout:

@@ -357,3 +357,19 @@ def test_a_model_without_a_gradient_is_told(f: Any, reason: str) -> None:
     with pytest.raises(InputError, match=f"model steps: .*{reason}.*does without: Random"):
         panel.check_gradient((8,), "Random")
     Panel.of([panel.models[0]] * 2).check_gradient((8,), "Random")
+
+
+def test_steps_that_refer_to_each_other_are_followed_to_an_end() -> None:
+    """A group that takes in a part of itself again and again: no endless search for reductions."""
+
+    def f(p: Any, x: Any) -> Any:
+        x = conv(x, p["a"]["w"])
+        both = jnp.concatenate([x, -x], axis=-1)
+        for _ in range(40):
+            gate = both[..., :1] * x.mean(axis=-1, keepdims=True)
+            both = jnp.tanh(both * gate + gate * x.max(axis=-1, keepdims=True))
+        return both.mean(axis=(1, 2)) @ p["b"]["w"]
+
+    weights = {"a": {"w": draw(3, 3, 3, 4)}, "b": {"w": draw(8, 2)}}
+    values = is_the_plain_model(Model(f, weights, output="values"), IMAGES, lambda x: f(weights, x), 1e-5)
+    assert "a" in values and "b" in values

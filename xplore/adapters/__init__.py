@@ -39,6 +39,8 @@ def adapt(thing: Any, **reading: Any) -> Model:
         return thing.replace(**reading) if reading else thing
     parts = thing if isinstance(thing, tuple) and len(thing) == 2 else (thing,)
     name = _adapter(type(parts[0]))
+    if not name and hasattr(thing, "predict_proba"):  # an estimator of another library
+        name = "predictor"
     if name:
         module = importlib.import_module(f"xplore.adapters.{name}")
         return getattr(module, name)(*parts, **reading)
