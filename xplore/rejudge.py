@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from xplore.adapters.predictor import reading
-from xplore.archive import Archive
+from xplore.archive import Archive, from_zoo
 from xplore.config import build_model
 from xplore.encoding import encoding_of
 from xplore.errors import InputError
@@ -30,7 +30,7 @@ def replay(
 
     It reproduces if every model decides as recorded. With `as_tested=False` the models may have other
     weights than those that were tested, and it reproduces if they still differ. Without `models` they
-    are built from the config that the archive records, if all of them come with xplore: no other code
+    are built from the config that the archive records, if all of them are of its own zoo: no other code
     that an archive names is imported.
 
     Raises:
@@ -57,15 +57,14 @@ def _replaying(
 ) -> Panel:
     """The models that judge again, which are those that were tested if that is asked."""
     if models is None:
-        recorded = meta["config"].get("models", [])
-        if not recorded or not all(str(part["use"]).startswith("xplore.") for part in recorded):
+        if not from_zoo(meta):
             raise InputError(
                 f"models of {folder}",
-                expected="a campaign whose models all come with xplore",
+                expected="a campaign whose models are all of xplore's own zoo",
                 got="models of your own",
                 fix="give the config they came from (--config), or call xplore.replay(folder, models)",
             )
-        models = [build_model(part) for part in recorded]
+        models = [build_model(part) for part in meta["config"]["models"]]
     table = Table.recorded(meta["table"]) if meta.get("table") else None
     panel = Panel.of([reading(model, table) for model in models])
     if len(panel.models) != len(meta["models"]):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from xplore.archive import Archive
+from xplore.archive import Archive, from_zoo
 from xplore.report.reading import read
 
 OURS = [{"use": "xplore.models.lenet:lenet1"}, {"use": "xplore.models.lenet:lenet4"}]
@@ -32,3 +32,21 @@ def test_the_way_back(build: Callable[..., Archive], told: dict[str, Any], begin
     row = reading.rows[0]
     line = reading.replay(row)
     assert line.startswith(begins) and line.endswith(ends.format(reading.short_ids[row.id])), line
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"use": "os:system", "command": "true"},
+        {"use": "xplore.weights:save", "path": "/tmp/x", "tree": {}},
+        {"use": "xplore.adapters.torch:load", "path": "x.pt", "architecture": {"use": "mymodels:net"}},
+        {"use": "xplore.models.lenet:lenet1", "name": {"use": "mymodels:net"}},
+        {"use": "xplore.models.lenet:lenet1", "classes": [{"use": "mymodels:net"}]},
+        {},
+    ],
+)
+def test_only_the_zoo_is_built_from_what_an_archive_names(part: dict[str, Any]) -> None:
+    assert from_zoo({"config": {"models": OURS}})
+    assert from_zoo({"config": {"models": [*OURS, {**OURS[0], "classes": ["0", "1"], "scale": 1.0}]}})
+    assert not from_zoo({"config": {"models": [*OURS, part]}})
+    assert not from_zoo({"config": {"models": []}}) and not from_zoo({"config": "none"})

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from xplore.archive import Archive
+from xplore.archive import Archive, from_zoo
 from xplore.columns import Column, changes, recorded
 from xplore.finding import Finding, SeedRecord
 from xplore.media import NPY, from_npy
@@ -170,8 +170,7 @@ class Reading:
         file = self.meta.get("config_file")
         if not known:
             return f"xplore.replay({folder!r}, models, prefix={name!r})"
-        ours = all(str(part.get("use")).startswith("xplore.") for part in known)
-        config = [] if ours or not file else ["--config", file]
+        config = [] if from_zoo(self.meta) or not file else ["--config", file]
         return shlex.join(["xplore", "replay", folder, *config, "--finding", name])
 
 
