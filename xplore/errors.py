@@ -1,5 +1,7 @@
 """What xplore says of bad input, before any compute is spent."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Input that cannot be used: what it is, what was expected, what came, how to mend it.
@@ -27,6 +29,16 @@ class MissingExtraError(InputError):
             got="none",
             fix=f"pip install 'xplore-tests[{extra}]'",
         )
+
+
+def first(faults: Sequence[str], most: int = 3) -> str:
+    """The first of some faults, and how many more there are.
+
+    >>> first(["no a", "no b", "no c", "no d"]), first(["no a"])
+    ('no a; no b; no c and 1 more', 'no a')
+    """
+    more = f" and {len(faults) - most} more" if len(faults) > most else ""
+    return "; ".join(faults[:most]) + more
 
 
 def told(error: Exception, most: int = 200) -> str:

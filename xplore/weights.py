@@ -13,11 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as _parse
 from safetensors.numpy import save as _serialise
 
-from xplore.errors import InputError
+from xplore.errors import InputError, first
 
 _ROOM_FOR_HEADER = 2**20
 _DIGEST = "sha256"
-_NAMED = 3  # mismatches that a message names
 
 
 def save(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
@@ -55,11 +54,10 @@ def load(path: str | os.PathLike[str], like: Mapping[str, Any]) -> dict[str, Any
     flat = _read(path, sum(np.dtype(leaf.dtype).itemsize * _size(leaf.shape) for leaf in expected.values()))
     mismatches = list(_mismatches(expected, flat))
     if mismatches:
-        more = f" and {len(mismatches) - _NAMED} more" if len(mismatches) > _NAMED else ""
         raise InputError(
             str(path),
-            expected="; ".join(wanted for wanted, _ in mismatches[:_NAMED]) + more,
-            got="; ".join(came for _, came in mismatches[:_NAMED]),
+            expected=first([wanted for wanted, _ in mismatches]),
+            got=first([came for _, came in mismatches]),
             fix="use the weights of this architecture, or train it again",
         )
     for name, value in flat.items():

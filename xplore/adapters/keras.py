@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.errors import InputError, MissingExtraError, told
+from xplore.errors import InputError, MissingExtraError, first, told
 from xplore.model import Model
 
 HOW = "set KERAS_BACKEND=jax before keras is imported, or call xplore.adapters.keras.load, which does so"
@@ -158,11 +158,10 @@ def _load_old(path: Path, architecture: Any) -> None:
         f"{name}, which the model has not" for name, arrays in held.items() if arrays and name not in wanted
     ]
     if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise InputError(
             str(path),
             expected=f"the weights of {architecture.name}, layer by layer",
-            got="; ".join(faults[:3]) + more,
+            got=first(faults),
             fix="use the weights of this architecture, with its layers' names",
         )
     for name, layer in wanted.items():

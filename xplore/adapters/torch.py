@@ -13,7 +13,7 @@ import jax
 from jax._src import xla_bridge  # nothing public says whether JAX has started
 
 from xplore.call_torch import TorchFunction, described
-from xplore.errors import InputError, MissingExtraError, told
+from xplore.errors import InputError, MissingExtraError, first, told
 from xplore.model import Model
 
 PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
@@ -114,11 +114,10 @@ def load(path: str | os.PathLike[str], architecture: Any, *, name: str = "", **r
         except Exception as error:  # types that do not go together, or a module's own checks
             faults = [told(error)]
     if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise InputError(
             str(path),
             expected=f"the weights of {type(architecture).__name__}",
-            got="; ".join(faults[:3]) + more,
+            got=first(faults),
             fix="use the weights of this architecture, saved as a state dict alone",
         )
     return torch(architecture, name=name or path.stem, **reading)
