@@ -31,6 +31,7 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
                 "name": model.name,
                 "digest": model.digest(),
                 "parameters": model.parameters,
+                "unit": model.unit,
                 "neurons": spans[model.name].stop - spans[model.name].start,
             }
             for model in method.panel.models
