@@ -73,6 +73,8 @@ def watched(module: Any, x: Any) -> tuple[Any, list[Found]]:
                 return func(*args, **(kwargs or {}))
 
             name = getattr(func, "__name__", "")
+            if name.startswith("__i") or name.endswith("_"):
+                steps.keep(args)
             return steps.whole(name, call, (args, kwargs)) if name in WHOLE else call()
 
     with Functions(), Operators():
@@ -142,6 +144,16 @@ class _Steps:
         elif not value.from_input and memory in self.paths:
             value = Value(tensor, weight=True, path=self.paths[memory])
         return replace(value, data=tensor)
+
+    def keep(self, given: Any) -> None:
+        """Copy a layer's value that is to be overwritten by what may be another's (`out += identity`)."""
+        tensors = list(_tensors(given))
+        index = self.look_up(tensors[0]).layer if len(tensors) > 1 else None
+        layer = None if index is None else self.rule.layers[index]
+        if layer is not None and _key(layer.value) == _key(tensors[0]):
+            self.paused = True
+            layer.value = tensors[0].clone()
+            self.paused = False
 
     def see(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Show the rule one operator."""
