@@ -29,6 +29,11 @@ class Model(struct.PyTreeNode):
     none of `exclude` fits their name or kind; `unit` says what a unit is. `fingerprint` tells models apart
     whose weights are not in `params`, and `weights_elsewhere` counts those. Weights are leaves, so they are
     arguments of every compiled program and never baked into one.
+
+    >>> f = lambda p, x: x.reshape(len(x), -1) @ p["w"]
+    >>> model = Model(f, {"w": jnp.ones((12, 2))}, scale=255.0, layout="NCHW", name="sums")
+    >>> model(jnp.full((1, 2, 2, 3), 0.2)).tolist(), model.parameters
+    ([[612.0, 612.0]], 24)
     """
 
     f: Callable[..., Any] = struct.field(pytree_node=False)
