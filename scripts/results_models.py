@@ -37,14 +37,21 @@ Built = tuple[Model, Callable[[Any], Any] | None, tuple[int, ...]]
 
 
 def keras(name: str, size: int = 64) -> Callable[[], Built]:
-    """An architecture of keras.applications, without its softmax where it can do without."""
+    """An architecture of keras.applications, with logits: a softmax that is sure has no slope to compare."""
 
     def build() -> Built:
         import keras as library
 
-        library.utils.set_random_seed(0)
+        random = np.random.default_rng(0)
         shape = (size, size, 3)
-        net = getattr(library.applications, name)(weights=None, input_shape=shape, classes=CLASSES)
+        net = getattr(library.applications, name)(
+            weights=None, input_shape=shape, classes=CLASSES, classifier_activation=None
+        )
+        for weight in net.weights:  # He et al. (2015): by Keras's own choice, deep answers are all alike
+            if len(weight.shape) > 1:
+                deep = "depthwise" in weight.path.split("/")[-1]
+                fan_in = np.prod(weight.shape[:2] if deep else weight.shape[:-1])
+                weight.assign(random.normal(size=weight.shape) * np.sqrt(2 / fan_in))
         return adapt(net), lambda x: net(x, training=False), shape
 
     return build
@@ -57,6 +64,9 @@ def haiku(name: str, **arguments: Any) -> Callable[[], Built]:
         import haiku as hk
 
         from xplore.adapters.haiku import haiku as adapter
+
+        if name.startswith("ResNet"):  # its own choice is zeros, which no input changes
+            arguments["logits_config"] = {"w_init": hk.initializers.VarianceScaling()}
 
         def call(x: Any, training: bool = False) -> Any:
             net = getattr(hk.nets, name)(**arguments)
@@ -251,6 +261,7 @@ def look(name: str) -> Captured:
     theirs, their_slope = reference(own, x, weights)
     assert all(layer.name and layer.units for layer in told), f"{name}: a layer is empty"
     assert np.isfinite(their_slope).all() and np.abs(their_slope).max() > 0, f"{name}: no slope to compare"
+    assert np.isfinite(theirs).all() and np.ptp(theirs) > 0, f"{name}: no answers to compare"
     return Captured(
         name,
         library,
@@ -283,7 +294,7 @@ def reference(own: Any, x: jax.Array, weights: jax.Array) -> tuple[np.ndarray, n
 def apart(one: Any, other: Any) -> float:
     """The largest difference, as a share of the largest entry."""
     one, other = np.asarray(one), np.asarray(other)
-    return float(np.abs(one - other).max() / max(np.abs(other).max(), 1e-12))
+    return float(np.abs(one - other).max() / np.abs(other).max())
 
 
 def page(rows: list[Captured], left_out: list[str]) -> str:
@@ -292,7 +303,7 @@ def page(rows: list[Captured], left_out: list[str]) -> str:
         "# Architectures captured as they are",
         "",
         "Written by `python scripts/results_models.py`: each architecture is built from its library with random"
-        " weights and captured unmodified. *Outputs* and *gradient* are the largest differences from the"
+        " weights, so that answers and slopes are not zero, and captured unmodified. *Outputs* and *gradient* are the largest differences from the"
         " library's own call and its input gradient, as shares of their largest entries; *traced* is the time"
         " to find all layers, without compiling. A neuron is a channel's mean over its positions.",
         "",
