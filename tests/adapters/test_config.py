@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xplore import config as configs
 from xplore import weights
 from xplore.adapters import with_weights
 from xplore.errors import InputError
@@ -154,3 +155,21 @@ def test_mutated_weights_are_told(tmp_path: Path, data: st.DataObject) -> None:
     else:
         assert jax.tree.map(np.shape, loaded.params) == jax.tree.map(np.shape, tree)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(loaded.params))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_configs_are_told(tmp_path: Path, data: st.DataObject) -> None:
+    """Bytes changed, cut or put in: the config is read as it stands, or it is said what is wrong with it."""
+    content = bytearray(configs.find("mnist").read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    path = tmp_path / "mutated.toml"
+    path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    try:
+        config = configs.load(str(path))
+    except InputError as error:
+        assert str(error).startswith((str(path), "config "))
+    else:
+        assert len(config.models) > 1
