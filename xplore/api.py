@@ -106,7 +106,8 @@ def run(
         checked_search("search", search or default_search(panel, codes.shape[1:]), steps, tries),
     )
     method.objective.fits(len(panel.models))
-    climbable(panel, method.search, codes.shape[1:])
+    if search is not None:  # the default is chosen by the same question
+        climbable(panel, method.search, codes.shape[1:])
     fits(method.constraint, codes.shape[1:], method.search)
     if baseline is not None:
         climbable(panel, checked_search("baseline", baseline), codes.shape[1:])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutation import mutated
 
 from xplore import config as configs
 from xplore import weights
@@ -144,10 +145,7 @@ def test_mutated_weights_are_told(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "w.safetensors"
     weights.save(path, tree)
     assert with_weights(model, path).digest() == model.digest()
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 6))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    path.write_bytes(mutated(data, path.read_bytes(), 6))
     try:
         loaded = with_weights(model, path)
     except InputError as error:

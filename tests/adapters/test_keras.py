@@ -20,6 +20,7 @@ import pytest
 from adapters.alike import close, is_the_plain_model, rows_are_apart
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutation import mutated
 
 import xplore
 from xplore.adapters import adapt
@@ -188,10 +189,7 @@ def test_mutated_files_are_told(
     folder = tmp_path_factory.mktemp("mutated", numbered=True)
     old = folder / "old.h5"
     old_layout(net, old)
-    kept = bytearray(old.read_bytes())
-    for _ in range(data.draw(st.integers(1, 8))):
-        kept[data.draw(st.integers(0, len(kept) - 1))] = data.draw(st.integers(0, 255))
-    old.write_bytes(bytes(kept[: data.draw(st.integers(0, len(kept)))]))
+    old.write_bytes(mutated(data, old.read_bytes(), 8))
     try:
         load_weights(old, keras.models.clone_model(net))
     except InputError as error:
@@ -208,12 +206,11 @@ def test_mutated_models_are_told(
     net.save(path)
     member = data.draw(st.sampled_from(["config.json", "metadata.json", "model.weights.h5"]))
     with zipfile.ZipFile(path) as whole:
-        files = {name: bytearray(whole.read(name)) for name in whole.namelist()}
-    for _ in range(data.draw(st.integers(1, 4))):
-        files[member][data.draw(st.integers(0, len(files[member]) - 1))] = data.draw(st.integers(0, 255))
-    with zipfile.ZipFile(path, "w") as mutated:
+        files = {name: whole.read(name) for name in whole.namelist()}
+    files[member] = mutated(data, files[member], 4, cut=False)
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
-            mutated.writestr(name, bytes(content))
+            archive.writestr(name, content)
     try:
         load(path)
     except InputError as error:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from laws.parts import examples
+from mutation import mutated
 
 from xplore.encoding import Rows, encoding_of
 from xplore.errors import InputError
@@ -30,11 +31,7 @@ def test_a_row_survives_and_numpy_reads_it_too(row):
 @examples(300)
 @given(rows, st.data())
 def test_mutated_bytes_are_a_row_or_an_input_error(row, data):
-    stored = bytearray(to_npy(row))
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(stored) - 1))
-        stored[at] = data.draw(st.integers(0, 255))
-    stored = bytes(stored)[: data.draw(st.integers(0, len(stored)))]
+    stored = mutated(data, to_npy(row), 4)
     try:
         read = from_npy(stored)
     except InputError as error:
