@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from xplore.layers import Found, Rule, Value, capturing, is_float, moved, names
+from xplore.layers import Found, Rule, Value, capturing, is_float, moved, names, weight_of
 from xplore.units import Layer
 
 CALLS = {"closed_call": "call_jaxpr", "core_call": "call_jaxpr"} | dict.fromkeys(
@@ -76,7 +76,7 @@ class _Replay:
         if not live:
             path = next((v.path for v in read if v.path), "")
             return Value(out, weight=any(v.weight for v in read), path=path)
-        weight = next((v for v in read if v.weight and not v.from_input), None)
+        weight = weight_of(read)
         if kind in PRODUCTS and weight is not None:
             return rule.start(PRODUCTS[kind], weight.path or scope, out, _channel(eqn, read, out))
         if kind == "gather" and weight is not None and weight is read[0]:
@@ -102,8 +102,7 @@ class _Replay:
     def opaque(self, eqn: Any, read: list[Value], out: Any, scope: str) -> Value:
         """A call with a derivative of its own: a layer if it holds a product with weights, else a step."""
         inner = set(_primitives(eqn.params[OPAQUE[eqn.primitive.name]]))
-        weight = next((v for v in read if v.weight and not v.from_input), None)
-        live = [v for v in read if v.from_input]
+        weight, live = weight_of(read), [v for v in read if v.from_input]
         if weight is not None and inner & PRODUCTS.keys():
             return self.rule.start("custom", weight.path or scope, out, out.ndim - 1)
         if any(v.data.shape == out.shape for v in live):
@@ -116,7 +115,7 @@ class _Replay:
         consts, carry, xs = read[:n_consts], read[n_consts : n_consts + n_carry], read[n_consts + n_carry :]
         body = eqn.params["jaxpr"]
         run = partial(self._body, body, consts, scope)
-        if not any(v.weight and not v.from_input for v in xs):
+        if weight_of(xs) is None:
             return self.recurrent(eqn, body, (consts, carry, xs), scope)
         order = range(eqn.params["length"])
         rows: list[list[Value]] = []

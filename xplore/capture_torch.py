@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from xplore.layers import Found, Rule, Value, moved
+from xplore.layers import Found, Rule, Value, moved, weight_of
 
 CONVOLUTIONS = {"convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution"}
 PRODUCTS = {"mm", "bmm", "mv", "dot", "linear", "matmul"}
@@ -181,7 +181,7 @@ class _Steps:
         rule = self.rule
         live = [v for v in read if v.from_input]
         operands = read[1:3] if name in ADDED_PRODUCTS else read[:2]
-        weight = next((v for v in operands if v.weight and not v.from_input), None)
+        weight = weight_of(operands)
         if weight is not None and name in CONVOLUTIONS:
             return rule.start("conv", weight.path, out, 1)
         if weight is not None and name in PRODUCTS | ADDED_PRODUCTS:

@@ -52,6 +52,11 @@ class Value:
     path: str = ""  # of the weight that it comes from
 
 
+def weight_of(read: Iterable[Value]) -> Value | None:
+    """The first of a step's operands that is a weight, or made of weights alone."""
+    return next((v for v in read if v.weight and not v.from_input), None)
+
+
 @dataclass
 class Rule:
     """Places each step's result; `found` lists the layers, in the order in which they started."""
@@ -99,7 +104,7 @@ class Rule:
         """A step of equal shape: it extends its latest layer, or closes a normalisation."""
         live = [v for v in read if v.from_input]
         path = next((v.path for v in read if v.path and not v.from_input), "")
-        weighted = any(v.weight for v in read if not v.from_input)
+        weighted = weight_of(read) is not None
         met = {v.layer for v in live if v.layer is not None}
         path = path or next((la.name for la in map(self._at, met) if la.kind == "group" and la.name), "")
         holders = [v for v in live if v.layer is not None and v.whole and v.data.shape == out.shape]
