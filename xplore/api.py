@@ -41,7 +41,7 @@ from xplore.inspection import Inspection, inspect
 from xplore.lanes import Method
 from xplore.objectives import Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
-from xplore.panel import Panel
+from xplore.panel import BATCH, Panel
 from xplore.progress import Watch, display
 from xplore.record import record
 from xplore.result import Result, write_reports
@@ -79,10 +79,10 @@ def run(
 
     Inputs are images `[n h w c]`, uint8, or floats in [0, 1] that are stored (and so judged) as 8 bits; or
     a table, a DataFrame or numbers `[n d]`, which `Features` describe (inferred, without a constraint).
-    Labels, class numbers or the models' classes, are optional: without them a seed counts as answered
-    rightly where all models agree. `steps` and `tries` override the search's, by default `Gradient`, or
-    `Flips` where a model has no gradient; `baseline` searches the same seeds at the same number of model
-    queries. Without `out` the archive is temporary: `result.save(folder)` keeps it.
+    Labels, class numbers or the models' classes, are optional: without them (or where one is -1) a seed
+    counts as answered rightly where all models agree. `steps` and `tries` override the search's, by default
+    `Gradient`, or `Flips` where a model has no gradient; `baseline` searches the same seeds at the same
+    number of model queries. Without `out` the archive is temporary: `result.save(folder)` keeps it.
 
     Raises:
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
@@ -114,7 +114,7 @@ def run(
     for criterion in criteria:
         checked_part("criteria", criterion, CellCriterion)
     known = checked_training(training, codes, chart)
-    judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known)
+    judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known, min(BATCH, plan.lanes))
     _keep_compilations()
     meta = record(method, layout, criteria, plan) | {
         "name": name,

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
@@ -22,7 +23,6 @@ from xplore.archive import Archive
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.lanes import CHUNK, Method
-from xplore.panel import BATCH
 from xplore.units import Layout
 from xplore.validity import Judge, Judgement
 
@@ -117,7 +117,7 @@ class Campaign:
                 self._end(outcome)
             drained = not engine.busy and not any(current.tries for current in self._rounds.values())
             now = drained or not self.tally.found or time.perf_counter() - judged > JUDGE_EVERY
-            if now or len(self._unjudged) >= BATCH:
+            if now or len(self._unjudged) >= self.judge.batch:
                 self._judge_found()
                 judged = time.perf_counter()
             self.tally.draining = admitted == rounds and engine.busy < self.plan.lanes
@@ -200,13 +200,13 @@ class Campaign:
     def _record(self, outcome: Outcome, fate: str) -> SeedRecord:
         seed = outcome.seed
         decisions = tuple(self._outputs[seed].argmax(axis=-1).tolist())
-        spent = self._spent[seed]
+        spent, index = self._spent[seed], seed // self.plan.round_size
         queries = spent * self.method.search.queries_a_step
-        index = seed // self.plan.round_size
         return SeedRecord(seed, index, self._label(seed), decisions, fate, outcome.turn + 1, spent, queries)
 
     def _label(self, seed: int) -> int | None:
-        return None if self.labels is None else int(self.labels[seed])
+        """The label, where it is known."""
+        return None if self.labels is None or self.labels[seed] < 0 else int(self.labels[seed])
 
     def _close(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> None:
         """These fates are known: keep them together with their findings."""
@@ -237,7 +237,8 @@ class Campaign:
         if len(kept):
             origin = np.array([outcome.seed for outcome in outcomes])[kept]
             part = judged.rows(kept)
-            measures = self.judge.measures(self.inputs[origin], codes[kept], part)
+            latents = jax.tree.map(lambda *rows: np.stack(rows), *(outcomes[row].latents for row in kept))
+            measures = self.judge.measures(self.inputs[origin], codes[kept], part, latents or None)
             for row, measured in enumerate(measures):
                 measured["agreed"] = agreed[kept[row]]
             reasons = self.judge.reasons(part, measures, right[kept])

@@ -79,9 +79,14 @@ def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ())
         raise InputError("labels", expected=f"one of {', '.join(map(str, names))}", got=came, fix=fix)
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError("labels", expected="class numbers (integers)", got=str(array.dtype), fix=fix)
-    if array.min() < 0 or array.max() >= classes:
+    if array.min() < -1 or array.max() >= classes:
         came = f"{array.min()} to {array.max()}"
-        raise InputError("labels", expected=f"0 to {classes - 1}, as the models answer", got=came, fix=fix)
+        raise InputError(
+            "labels",
+            expected=f"0 to {classes - 1}, as the models answer (or -1: not known)",
+            got=came,
+            fix=fix,
+        )
     return array.astype(np.int64)
 
 
@@ -164,7 +169,8 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
 
     def walked(key: Any, x0: Any) -> Any:
         start = Start(x0, key, jax.numpy.zeros(len(x0), int))
-        return search.propose(constraint, search.init(constraint, start), start)
+        point = search.init(constraint, start)
+        return search.propose(constraint, point, start), search.latents(point)
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     x0 = jax.ShapeDtypeStruct((2, *shape), np.float32)
@@ -176,7 +182,7 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
         reason = f"images of {came.shape[1:]}" if came.shape != x0.shape else ""
     if not reason:
         try:
-            jax.eval_shape(walked, keys, x0)
+            _, latents = jax.eval_shape(walked, keys, x0)
         except Exception as error:
             raise InputError(
                 f"search {type(search).__name__}",
@@ -184,6 +190,13 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
                 got=told(error),
                 fix="use xplore.search.Gradient, Flips or Random",
             ) from error
+        if constraint.needs_latents and latents is None:
+            raise InputError(
+                f"search {type(search).__name__}",
+                expected=f"one that moves latents, by which {type(constraint).__name__} tells its bound",
+                got="one that moves pixels",
+                fix="use xplore.search.Gradient, Flips or Random",
+            )
     if reason:
         raise InputError(
             f"constraint {constraint!r}",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from xplore.lanes import CHUNK, Method, State, begin, collect, enqueue, one_step, steps_on_device
+from xplore.lanes import CHUNK, Method, Results, State, begin, collect, enqueue, one_step, steps_on_device
 
 
 class Try(NamedTuple):
@@ -28,13 +28,15 @@ class Try(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a try ended: `codes` is the input last looked at, as it will be stored."""
+    """How a try ended: `codes` is the input last looked at, as it will be stored; `latents` made it,
+    where the chart needs them."""
 
     seed: int
     turn: int
     found: bool
     steps: int
     codes: Shaped[np.ndarray, "*x"]
+    latents: Any = ()
 
 
 @dataclass
@@ -137,16 +139,17 @@ class Engine:
         outcomes = []
         for first in range(0, len(slots), self.block):
             part = slots[first : first + self.block]
-            found, steps, codes = self._collect(part)
+            ended = self._collect(part)
             for row, slot in enumerate(part):
                 attempt = self._tries.pop(slot)
-                ended = (bool(found[row]), int(steps[row]), codes[row])
-                outcomes.append(Outcome(attempt.seed, attempt.turn, *ended))
+                latents = jax.tree.map(lambda leaf, row=row: leaf[row], ended.latents)
+                came = (bool(ended.found[row]), int(ended.steps[row]), ended.codes[row], latents)
+                outcomes.append(Outcome(attempt.seed, attempt.turn, *came))
                 self._free.append(slot)
         return outcomes
 
-    def _collect(self, slots: list[int]) -> list[np.ndarray]:
+    def _collect(self, slots: list[int]) -> Results:
         assert self._state is not None
         index = np.zeros(self.block, np.int32)
         index[: len(slots)] = slots
-        return [np.asarray(rows) for rows in collect(self._state.results, index)]
+        return jax.tree.map(np.asarray, collect(self._state.results, index))

@@ -133,7 +133,8 @@ def inspect(
     decisions = np.concatenate(parts, axis=1)
     names = tuple(panel.classes or classes or ())
     truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
-    meant = _majority(decisions, n_classes) if truth is None else truth
+    majority = _majority(decisions, n_classes)
+    meant = majority if truth is None else np.where(truth < 0, majority, truth)
     right, each = decisions == meant, meant == np.arange(n_classes)[:, None]
     return Inspection(
         tuple(

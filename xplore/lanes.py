@@ -62,12 +62,13 @@ class Lanes(struct.PyTreeNode):
 
 
 class Results(struct.PyTreeNode):
-    """What came of each slot."""
+    """What came of each slot; `latents` only of a chart that needs them."""
 
     finished: Bool[Array, " slots"]
     found: Bool[Array, " slots"]
     steps: Int[Array, " slots"]
     codes: Shaped[Array, "slots *x"]
+    latents: Any
 
 
 class State(struct.PyTreeNode):
@@ -118,12 +119,22 @@ def step(method: Method, state: State) -> State:
         found=out.found.at[slot].set(found, mode="drop"),
         steps=out.steps.at[slot].set(done, mode="drop"),
         codes=out.codes.at[slot].set(codes, mode="drop"),
+        latents=jax.tree.map(
+            lambda leaf, rows: leaf.at[slot].set(rows, mode="drop"),
+            out.latents,
+            _latents(method, lanes.point),
+        ),
     )
     moved = lanes.replace(slot=jnp.where(ends, -1, lanes.slot), done=done, point=point)
     queue, lanes = refill(method, state.queue, moved)
     x = search.propose(constraint, lanes.point, lanes.start)
     lanes = lanes.replace(x=encoding.decode(encoding.encode(x)) if search.as_stored else x)
     return State(queue, lanes, results)
+
+
+def _latents(method: Method, point: Any) -> Any:
+    """What is kept of what a lane looked at, beside its codes."""
+    return method.search.latents(point) if method.constraint.needs_latents else ()
 
 
 def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
@@ -196,9 +207,9 @@ def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -
 
 
 @jax.jit
-def collect(results: Results, slots: Int[Array, " n"]) -> tuple[Array, Array, Array]:
+def collect(results: Results, slots: Int[Array, " n"]) -> Results:
     """Copies of some rows: a live view of a donated buffer would stop its reuse."""
-    return results.found[slots], results.steps[slots], results.codes[slots]
+    return jax.tree.map(lambda leaf: leaf[slots], results)
 
 
 def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots: int) -> State:
@@ -211,7 +222,8 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
         return start, aim, method.search.init(method.constraint, start)
 
     start, aim, point = jax.eval_shape(one_try, block, covered)
-    outputs, inputs = block["before"], block["x0"]
+    outputs, inputs, flag = block["before"], block["x0"], block["slot"] > 0
+    latents = jax.eval_shape(lambda point: _latents(method, point), point)
 
     def zeros(leaf: Any, rows: int) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -226,5 +238,5 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
     return State(
         Queue(*queued, head=jnp.array(np.int32(0)), tail=jnp.array(np.int32(0))),
         Lanes(idle, *rows((start.turn, start, outputs, aim, point, start.x0), lanes)),
-        Results(*rows((block["slot"] > 0, block["slot"] > 0, start.turn, inputs), slots)),
+        Results(*rows((flag, flag, start.turn, inputs, latents), slots)),
     )

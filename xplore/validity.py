@@ -74,20 +74,27 @@ def _differ(oracle: Oracle, outputs: Float[Array, "b m k"]) -> Bool[Array, " b"]
 
 @jax.jit
 def _differences(
-    constraint: Constraint, before: Shaped[Array, "b *x"], after: Shaped[Array, "b *x"]
+    constraint: Constraint, before: Shaped[Array, "b *x"], after: Shaped[Array, "b *x"], latents: Any
 ) -> dict[str, Any]:
+    """Sizes of each change, and whether the bound was kept; without latents, nothing was changed by any."""
     x0, x = constraint.encoding.decode(before), constraint.encoding.decode(after)
-    return {**constraint.sizes(x0, x), "within": constraint.within(x0, x)}
+    told = {"sizes": constraint.sizes(x0, x), "settings": {}}
+    if not constraint.needs_latents:
+        return {**told, "within": constraint.within(x0, x)}
+    if latents is None:
+        return {**told, "within": (x0 == x).reshape(len(x), -1).all(axis=1)}
+    settings = constraint.settings(*latents, x0)
+    return {**told, "settings": settings, "within": constraint.within(x0, x, latents)}
 
 
-def _in_batches(function: Callable[..., Any], *rows: np.ndarray) -> Any:
+def _in_batches(size: int, function: Callable[..., Any], *rows: Any) -> Any:
     """Apply a batched function to padded batches of one size, so that it is compiled once."""
     parts = []
-    for first in range(0, len(rows[0]), BATCH):
-        part = [row[first : first + BATCH] for row in rows]
-        size = len(part[0])
-        padded = [np.concatenate([p, np.repeat(p[-1:], BATCH - size, axis=0)]) for p in part]
-        parts.append(jax.tree.map(lambda leaf, n=size: np.asarray(leaf)[:n], function(*padded)))
+    for first in range(0, len(rows[0]), size):
+        count = len(rows[0][first : first + size])
+        at = np.minimum(np.arange(first, first + size), first + count - 1)
+        came = function(*jax.tree.map(lambda leaf, at=at: leaf[at], rows))
+        parts.append(jax.tree.map(lambda leaf, n=count: np.asarray(leaf)[:n], came))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
@@ -96,7 +103,7 @@ class Judge:
     """Judges stored inputs by the models as written, apart from the engine.
 
     `referee` is an outside classifier that only gives its opinion; `training` are inputs whose nearest
-    one is measured.
+    one is measured. `batch` inputs are read at a time.
     """
 
     panel: Panel
@@ -105,6 +112,7 @@ class Judge:
     criteria: tuple[CellCriterion, ...] = ()
     referee: Callable[[Shaped[np.ndarray, "b *x"]], Int[np.ndarray, " b"]] | None = None
     training: Shaped[np.ndarray, "n *x"] | None = field(default=None, repr=False)
+    batch: int = BATCH
 
     @cached_property
     def _training(self) -> Float[np.ndarray, "n d"]:
@@ -116,7 +124,7 @@ class Judge:
     ) -> tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]]:
         """The models' outputs on stored inputs, and what each input covers."""
         outputs, covered = _in_batches(
-            lambda c: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
+            self.batch, lambda c: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
         )
         return outputs.swapaxes(0, 1), covered
 
@@ -127,12 +135,14 @@ class Judge:
     ) -> Judgement:
         """Judge stored inputs together, alone, and for what they cover; `known` is what `read` said."""
         outputs, covered = self.read(codes) if known is None else known
-        alone, probabilities = _in_batches(lambda c: _alone(self.panel, self.constraint.encoding, c), codes)
+        alone, probabilities = _in_batches(
+            self.batch, lambda c: _alone(self.panel, self.constraint.encoding, c), codes
+        )
         return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), covered)
 
     def differ(self, outputs: Float[np.ndarray, "m b k"]) -> Bool[np.ndarray, " b"]:
         """Do the models' decisions differ?"""
-        return _in_batches(lambda o: _differ(self.oracle, o), outputs.swapaxes(0, 1))
+        return _in_batches(self.batch, lambda o: _differ(self.oracle, o), outputs.swapaxes(0, 1))
 
     def reasons(
         self, judged: Judgement, measures: Sequence[dict[str, Any]], right: Bool[np.ndarray, " b"]
@@ -154,10 +164,19 @@ class Judge:
         before: Shaped[np.ndarray, "b *x"],
         after: Shaped[np.ndarray, "b *x"],
         judged: Judgement,
+        latents: Any = None,
     ) -> list[dict[str, Any]]:
         """Sizes of each change, the margin of the disagreement, and outside opinions."""
-        sizes = _in_batches(lambda b, a: _differences(self.constraint, b, a), before, after)
-        columns: dict[str, Any] = {key: value.tolist() for key, value in sizes.items()}
+        told = _in_batches(
+            self.batch, lambda b, a, z: _differences(self.constraint, b, a, z), before, after, latents
+        )
+        columns: dict[str, Any] = {key: value.tolist() for key, value in told["sizes"].items()}
+        columns["within"] = told["within"].tolist()
+        if told["settings"]:
+            columns["settings"] = [
+                {name: float(value[row]) for name, value in told["settings"].items()}
+                for row in range(len(after))
+            ]
         columns["margin"] = margins(judged.probabilities).tolist()
         if self.training is not None:
             distance, row = nearest(self.constraint.coordinates(after), self._training)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -77,9 +78,24 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     def project(self, z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> Any:
         """The nearest latents within the bound; idempotent."""
 
+    @property
+    def needs_latents(self) -> bool:
+        """Can `within` be told only with the latents that made the change? Each finding's are kept for it."""
+        return False
+
     @abc.abstractmethod
-    def within(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> Bool[Array, " b"]:
-        """Could this chart, in its bound, have made `after` (as stored) of `before`?"""
+    def within(
+        self, before: Float[Array, "b *x"], after: Float[Array, "b *x"], latents: Any = None
+    ) -> Bool[Array, " b"]:
+        """Could this chart, in its bound, have made `after` (as stored) of `before`?
+
+        `latents`, a pair `(z, fixed)`, are given to a chart that needs them (`rendered`).
+        """
+
+    def settings(self, z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> dict[str, Float[Array, " b"]]:
+        """What latents mean, in named numbers that people know; asked of a chart that needs its latents."""
+        del z, fixed, x0
+        return {}
 
     def near(self, key: Key[Array, " b"], z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> tuple[Any, Any]:
         """A random point of the chart beside this one: anywhere, where a chart knows no nearer."""
@@ -93,6 +109,21 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     def coordinates(self, codes: Shaped[np.ndarray, "n *x"]) -> Float[np.ndarray, "n e"]:
         """Stored inputs as points whose distance tells how near they are; pixels in [0, 1], as it is here."""
         return codes.reshape(len(codes), -1).astype(np.float32) / 255
+
+
+def rendered(
+    constraint: Constraint, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any
+) -> Bool[Array, " b"]:
+    """`within` of a chart whose bound shows in its latents: they keep it, and make `after`, to one level."""
+    z, fixed = latents
+
+    def kept(one: Array, other: Array) -> Bool[Array, " b"]:
+        return (jnp.abs(one - other) <= 1e-5).reshape(len(one), -1).all(axis=1)
+
+    pairs = zip(jax.tree.leaves(z), jax.tree.leaves(constraint.project(z, fixed, before)), strict=True)
+    inside = jnp.stack([kept(one, other) for one, other in pairs]).all(axis=0)
+    same = jnp.abs(constraint.render(z, fixed, before) - after) <= 3 * HALF_LEVEL
+    return inside & same.reshape(len(after), -1).all(axis=1)
 
 
 def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:

@@ -62,7 +62,9 @@ class Ball(Constraint):
             z = z * jnp.minimum(1, self.bound / jnp.maximum(_length(z), 1e-12))[:, None, None, None]
         return jnp.clip(z, -x0, 1 - x0)
 
-    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+    def within(
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
+    ) -> Bool[Array, " b"]:
         if self.bound is None:
             return jnp.ones(len(before), bool)
         change = after - before

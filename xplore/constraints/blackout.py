@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -84,7 +86,9 @@ class Blackout(Constraint):
             candidates = jnp.where(overlaps, -jnp.inf, candidates)
         return jnp.minimum(kept, 1)
 
-    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+    def within(
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
+    ) -> Bool[Array, " b"]:
         darker = (after <= before + HALF_LEVEL).all(axis=(1, 2, 3))
         few = (before != after).any(axis=-1).sum(axis=(1, 2)) <= self.count * self.size**2
         if self.bound is None:

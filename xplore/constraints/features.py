@@ -201,7 +201,9 @@ class Features(Table, Constraint, repr=False):
         rank = (-self._largest(jnp.abs(z))).argsort(axis=1).argsort(axis=1)
         return jnp.where((rank < self.changes)[:, self._parts], z, 0)
 
-    def within(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> Bool[Array, " b"]:
+    def within(
+        self, before: Float[Array, "b d"], after: Float[Array, "b d"], latents: Any = None
+    ) -> Bool[Array, " b"]:
         low, high = self._range(before)
         still = before == after
         inside = (after >= low) & (after <= high) & ~np.array(self.frozen)[None]

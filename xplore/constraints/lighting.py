@@ -79,7 +79,9 @@ class Lighting(Constraint):
     def project(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, " b"]:
         return jnp.clip(z, -self.limit, self.limit)
 
-    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+    def within(
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
+    ) -> Bool[Array, " b"]:
         change = after - before
         free = (after > 0) & (after < 1)
         shift = jnp.where(free, change, 0).sum(axis=(1, 2, 3)) / jnp.maximum(free.sum(axis=(1, 2, 3)), 1)

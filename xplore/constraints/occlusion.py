@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -85,7 +87,9 @@ class Occlusion(Constraint):
     ) -> Float[Array, "b h w c"]:
         return jnp.clip(z, -x0, 1 - x0) * fixed
 
-    def within(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> Bool[Array, " b"]:
+    def within(
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
+    ) -> Bool[Array, " b"]:
         changed = (before != after).any(axis=-1)
         fits = (_extent(changed.any(axis=2)) <= self.height) & (_extent(changed.any(axis=1)) <= self.width)
         if self.bound is None:

@@ -13,8 +13,8 @@ class Inputs:
     """Inputs as they are stored, with the label of each where one is known.
 
     `images` are uint8, or float32 rows of a table whose `columns` are named; `labels` index `classes`
-    (which may be empty where the names are not known), and `name` says which data set and part this is, for
-    reports. Raises `InputError` where inputs and labels do not fit together.
+    (which may be empty where the names are not known; -1 is a label that is not known), and `name` says
+    which data set and part this is, for reports. Raises `InputError` where inputs and labels do not fit.
 
     >>> digits = Inputs(np.zeros((2, 28, 28, 1), np.uint8), np.array([3, 8]), "blank")
     >>> digits.images.shape, len(digits.labels)
@@ -51,10 +51,10 @@ class Inputs:
         if (
             self.classes
             and self.labels.size
-            and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes)
+            and not -1 <= self.labels.min() <= self.labels.max() < len(self.classes)
         ):
             raise InputError(
                 f"{self.name} labels",
-                expected=f"numbers from 0 to {len(self.classes) - 1}, one for each of the named classes",
+                expected=f"numbers from 0 to {len(self.classes) - 1}, for the named classes, or -1",
                 got=f"numbers from {self.labels.min()} to {self.labels.max()}",
             )

@@ -74,6 +74,11 @@ class Search(struct.PyTreeNode, abc.ABC):
     ) -> Any:
         """The next point, from what was seen at the proposal."""
 
+    def latents(self, point: Any) -> Any:
+        """The latents `(z, fixed)` of what was proposed; None for a walk beside the chart."""
+        del point
+        return None
+
     @property
     def queries_a_step(self) -> int:
         """Model queries a step: one forward, and as much again for a gradient."""

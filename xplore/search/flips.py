@@ -43,6 +43,9 @@ class Flips(Blind):
         z, fixed = point.now
         return constraint.render(z, fixed, start.x0)
 
+    def latents(self, point: FlipsPoint) -> Any:
+        return point.now
+
     def advance(self, constraint: Constraint, point: FlipsPoint, start: Start, seen: Seen) -> FlipsPoint:
         better = seen.score >= point.score
         z, fixed = best = where_rows(better, point.now, point.best)

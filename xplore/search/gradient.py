@@ -63,6 +63,9 @@ class Gradient(Search):
     def propose(self, constraint: Constraint, point: GradientPoint, start: Start) -> Float[Array, "b *x"]:
         return constraint.render(point.z, point.fixed, start.x0)
 
+    def latents(self, point: GradientPoint) -> Any:
+        return point.z, point.fixed
+
     def advance(
         self,
         constraint: Constraint,

@@ -25,6 +25,9 @@ class Random(Blind):
         z, fixed = point
         return constraint.render(z, fixed, start.x0)
 
+    def latents(self, point: Any) -> Any:
+        return point
+
     def advance(
         self,
         constraint: Constraint,

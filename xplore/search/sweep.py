@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int
@@ -28,6 +30,9 @@ class Sweep(Blind):
         self, constraint: Constraint, point: Float[Array, " b"], start: Start
     ) -> Float[Array, "b h w c"]:
         return constraint.render(point, (), start.x0)
+
+    def latents(self, point: Float[Array, " b"]) -> Any:
+        return point, ()
 
     def advance(
         self,
