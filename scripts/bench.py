@@ -27,10 +27,11 @@ import numpy as np
 
 from xplore import config
 from xplore.archive import FILE, Archive
-from xplore.campaign import Campaign, Plan
+from xplore.campaign import Campaign
 from xplore.encoding import decode
 from xplore.lanes import CHUNK, Method
 from xplore.panel import Panel
+from xplore.plan import Plan
 from xplore.record import device
 from xplore.validity import Judge
 

@@ -31,7 +31,8 @@ import sys
 from pathlib import Path
 from laws.parts import pictures, relatives
 from xplore.archive import Archive
-from xplore.campaign import Campaign, Plan
+from xplore.campaign import Campaign
+from xplore.plan import Plan
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.lanes import Method

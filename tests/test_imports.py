@@ -23,7 +23,7 @@ api
 inspection
 rejudge record result checks progress
 campaign report config
-archive engine data parts
+archive engine data parts plan
 lanes
 search validity
 objectives constraints oracles
@@ -39,8 +39,22 @@ columns media peers
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
-SHARED_IN_REPORT = {"charts", "coverage_map", "gallery", "pictures", "reading", "summary", "wording"}
-ALSO = {("data", "mnist", "idx"), ("report", "markdown", "png")}
+SHARED_IN_REPORT = {
+    "charts",
+    "coverage_map",
+    "gallery",
+    "pictures",
+    "reading",
+    "steering",
+    "summary",
+    "wording",
+}
+ALSO = {
+    ("data", "mnist", "idx"),
+    ("data", "udacity", "pictures"),
+    ("data", "udacity", "motion"),
+    ("report", "markdown", "png"),
+}
 LONGEST = 300
 LONGER: dict[str, int] = {}
 

@@ -64,11 +64,25 @@ def test_a_table_and_its_black_boxes() -> None:
     assert str(seen).count("a black box: no layers, so no coverage") == 2
 
 
-def test_values_are_not_inspected() -> None:
-    numbers = Model(lambda x: x.reshape(len(x), -1), output="values")
-    for ask in (xplore.inspect, xplore.run):
-        with pytest.raises(InputError, match="models: expected one label an input, got output='values'"):
-            ask([numbers, numbers], images())
+def test_values_are_told_by_their_distance() -> None:
+    labels = np.array([5.0, np.nan, *np.zeros(22)])
+    low, high = (
+        Model(lambda x, v=v: 0 * x.sum(axis=(1, 2, 3)) + v, name=str(v), output="values") for v in (1.0, 2.0)
+    )
+    seen = xplore.inspect([low, high, low], images(), labels)
+    assert [model.right for model in seen.models] == [None] * 3 and not seen.warnings
+    assert [model.error for model in seen.models] == [(4 + 0 + 22) / 24, (3 + 1 + 44) / 24, (4 + 0 + 22) / 24]
+    assert "mean distance to the label 1.08" in str(seen)
+    assert "mean distance to the median 0" in str(xplore.inspect([low, high, low], images()))
+
+
+def test_outputs_that_are_not_inspected_are_told() -> None:
     segments = Model(lambda x: x)
-    with pytest.raises(InputError, match="expected one label an input"):
+    with pytest.raises(InputError, match="expected one label or value an input, got output='logits'"):
+        xplore.inspect([segments, segments], images())
+    for head in ("values", "multilabel"):
+        models = [Model(lambda x: x.reshape(len(x), -1), output=head)] * 2
+        with pytest.raises(InputError, match="oracle"):
+            xplore.run(models, images())
+    with pytest.raises(InputError, match="oracle LabelsDiffer: expected models that return logits or"):
         xplore.run([segments, segments], images())

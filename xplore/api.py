@@ -17,16 +17,17 @@ import numpy as np
 
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
-from xplore.campaign import Campaign, Plan, Tally
+from xplore.campaign import Campaign
 from xplore.checks import (
     checked_chart,
-    checked_classes,
     checked_inputs,
-    checked_labels,
+    checked_objective,
+    checked_oracle,
     checked_part,
     checked_plan,
     checked_search,
     checked_training,
+    checked_truth,
     climbable,
     default_search,
     fits,
@@ -39,9 +40,10 @@ from xplore.errors import InputError
 from xplore.host import faults
 from xplore.inspection import Inspection, inspect
 from xplore.lanes import Method
-from xplore.objectives import Joint, Objective
-from xplore.oracles import LabelsDiffer, Oracle
+from xplore.objectives import Objective
+from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
+from xplore.plan import Plan, Tally
 from xplore.progress import Watch, display
 from xplore.record import record
 from xplore.result import Result, write_reports
@@ -91,21 +93,21 @@ def run(
     codes = checked_inputs("seeds", inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     layout = panel.check(codes.shape[1:])
-    n_classes = checked_classes(panel, codes.shape[1:])
+    judging = checked_oracle(oracle, panel, codes.shape[1:])
+    n_classes = panel.shapes(codes.shape[1:]).outputs.shape[2]
     names = tuple(panel.classes or classes or ())
-    truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
+    truth = None if labels is None else checked_truth(labels, len(codes), panel, n_classes, names)
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
     checked_plan(plan, len(criteria))
     method = Method(
         panel,
-        checked_part("objective", objective or Joint(), Objective),
+        checked_objective(objective, panel),
         chart,
-        checked_part("oracle", oracle or LabelsDiffer(), Oracle),
+        judging,
         checked_search("search", search or default_search(panel, codes.shape[1:]), steps, tries),
     )
-    method.objective.fits(len(panel.models))
     if search is not None:  # the default is chosen by the same question
         climbable(panel, method.search, codes.shape[1:])
     fits(method.constraint, codes.shape[1:], method.search)
@@ -118,7 +120,7 @@ def run(
     _keep_compilations()
     meta = record(method, layout, criteria, plan) | {
         "name": name,
-        "classes": list(map(str, classes or names or range(n_classes))),
+        "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
         "labelled": truth is not None,
         "seeds_total": len(codes),
         "notes": notes,
@@ -152,9 +154,9 @@ def run_config(
         images,
         labels,
         constraint=checked_part("constraint", build(config.constraint), Constraint),
-        objective=checked_part("objective", build(config.objective), Objective),
+        objective=None if config.objective is None else build(config.objective),
         search=checked_search("search", build(config.search)),
-        oracle=checked_part("oracle", build(config.oracle), Oracle),
+        oracle=None if config.oracle is None else build(config.oracle),
         criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
         baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
         referee=None if config.referee is None else build(config.referee),
@@ -254,7 +256,7 @@ def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -
     plan = replace(campaign.plan, round_size=len(campaign.inputs), query_limit=limit)
     judge = replace(campaign.judge, referee=None, training=None)
     method = campaign.method.replace(search=search)
-    other = Campaign(method, judge, campaign.layout, campaign.inputs, campaign.labels, plan)
+    other = Campaign(method, judge, campaign.layout, campaign.inputs, campaign.truth, plan)
     tally = _watched(other, None, f"{type(search).__name__.lower()} search, to compare", progress)
     return {
         "search": type(search).__name__,

@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -23,43 +23,12 @@ from xplore.archive import Archive
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.lanes import CHUNK, Method
+from xplore.plan import Plan, Tally
 from xplore.units import Layout
 from xplore.validity import Judge, Judgement
 
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a campaign does beside its method; all of it is recorded."""
-
-    lanes: int = 64
-    rng: int = 0
-    round_size: int = 256
-    lag: int = 2
-    main_criterion: int = 0
-    query_limit: int | None = None
-
-
-@dataclass
-class Tally:
-    """Sums over a campaign so far; `coverage` is each model's, by the criterion that guides the search."""
-
-    seeds: int = 0
-    closed: int = 0
-    already_differ: int = 0
-    found: int = 0
-    rejudged_away: int = 0
-    findings: int = 0
-    valid: int = 0
-    steps: int = 0
-    queries: int = 0
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-    groups: set[Any] = field(default_factory=set)
-    coverage: dict[str, float] = field(default_factory=dict)
-    draining: bool = False  # no seed waits any more, and lanes stand idle
 
 
 @dataclass
@@ -69,6 +38,18 @@ class _Round:
     open: int
     tries: deque[Try]
     aims: tuple[Bool[np.ndarray, " _"], ...]
+
+
+@dataclass
+class _Seed:
+    """An open seed: what the models say of it, and the steps spent on it."""
+
+    outputs: Float[np.ndarray, "m c"]
+    decisions: tuple[int, ...]
+    right: bool
+    label: int | None
+    said: dict[str, Any]
+    spent: int = 0
 
 
 class Campaign:
@@ -83,11 +64,11 @@ class Campaign:
         judge: Judge,
         layout: Layout,
         inputs: Shaped[np.ndarray, "n *x"],
-        labels: Int[np.ndarray, " n"] | None,
+        truth: Shaped[np.ndarray, " n"] | None,
         plan: Plan,
     ) -> None:
         self.method, self.judge, self.layout, self.plan = method, judge, layout, plan
-        self.inputs, self.labels, self.tally = inputs, labels, Tally()
+        self.inputs, self.truth, self.tally = inputs, truth, Tally()
         self.covered = np.zeros((len(judge.criteria), layout.n_units), bool)
         self._spans = layout.spans()
         self._neurons = {name: s for name, s in self._spans.items() if s.stop > s.start}
@@ -95,8 +76,7 @@ class Campaign:
         self._rounds: dict[int, _Round] = {}
         self._open: Counter[int] = Counter()  # open tries by round + turn: the round they are due for
         self._due: dict[int, Bool[np.ndarray, "criteria u"]] = {}  # what they covered, likewise
-        self._outputs: dict[int, Float[np.ndarray, "m c"]] = {}
-        self._spent: dict[int, int] = {}
+        self._seeds: dict[int, _Seed] = {}
         self._unjudged: list[Outcome] = []
 
     def run(self, archive: Archive | None = None) -> Iterator[Tally]:
@@ -157,25 +137,30 @@ class Campaign:
     def _admit(self, index: int) -> None:
         """Read the seeds of a round: those on which models differ need no search."""
         first = index * self.plan.round_size
-        codes = self.inputs[first : first + self.plan.round_size]
-        outputs, covered = self.judge.read(codes)
-        differ = self.judge.differ(outputs)
-        agree = [first + int(row) for row in np.flatnonzero(~differ)]
-        for seed in agree:
-            self._outputs[seed] = outputs[:, seed - first]
-            self._spent[seed] = 0
+        at = slice(first, first + self.plan.round_size)
+        outputs, covered = self.judge.read(self.inputs[at])
+        read = self.judge.seeds(outputs, None if self.truth is None else self.truth[at])
+        for row, label in enumerate(read.labels):
+            if not read.differ[row]:
+                told = tuple(read.decisions[row].tolist()), bool(read.right[row]), label, read.said[row]
+                self._seeds[first + row] = _Seed(outputs[:, row], *told)
+        agree = (first + np.flatnonzero(~read.differ)).tolist()
         if agree:
-            tries = deque(Try(seed, 0, self.inputs[seed], self._outputs[seed]) for seed in agree)
+            tries = deque(self._try(seed, 0) for seed in agree)
             self._rounds[index] = _Round(len(agree), tries, self._aims(index))
             self._open[index] += len(agree)
+        differ = np.flatnonzero(read.differ)
         self._reach(index, np.any(covered[differ], axis=0))
-        self.tally.seeds += len(codes)
-        self.tally.already_differ += int(differ.sum())
-        self.tally.closed += int(differ.sum())
+        self.tally.seeds += len(covered)
+        self.tally.already_differ += len(differ)
+        self.tally.closed += len(differ)
         if self._archive is not None:
-            self._archive.commit_round(index, len(codes), np.any(covered, axis=0))
-            known = (outputs[:, differ], covered[differ])
-            self._keep_differing(first + np.flatnonzero(differ), index, known)
+            self._archive.commit_round(index, len(covered), np.any(covered, axis=0))
+            told = [(read.labels[row], read.said[row]) for row in differ]
+            self._keep_differing(first + differ, index, (outputs[:, differ], covered[differ]), told)
+
+    def _try(self, seed: int, turn: int) -> Try:
+        return Try(seed, turn, self.inputs[seed], self._seeds[seed].outputs)
 
     def _reach(self, due: int, covered: Bool[np.ndarray, "criteria u"]) -> None:
         """This is covered, and guides rounds from `due + lag` on."""
@@ -185,28 +170,23 @@ class Campaign:
     def _end(self, outcome: Outcome) -> None:
         """A try ended: judge it, try again, or give the seed up."""
         seed = outcome.seed
-        self._spent[seed] += outcome.steps
+        self._seeds[seed].spent += outcome.steps
         self.tally.steps += outcome.steps
         current = self._rounds[seed // self.plan.round_size]
         if outcome.found:
             self._unjudged.append(outcome)
         elif outcome.turn + 1 < self.method.search.tries:
-            current.tries.append(Try(seed, outcome.turn + 1, self.inputs[seed], self._outputs[seed]))
+            current.tries.append(self._try(seed, outcome.turn + 1))
             due = seed // self.plan.round_size + outcome.turn
             self._open.update({due: -1, due + 1: 1})
         else:
             self._close([self._record(outcome, "not_found")], [])
 
     def _record(self, outcome: Outcome, fate: str) -> SeedRecord:
-        seed = outcome.seed
-        decisions = tuple(self._outputs[seed].argmax(axis=-1).tolist())
-        spent, index = self._spent[seed], seed // self.plan.round_size
-        queries = spent * self.method.search.queries_a_step
-        return SeedRecord(seed, index, self._label(seed), decisions, fate, outcome.turn + 1, spent, queries)
-
-    def _label(self, seed: int) -> int | None:
-        """The label, where it is known."""
-        return None if self.labels is None or self.labels[seed] < 0 else int(self.labels[seed])
+        number, seed = outcome.seed, self._seeds[outcome.seed]
+        index, queries = number // self.plan.round_size, seed.spent * self.method.search.queries_a_step
+        told = (seed.label, seed.decisions, fate, outcome.turn + 1, seed.spent, queries)
+        return SeedRecord(number, index, *told)
 
     def _close(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> None:
         """These fates are known: keep them together with their findings."""
@@ -217,7 +197,7 @@ class Campaign:
             self._rounds[record.round].open -= 1
             if not self._rounds[record.round].open:
                 del self._rounds[record.round]
-            self._outputs.pop(record.seed, None)
+            self._seeds.pop(record.seed, None)
         self.tally.closed += len(seeds)
 
     def _judge_found(self) -> None:
@@ -229,20 +209,20 @@ class Campaign:
         judged = self.judge.judge(codes)
         stands = self.judge.differ(judged.outputs)
         kept = np.flatnonzero(stands)
-        agreed = [int(self._outputs[o.seed][0].argmax()) for o in outcomes]
-        right = np.array([self._label(o.seed) in (None, c) for o, c in zip(outcomes, agreed, strict=True)])
         fates = np.where(stands, "found", "rejudged_away").tolist()
         records = [self._record(o, fate) for o, fate in zip(outcomes, fates, strict=True)]
         findings: list[Finding] = []
         if len(kept):
             origin = np.array([outcome.seed for outcome in outcomes])[kept]
             part = judged.rows(kept)
+            seeds = [self._seeds[number] for number in origin]
             latents = jax.tree.map(lambda *rows: np.stack(rows), *(outcomes[row].latents for row in kept))
-            measures = self.judge.measures(self.inputs[origin], codes[kept], part, latents or None)
-            for row, measured in enumerate(measures):
-                measured["agreed"] = agreed[kept[row]]
-            reasons = self.judge.reasons(part, measures, right[kept])
-            findings = self._findings("search", origin, codes[kept], part, measures, reasons)
+            measures = self.judge.measures(self.inputs[origin], codes[kept], part, latents)
+            for seed, measured in zip(seeds, measures, strict=True):
+                measured.update(seed.said)
+            reasons = self.judge.reasons(part, measures, np.array([seed.right for seed in seeds]))
+            told = (measures, reasons, [seed.label for seed in seeds], [seed.spent for seed in seeds])
+            findings = self._findings("search", origin, codes[kept], part, *told)
             turns = [outcomes[row].turn for row in kept.tolist()]
             for finding, turn in zip(findings, turns, strict=True):
                 self._reach(finding.seed // self.plan.round_size + turn, finding.covered)
@@ -253,7 +233,13 @@ class Campaign:
         self.tally.groups |= {finding.group for finding in findings if finding.valid}
         self._close(records, findings)
 
-    def _keep_differing(self, seeds: Int[np.ndarray, " d"], index: int, known: tuple[Any, Any]) -> None:
+    def _keep_differing(
+        self,
+        seeds: Int[np.ndarray, " d"],
+        index: int,
+        known: tuple[Any, Any],
+        told: Sequence[tuple[int | None, dict[str, Any]]],
+    ) -> None:
         """Seeds on which models differ as they are: kept apart from what the search finds."""
         if not len(seeds):
             return
@@ -261,7 +247,10 @@ class Campaign:
         judged = self.judge.judge(codes, known)
         measures = self.judge.measures(codes, codes, judged)
         reasons = [("already_differ",)] * len(seeds)
-        findings = self._findings("seed", seeds, codes, judged, measures, reasons)
+        for measured, (_, said) in zip(measures, told, strict=True):
+            measured.update({key: value for key, value in said.items() if key != "agreed"})
+        labels = [label for label, _ in told]
+        findings = self._findings("seed", seeds, codes, judged, measures, reasons, labels, [0] * len(seeds))
         records = [
             SeedRecord(finding.seed, index, finding.label, finding.decisions, "already_differ")
             for finding in findings
@@ -277,6 +266,8 @@ class Campaign:
         judged: Judgement,
         measures: Sequence[dict[str, Any]],
         reasons: Sequence[tuple[str, ...]],
+        labels: Sequence[int | None],
+        steps: Sequence[int],
     ) -> list[Finding]:
         findings, encoding = [], self.method.constraint.encoding
         for row, seed in enumerate(seeds.tolist()):
@@ -289,12 +280,12 @@ class Campaign:
                     before=before,
                     after=after,
                     media=encoding.media,
-                    label=self._label(seed),
-                    decisions=tuple(judged.decisions[row].tolist()),
+                    label=labels[row],
+                    decisions=tuple(judged.decisions[:, row].tolist()),
                     probabilities=judged.probabilities[:, row],
                     reasons=reasons[row],
                     measures={k: v for k, v in measures[row].items() if k != "within"},
-                    steps=self._spent.get(seed, 0),
+                    steps=steps[row],
                     covered=judged.covered[row],
                 )
             )

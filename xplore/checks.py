@@ -10,12 +10,14 @@ import jax
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from xplore.campaign import Plan
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
+from xplore.objectives import Diverge, Joint, Objective
+from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
+from xplore.plan import Plan
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
 
@@ -90,14 +92,37 @@ def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ())
     return array.astype(np.int64)
 
 
-def checked_classes(panel: Panel, shape: tuple[int, ...]) -> int:
-    """How many classes the models tell apart; an InputError if they do not give one label an input."""
+def checked_truth(
+    labels: Any, n: int, panel: Panel, classes: int, names: Sequence[Any] = ()
+) -> Shaped[np.ndarray, " n"]:
+    """Labels as the models' outputs can be compared to them: classes, or values (NaN is not known)."""
+    if panel.head in EXCLUSIVE:
+        return checked_labels(labels, n, classes, names)
+    array = np.asarray(labels)
+    if array.shape != (n,) or array.dtype.kind not in "iuf" or np.isinf(array).any():
+        came = f"{array.dtype} of shape {array.shape}"
+        raise InputError("labels", expected=f"one finite number a seed, shape ({n},)", got=came)
+    return array.astype(float)
+
+
+def checked_oracle(oracle: Oracle | None, panel: Panel, shape: tuple[int, ...]) -> Oracle:
+    """The oracle, by default that labels differ; an InputError if it cannot judge these models."""
     outputs = panel.shapes(shape).outputs.shape
-    if panel.head not in EXCLUSIVE or len(outputs) != 3:
-        came = f"output={panel.head!r} of shape {outputs[2:]}"
-        fix = "test classifiers; of other heads, a Panel gives outputs, activations and coverage"
-        raise InputError("models", expected="one label an input", got=came, fix=fix)
-    return outputs[2]
+    if oracle is None and panel.head == "values":
+        fix = "give oracle=xplore.oracles.ValuesDiffer(apart=...), or AnglesDiffer() for steering"
+        wanted = "to be given: how far apart do values differ?"
+        raise InputError("oracle", expected=wanted, got="none", fix=fix)
+    oracle = checked_part("oracle", LabelsDiffer() if oracle is None else oracle, Oracle)
+    oracle.fits(panel.head, outputs)
+    return oracle
+
+
+def checked_objective(objective: Objective | None, panel: Panel) -> Objective:
+    """The objective, by default the joint one of the models' head; an InputError if it does not fit them."""
+    default = Diverge() if panel.head == "values" else Joint()
+    objective = checked_part("objective", default if objective is None else objective, Objective)
+    objective.fits(len(panel.models), panel.head)
+    return objective
 
 
 def checked_training(

@@ -17,7 +17,7 @@ from xplore.parts import Part, build, build_model, check, check_model, unknown
 __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]
 
 
-OPTIONAL = ("baseline", "referee", "training")
+OPTIONAL = ("objective", "oracle", "baseline", "referee", "training")
 """Parts that a config may do without: `--set baseline=none` drops one."""
 
 
@@ -47,9 +47,9 @@ class Config(BaseModel):
     models: list[Part] = Field(min_length=2)
     seeds: Part
     constraint: Part
-    objective: Part = {"use": "xplore.objectives:Joint"}
+    objective: Part | None = None
     search: Part = {"use": "xplore.search:Gradient"}
-    oracle: Part = {"use": "xplore.oracles:LabelsDiffer"}
+    oracle: Part | None = None
     criteria: list[Part] = Field([{"use": "xplore.coverage:NeuronCoverage"}], min_length=1)
     campaign: Settings = Settings()
     baseline: Part | None = None

@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from xplore.adapters.predictor import reading
-from xplore.checks import checked_chart, checked_classes, checked_inputs, checked_labels
+from xplore.checks import checked_chart, checked_inputs, checked_truth
 from xplore.constraints import Constraint
+from xplore.errors import InputError
+from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.units import Layer
@@ -24,21 +26,27 @@ UNIT = {
     "token": "a position's mean over its channels",
 }
 MOST_CLASSES = 12
+AGREES = "of the majority's mind on"
 LEAST = 0.5
 """The share of seeds below which a model is taken to be read wrongly."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """One model of a panel: `right` is its accuracy, or without labels how often it is of the majority."""
+    """One model of a panel: `right` is its accuracy, or without labels how often it is of the majority.
+
+    Of a model that returns values `error` is the mean distance to the label, or without labels to the models'
+    median, and `right` is not known.
+    """
 
     name: str
     parameters: int
     layers: tuple[Layer, ...]
     reading: str
     unit: str
-    right: float
+    right: float | None
     by_class: tuple[float | None, ...]
+    error: float | None = None
 
     @property
     def neurons(self) -> int:
@@ -58,23 +66,27 @@ class Inspection:
     @property
     def warnings(self) -> list[str]:
         """What is probably read wrongly."""
-        of = "right on" if self.labelled else "of the majority's mind on"
+        of = "right on" if self.labelled else AGREES
         return [
             f"{model.name} is {of} {model.right:.1%} of the seeds only: usually the preprocessing"
             " (scale=, mean=, std=, layout=, size=) or the order of the classes (classes=)"
             for model in self.models
-            if model.right < LEAST
+            if model.right is not None and model.right < LEAST
         ]
 
     def __str__(self) -> str:
         shape = " ".join(map(str, self.shape))
-        head = f"{len(self.models)} models, {self.seeds} seeds [{shape}], {len(self.classes)} classes"
+        head = f"{len(self.models)} models, {self.seeds} seeds [{shape}]"
+        head += f", {len(self.classes)} classes" if self.classes else ""
         return "\n\n".join([head, *map(self._table, self.models), *(f"warning: {w}" for w in self.warnings)])
 
     def _table(self, model: Inspected) -> str:
-        kind = "accuracy" if self.labelled else "of the majority's mind on"
-        facts = f"{model.parameters:,} parameters, {model.neurons:,} neurons, {kind} {model.right:.1%}"
-        lines = [f"{model.name}: {facts}", f"  reads {model.reading}", *self._by_class(model)]
+        if model.right is None:
+            told = f"mean distance to the {'label' if self.labelled else 'median'} {model.error:.3g}"
+        else:
+            told = f"{'accuracy' if self.labelled else AGREES} {model.right:.1%}"
+        facts = f"{model.parameters:,} parameters, {model.neurons:,} neurons, {told}"
+        lines = [f"{model.name}: {facts}", f"  reads {model.reading}", *self._shares(model)]
         if not model.layers:
             return "\n".join([*lines, "  a black box: no layers, so no coverage"])
         rows = [("layer", "kind", "shape", "neurons")]
@@ -87,7 +99,7 @@ class Inspection:
             lines.append(line)
         return "\n".join(lines)
 
-    def _by_class(self, model: Inspected) -> list[str]:
+    def _shares(self, model: Inspected) -> list[str]:
         """Each class's share, or the lowest alone, where there are many."""
         pairs = zip(model.by_class, self.classes, strict=True)
         shares = [(share, name) for share, name in pairs if share is not None]
@@ -123,37 +135,48 @@ def inspect(
     codes = checked_inputs("seeds", inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     layout = panel.check(codes.shape[1:])
-    n_classes = checked_classes(panel, codes.shape[1:])
-    ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)).argmax(axis=-1))
+    shapes = panel.shapes(codes.shape[1:]).outputs.shape
+    if panel.head not in (*EXCLUSIVE, "values") or len(shapes) != 3:
+        came = f"output={panel.head!r} of shape {shapes[2:]}"
+        fix = "of other heads, a Panel gives outputs, activations and coverage"
+        raise InputError("models", expected="one label or value an input", got=came, fix=fix)
+    ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)))
     parts = []
     for first in range(0, len(codes), BATCH):
         part = codes[first : first + BATCH]
         padded = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), axis=0)])
         parts.append(np.asarray(ask(panel, padded))[:, : len(part)])
-    decisions = np.concatenate(parts, axis=1)
-    names = tuple(panel.classes or classes or ())
-    truth = None if labels is None else checked_labels(labels, len(codes), n_classes, names)
-    majority = _majority(decisions, n_classes)
-    meant = majority if truth is None else np.where(truth < 0, majority, truth)
-    right, each = decisions == meant, meant == np.arange(n_classes)[:, None]
+    outputs = np.concatenate(parts, axis=1)
+    names = () if panel.head == "values" else tuple(panel.classes or classes or range(shapes[2]))
+    truth = None if labels is None else checked_truth(labels, len(codes), panel, shapes[2], names)
+    of_models = _by_value(outputs, truth) if panel.head == "values" else _by_class(outputs, truth)
     return Inspection(
         tuple(
-            Inspected(
-                model.name,
-                model.parameters,
-                layers,
-                read_as(model),
-                model.unit,
-                float(row.mean()),
-                tuple(float(row[of].mean()) if of.any() else None for of in each),
-            )
-            for model, (_, layers), row in zip(panel.models, layout.models, right, strict=True)
+            Inspected(model.name, model.parameters, layers, read_as(model), model.unit, *told)
+            for model, (_, layers), told in zip(panel.models, layout.models, of_models, strict=True)
         ),
         codes.shape[1:],
         len(codes),
-        tuple(map(str, classes or names or range(n_classes))),
+        tuple(map(str, names)),
         truth is not None,
     )
+
+
+def _by_class(outputs: Float[np.ndarray, "m b c"], truth: Int[np.ndarray, " b"] | None) -> list[Any]:
+    """Each model's share of right answers, overall and by class."""
+    decisions, classes = outputs.argmax(axis=-1), np.arange(outputs.shape[-1])
+    majority = (decisions[..., None] == classes).sum(axis=0).argmax(axis=-1)  # the first of as many
+    meant = majority if truth is None else np.where(truth < 0, majority, truth)
+    right, each = decisions == meant, meant == classes[:, None]
+    shares = [tuple(float(row[of].mean()) if of.any() else None for of in each) for row in right]
+    return [(float(row.mean()), share) for row, share in zip(right, shares, strict=True)]
+
+
+def _by_value(outputs: Float[np.ndarray, "m b v"], truth: Float[np.ndarray, " b"] | None) -> list[Any]:
+    """Each model's mean distance."""
+    median = np.median(outputs, axis=0)
+    meant = median if truth is None else np.where(np.isnan(truth)[:, None], median, truth[:, None])
+    return [(None, (), float(np.abs(row - meant).mean())) for row in outputs]
 
 
 def read_as(model: Model) -> str:
@@ -177,9 +200,3 @@ def read_as(model: Model) -> str:
     told += "" if model.layout == "NHWC" else f" as {model.layout}"
     order = f", classes {', '.join(map(str, model.classes))}" if model.classes else ""
     return f"{told}, returns {model.output}{order}"
-
-
-def _majority(decisions: Int[np.ndarray, "m b"], classes: int) -> Int[np.ndarray, " b"]:
-    """What most models answer, the first class of those where they are as many."""
-    votes = (decisions[..., None] == np.arange(classes)).sum(axis=0)
-    return votes.argmax(axis=-1)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from xplore.campaign import Tally
+from xplore.plan import Tally
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 
 import xplore
-from xplore.campaign import Plan
 from xplore.coverage import CellCriterion
 from xplore.lanes import Method
+from xplore.plan import Plan
 from xplore.table import Table
 from xplore.units import Layout
 
@@ -54,6 +54,8 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
         "bound": method.constraint.words,
         "search": repr(method.search),
         "objective": repr(method.objective),
+        "oracle": repr(method.oracle),
+        "decisions": method.oracle.told(),
         "finished": False,
     }
 

@@ -15,6 +15,7 @@ from xplore.archive import Archive, from_zoo
 from xplore.config import build_model
 from xplore.encoding import encoding_of
 from xplore.errors import InputError
+from xplore.oracles import AnglesDiffer, LabelsDiffer, Oracle, ValuesDiffer
 from xplore.panel import Panel
 from xplore.table import Table
 
@@ -25,27 +26,29 @@ def replay(
     *,
     prefix: str = "",
     as_tested: bool = True,
+    oracle: Oracle | None = None,
 ) -> dict[str, bool]:
     """Judge each stored finding again, by the plain models, one at a time: `{id: does it reproduce?}`.
 
-    It reproduces if every model decides as recorded. With `as_tested=False` the models may have other
-    weights than those that were tested, and it reproduces if they still differ. Without `models` they
+    It reproduces if the models still differ, and every one decides as recorded. With `as_tested=False` the
+    models may have other weights than those that were tested, and need only differ. Without `models` they
     are built from the config that the archive records, if all of them are of its own zoo: no other code
-    that an archive names is imported.
+    that an archive names is imported. An `oracle` is needed only where the campaign's was the user's own.
 
     Raises:
         InputError: no archive, no models to be had, or models with other weights than those recorded.
     """
     with closing(Archive.open(Path(folder))) as archive:
         panel = _replaying(archive.meta, folder, models, as_tested)
+        judge = oracle or _oracle(archive.meta, folder)
         plain = jax.jit(lambda panel, encoding, codes: panel.plain(encoding.decode(codes)))
         reproduced = {}
         for finding in archive.findings(prefix=prefix):
             encoding = encoding_of(finding.media)
-            outputs = np.asarray(plain(panel, encoding, encoding.unpack(finding.after)[None]))
-            decisions = outputs.argmax(axis=-1)[:, 0].tolist()
-            same = tuple(decisions) == finding.decisions or not as_tested
-            reproduced[finding.id] = same and len(set(decisions)) > 1
+            outputs = plain(panel, encoding, encoding.unpack(finding.after)[None])
+            decisions = tuple(np.asarray(judge.decide(outputs))[:, 0].tolist())
+            same = decisions == finding.decisions or not as_tested
+            reproduced[finding.id] = same and bool(judge.differ(outputs)[0])
     return reproduced
 
 
@@ -83,3 +86,21 @@ def _replaying(
                 fix="load the weights of that campaign",
             )
     return panel
+
+
+def _oracle(meta: dict[str, Any], folder: str | Path) -> Oracle:
+    """The oracle of a campaign, if it is one of xplore's."""
+    told = meta.get("decisions", {"kind": "labels"})
+    match told.get("kind"):
+        case "labels":
+            return LabelsDiffer()
+        case "values":
+            return ValuesDiffer(float(told["apart"]), str(told["unit"]))
+        case "angles":
+            return AnglesDiffer(float(told["apart"]))
+    raise InputError(
+        f"oracle of {folder}",
+        expected="one of xplore.oracles",
+        got=str(meta.get("oracle")),
+        fix="give it: xplore.replay(folder, models, oracle=...)",
+    )

@@ -78,8 +78,9 @@ class Result:
         told["expected"] = [reading.class_name(row.expected) for row in rows]
         for i, model in enumerate(reading.models):
             told[f"answer:{model}"] = [reading.class_name(row.decisions[i]) for row in rows]
-            told[f"confidence:{model}"] = [row.confidences[i] for row in rows]
-        for name in sorted({name for row in rows for name in row.measures} - {"agreed"}):
+            score = "value" if any(row.values for row in rows) else "confidence"
+            told[f"{score}:{model}"] = [(row.values or row.confidences)[i] for row in rows]
+        for name in sorted({name for row in rows for name in row.measures} - {"agreed", "seed_values"}):
             told[name] = [row.measures.get(name) for row in rows]
         if not reading.columns:
             return told

@@ -25,23 +25,33 @@ from xplore.panel import BATCH, Panel
 
 
 class Judgement(NamedTuple):
-    """What the models say of stored inputs: together, each alone, and what each input covers."""
+    """What the models say of stored inputs: together, each alone, and what each input covers.
+
+    `decisions` are those on the file alone: what one sees who opens it.
+    """
 
     outputs: Float[np.ndarray, "m b k"]
     alone: Float[np.ndarray, "m b k"]
     probabilities: Float[np.ndarray, "m b k"]
+    decisions: Int[np.ndarray, "m b"]
     covered: Bool[np.ndarray, "b criteria u"]
-
-    @property
-    def decisions(self) -> Int[np.ndarray, "b m"]:
-        """What each model answers on the file alone: what one sees who opens it."""
-        return self.alone.argmax(axis=-1).T
 
     def rows(self, kept: Int[np.ndarray, " k"]) -> Judgement:
         """Some of the inputs."""
-        return Judgement(
-            self.outputs[:, kept], self.alone[:, kept], self.probabilities[:, kept], self.covered[kept]
-        )
+        *by_model, covered = self
+        return Judgement(*(of[:, kept] for of in by_model), covered[kept])
+
+
+class Seeds(NamedTuple):
+    """What the models say of seeds: do they differ, what does each decide, what do they agree on, are all
+    of them right? `labels` are decisions, too; None is not known. `said` is what is kept with a finding."""
+
+    differ: Bool[np.ndarray, " b"]
+    decisions: Int[np.ndarray, "b m"]
+    agreed: Int[np.ndarray, " b"]
+    right: Bool[np.ndarray, " b"]
+    labels: tuple[int | None, ...]
+    said: tuple[dict[str, Any], ...]
 
 
 @jax.jit
@@ -68,8 +78,12 @@ def _alone(
 
 
 @jax.jit
-def _differ(oracle: Oracle, outputs: Float[Array, "b m k"]) -> Bool[Array, " b"]:
-    return oracle.differ(jnp.moveaxis(outputs, 1, 0))
+def _verdict(
+    oracle: Oracle, outputs: Float[Array, "b m k"]
+) -> tuple[Bool[Array, " b"], Int[Array, "b m"], Int[Array, " b"]]:
+    """Do the models differ, what does each decide, and what do they if they do not differ?"""
+    of_models = jnp.moveaxis(outputs, 1, 0)
+    return oracle.differ(of_models), oracle.decide(of_models).T, oracle.agreed(of_models)
 
 
 @jax.jit
@@ -81,7 +95,7 @@ def _differences(
     told = {"sizes": constraint.sizes(x0, x), "settings": {}}
     if not constraint.needs_latents:
         return {**told, "within": constraint.within(x0, x)}
-    if latents is None:
+    if latents is None:  # seeds as they are
         return {**told, "within": (x0 == x).reshape(len(x), -1).all(axis=1)}
     settings = constraint.settings(*latents, x0)
     return {**told, "settings": settings, "within": constraint.within(x0, x, latents)}
@@ -138,11 +152,32 @@ class Judge:
         alone, probabilities = _in_batches(
             self.batch, lambda c: _alone(self.panel, self.constraint.encoding, c), codes
         )
-        return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), covered)
+        decisions = self._verdict(alone.swapaxes(0, 1))[1].T
+        return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), decisions, covered)
 
     def differ(self, outputs: Float[np.ndarray, "m b k"]) -> Bool[np.ndarray, " b"]:
         """Do the models' decisions differ?"""
-        return _in_batches(self.batch, lambda o: _differ(self.oracle, o), outputs.swapaxes(0, 1))
+        return self._verdict(outputs)[0]
+
+    def seeds(self, outputs: Float[np.ndarray, "m b k"], truth: Shaped[np.ndarray, " b"] | None) -> Seeds:
+        """What the models say of seeds, beside their labels; one that is -1, or NaN, is not known."""
+        differ, decisions, agreed = self._verdict(outputs)
+        n, values = len(differ), self.panel.head == "values"
+        said = tuple({"agreed": one} for one in agreed.tolist())
+        for row in range(n if values else 0):
+            said[row]["seed_values"] = outputs[:, row, 0].tolist()
+        if truth is None:
+            return Seeds(differ, decisions, agreed, np.ones(n, bool), (None,) * n, said)
+        known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
+        right = self.oracle.right(outputs, truth).all(axis=0)
+        label = np.where(right, agreed, self.oracle.label(np.where(known, truth, 0)))
+        labels = tuple(int(one) if k else None for one, k in zip(label, known, strict=True))
+        for row in np.flatnonzero(known) if values else ():
+            said[row]["truth"] = float(truth[row])
+        return Seeds(differ, decisions, agreed, right | ~known, labels, said)
+
+    def _verdict(self, outputs: Float[np.ndarray, "m b k"]) -> Any:
+        return _in_batches(self.batch, lambda o: _verdict(self.oracle, o), outputs.swapaxes(0, 1))
 
     def reasons(
         self, judged: Judgement, measures: Sequence[dict[str, Any]], right: Bool[np.ndarray, " b"]
@@ -177,30 +212,13 @@ class Judge:
                 {name: float(value[row]) for name, value in told["settings"].items()}
                 for row in range(len(after))
             ]
-        columns["margin"] = margins(judged.probabilities).tolist()
+        columns["margin"] = self.oracle.margin(judged.probabilities).tolist()
         if self.training is not None:
             distance, row = nearest(self.constraint.coordinates(after), self._training)
             columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}
         if self.referee is not None:
             columns["referee"] = np.asarray(self.referee(after)).tolist()
         return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
-
-
-def margins(probabilities: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
-    """How sure two models are that disagree: the largest, over such pairs, of the less sure one's lead.
-
-    A model's lead is its first class's probability minus its second's.
-
-    >>> p = np.array([[[0.9, 0.1]], [[0.4, 0.6]], [[0.8, 0.2]]])
-    >>> margins(p).round(2).tolist()
-    [0.2]
-    """
-    labels = probabilities.argmax(axis=-1)
-    top = np.sort(probabilities, axis=-1)[..., -2:]
-    lead = top[..., 1] - top[..., 0]
-    apart = labels[:, None] != labels[None]
-    pairs = np.where(apart, np.minimum(lead[:, None], lead[None]), 0)
-    return pairs.max(axis=(0, 1))
 
 
 def nearest(

@@ -14,8 +14,8 @@ from hypothesis import Phase, settings
 from xplore.constraints import Ball, Blackout, Features, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.model import Model
-from xplore.objectives import Joint
-from xplore.oracles import LabelsDiffer
+from xplore.objectives import Diverge, Joint
+from xplore.oracles import AnglesDiffer, LabelsDiffer, ValuesDiffer
 from xplore.panel import Panel
 from xplore.search import Flips, Gradient, Original, Random, Sweep
 
@@ -57,7 +57,16 @@ OBJECTIVES = [
         ("logits", "weakest"),
     ]
 ]
-ORACLES = [LabelsDiffer()]
+DIVERGE = [
+    Diverge(2.0, 0.5, on=on, deviate=deviate, both_ways=both_ways)
+    for on, deviate, both_ways in [
+        ("value", "weakest", True),
+        ("before_atan", "random", False),
+        ("value", 1, True),
+    ]
+]
+"""Objectives of models with one value."""
+ORACLES = [LabelsDiffer(), AnglesDiffer(), ValuesDiffer(1.5, "m")]
 SEARCHES = [
     (Gradient(steps=6, tries=2), Occlusion(5, 5, 0.6)),
     (Gradient(steps=6, tries=2), Blackout(3, 3, 0.6)),

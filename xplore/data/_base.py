@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from xplore.errors import InputError
 
@@ -13,8 +13,9 @@ class Inputs:
     """Inputs as they are stored, with the label of each where one is known.
 
     `images` are uint8, or float32 rows of a table whose `columns` are named; `labels` index `classes`
-    (which may be empty where the names are not known; -1 is a label that is not known), and `name` says
-    which data set and part this is, for reports. Raises `InputError` where inputs and labels do not fit.
+    (which may be empty where the names are not known; -1 is a label that is not known), or are values, and
+    `name` says which data set and part this is, for reports. Raises `InputError` where inputs and labels do
+    not fit.
 
     >>> digits = Inputs(np.zeros((2, 28, 28, 1), np.uint8), np.array([3, 8]), "blank")
     >>> digits.images.shape, len(digits.labels)
@@ -22,7 +23,7 @@ class Inputs:
     """
 
     images: UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
-    labels: Int64[np.ndarray, " n"] | None
+    labels: Int64[np.ndarray, " n"] | Float64[np.ndarray, " n"] | None
     name: str
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -42,10 +43,10 @@ class Inputs:
             )
         if self.labels is None:
             return
-        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
+        if self.labels.dtype not in (np.int64, np.float64) or self.labels.shape != self.images.shape[:1]:
             raise InputError(
                 f"{self.name} labels",
-                expected=f"int64 [{len(self.images)}], one for each image",
+                expected=f"int64 [{len(self.images)}] (float64 for values), one for each image",
                 got=f"{self.labels.dtype} {list(self.labels.shape)}",
             )
         if (

@@ -1,4 +1,5 @@
 """What the search climbs. One objective a file."""
 
 from xplore.objectives._base import Objective as Objective
+from xplore.objectives.diverge import Diverge as Diverge
 from xplore.objectives.joint import Joint as Joint

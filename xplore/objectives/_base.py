@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+import itertools
+from typing import Any, Literal
 
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore.errors import InputError
+from xplore.heads import EXCLUSIVE, Head
 from xplore.panel import Forward
+
+Deviate = int | Literal["random", "weakest"]
+"""The model that is to deviate: one fixed by its index, one drawn a try, or each in turn, by weakness."""
 
 
 class Objective(struct.PyTreeNode, abc.ABC):
     """Aim once, score every step: the aim is drawn without a gradient, the score is climbed."""
 
-    def fits(self, models: int) -> None:
-        """An InputError for a panel of so many models that cannot be aimed at."""
-        del models
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads whose outputs it can read."""
+        return EXCLUSIVE
+
+    def fits(self, models: int, head: Head) -> None:
+        """An InputError for a panel of so many models with this head that cannot be aimed at."""
+        if head not in self.heads:
+            raise InputError(
+                f"objective {type(self).__name__}",
+                expected=f"models that return {' or '.join(self.heads)}",
+                got=f"output={head!r}",
+                fix="choose another of xplore.objectives, or none: the default follows the models",
+            )
+        deviate = getattr(self, "deviate", None)
+        if isinstance(deviate, int) and not 0 <= deviate < models:
+            raise InputError(
+                "objective.deviate",
+                expected=f"the index of one of {models} models, from 0",
+                got=str(deviate),
+                fix='count the models from 0, or use "weakest"',
+            )
 
     @abc.abstractmethod
     def aim(
@@ -28,10 +54,48 @@ class Objective(struct.PyTreeNode, abc.ABC):
     ) -> Any:
         """What each row's try is for; every leaf leads with b.
 
-        `before` are the models' logits on the seeds, `covered` the units of each model reached so far,
-        `turn` counts the tries of one seed.
+        `before` are the models' logits, or values, on the seeds, `covered` the units of each model reached
+        so far, `turn` counts the tries of one seed.
         """
 
     @abc.abstractmethod
     def score(self, aim: Any, now: Forward) -> Float[Array, " b"]:
         """How near each row is to its aim; a row's score depends on that row alone."""
+
+
+def deviating(
+    deviate: Deviate, draw: Float[Array, " b"], hold: Float[Array, "m b"], turn: Int[Array, " b"]
+) -> Int[Array, " b"]:
+    """Which model is to deviate: by a draw in [0, 1), or in turn, the one with the least hold first."""
+    models = len(hold)
+    if deviate == "random":
+        return (draw * models).astype(int)
+    if deviate == "weakest":
+        return jnp.take_along_axis(jnp.argsort(hold, axis=0), (turn % models)[None], axis=0)[0]
+    return jnp.full(turn.shape, deviate)
+
+
+def sleeping(draws: Float[Array, "b m"], covered: tuple[Bool[Array, " _"], ...]) -> Int[Array, "b k"]:
+    """For each draw in [0, 1) a unit of its model that is not covered; of all, where none is left.
+
+    >>> sleeping(jnp.array([[0.0], [0.4], [0.9]]), (jnp.array([True, False, True, False]),)).tolist()
+    [[1], [1], [3]]
+    """
+
+    def one(draw: Float[Array, " b"], units: Bool[Array, " n"]) -> Int[Array, " b"]:
+        asleep = ~units | units.all()
+        rank = jnp.cumsum(asleep)
+        return jnp.searchsorted(rank, jnp.floor(draw * rank[-1]).astype(rank.dtype) + 1)
+
+    starts = itertools.accumulate((units.size for units in covered), initial=0)
+    chosen = [
+        start + one(draws[:, k], units)
+        for k, (start, units) in enumerate(zip(starts, covered, strict=False))
+        if units.size  # a black box has none
+    ]
+    return jnp.stack(chosen, axis=1) if chosen else jnp.zeros((len(draws), 0), int)
+
+
+def awake(now: Forward, neurons: Int[Array, "b k"]) -> Float[Array, " b"]:
+    """The sum of some units' activations."""
+    return jnp.take_along_axis(now.activations.values, neurons, axis=1).sum(axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Literal
 
 import jax
@@ -10,8 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.errors import InputError
-from xplore.objectives._base import Objective
+from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
 from xplore.panel import Forward
 from xplore.units import Number
 
@@ -40,16 +38,7 @@ class Joint(Objective):
     on: Literal["log_odds", "log_probabilities", "probabilities", "logits"] = struct.field(
         pytree_node=False, default="log_odds"
     )
-    deviate: int | Literal["random", "weakest"] = struct.field(pytree_node=False, default="weakest")
-
-    def fits(self, models: int) -> None:
-        if isinstance(self.deviate, int) and not 0 <= self.deviate < models:
-            raise InputError(
-                "objective.deviate",
-                expected=f"the index of one of {models} models, from 0",
-                got=str(self.deviate),
-                fix='count the models from 0, or use "weakest"',
-            )
+    deviate: Deviate = struct.field(pytree_node=False, default="weakest")
 
     def aim(
         self,
@@ -58,32 +47,16 @@ class Joint(Objective):
         covered: tuple[Bool[Array, " _"], ...],
         turn: Int[Array, " b"],
     ) -> JointAim:
-        models, _, _ = before.shape
-        label = before[0].argmax(axis=-1)
-        draws = jax.vmap(lambda k: jax.random.uniform(k, (models + 1,)))(key)
-        if self.deviate == "random":
-            deviate = (draws[:, 0] * models).astype(label.dtype)
-        elif self.deviate == "weakest":
-            top = jax.lax.top_k(jax.nn.log_softmax(before), 2)[0]
-            order = jnp.argsort(top[..., 0] - top[..., 1], axis=0)
-            deviate = jnp.take_along_axis(order, (turn % models)[None], axis=0)[0]
-        else:
-            deviate = jnp.full_like(label, self.deviate)
-        starts = itertools.accumulate((units.size for units in covered), initial=0)
-        neurons = [
-            start + _sleeping(draws[:, k + 1], units)
-            for k, (start, units) in enumerate(zip(starts, covered, strict=False))
-            if units.size  # a black box has none
-        ]
-        none = jnp.zeros((len(label), 0), label.dtype)
-        return JointAim(label, deviate, jnp.stack(neurons, axis=1) if neurons else none)
+        draws = jax.vmap(lambda k: jax.random.uniform(k, (len(before) + 1,)))(key)
+        top = jax.lax.top_k(jax.nn.log_softmax(before), 2)[0]
+        deviate = deviating(self.deviate, draws[:, 0], top[..., 0] - top[..., 1], turn)
+        return JointAim(before[0].argmax(axis=-1), deviate, sleeping(draws[:, 1:], covered))
 
     def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
         deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate[None]
         agreed = self._read(now.logits, aim.label, deviates)
         differ = jnp.where(deviates, -self.lambda1 * agreed, agreed).sum(axis=0)
-        awake = jnp.take_along_axis(now.activations.values, aim.neurons, axis=1).sum(axis=1)
-        return differ + self.lambda2 * awake
+        return differ + self.lambda2 * awake(now, aim.neurons)
 
     def _read(
         self, logits: Float[Array, "m b c"], label: Int[Array, " b"], deviates: Bool[Array, "m b"]
@@ -98,14 +71,3 @@ class Joint(Objective):
             return jax.nn.sigmoid(odds)
         certain = jax.nn.log_sigmoid(odds)
         return jnp.where(deviates, odds, certain) if self.on == "log_odds" else certain
-
-
-def _sleeping(draw: Float[Array, " b"], covered: Bool[Array, " n"]) -> Int[Array, " b"]:
-    """For each draw in [0, 1) a neuron of those not covered; of all, where none is left.
-
-    >>> _sleeping(jnp.array([0.0, 0.4, 0.9]), jnp.array([True, False, True, False])).tolist()
-    [1, 1, 3]
-    """
-    asleep = ~covered | covered.all()
-    rank = jnp.cumsum(asleep)
-    return jnp.searchsorted(rank, jnp.floor(draw * rank[-1]).astype(rank.dtype) + 1)

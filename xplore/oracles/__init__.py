@@ -1,4 +1,6 @@
 """What counts as a disagreement. One judgement a file."""
 
 from xplore.oracles._base import Oracle as Oracle
+from xplore.oracles.angles import AnglesDiffer as AnglesDiffer
 from xplore.oracles.labels import LabelsDiffer as LabelsDiffer
+from xplore.oracles.values import ValuesDiffer as ValuesDiffer

@@ -3,18 +3,106 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from xplore.errors import InputError
+from xplore.heads import Head
 
 
 class Oracle(struct.PyTreeNode, abc.ABC):
-    """Judges a changed input beside its seed: `judge(f, f)` is false."""
+    """Says what a model decides, and when models differ: `judge(f, f)` is false.
+
+    A decision is a number that groups and reports are made of: a class, or what a value amounts to. Models
+    that differ never have one and the same decision.
+    """
+
+    @property
+    @abc.abstractmethod
+    def heads(self) -> tuple[Head, ...]:
+        """The heads whose outputs it can judge."""
 
     @abc.abstractmethod
     def differ(self, outputs: Float[Array, "m b *o"]) -> Bool[Array, " b"]:
         """Do the models' decisions on one input differ?"""
 
+    @abc.abstractmethod
+    def decide(self, outputs: Float[Array, "m b *o"]) -> Int[Array, "m b"]:
+        """What each model decides."""
+
+    @abc.abstractmethod
+    def agreed(self, outputs: Float[Array, "m b *o"]) -> Int[Array, " b"]:
+        """The one decision of models that do not differ."""
+
+    @abc.abstractmethod
+    def right(
+        self, outputs: Float[np.ndarray, "m b *o"], truth: Shaped[np.ndarray, " b"]
+    ) -> Bool[np.ndarray, "m b"]:
+        """Which models answer as the labels say?"""
+
+    @abc.abstractmethod
+    def label(self, truth: Shaped[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
+        """The decision that a label stands for."""
+
+    @abc.abstractmethod
+    def margin(self, scores: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
+        """How far apart the models are, 0 where they do not differ; of probabilities, or values."""
+
     def judge(self, before: Float[Array, "m b *o"], after: Float[Array, "m b *o"]) -> Bool[Array, " b"]:
         """Did the change divide models that agreed?"""
         return self.differ(after) & ~self.differ(before)
+
+    def fits(self, head: Head, shape: tuple[int, ...]) -> None:
+        """An InputError if it cannot judge outputs of this head and shape `[m b *o]`."""
+        if head not in self.heads or len(shape) != 3:
+            raise InputError(
+                f"oracle {type(self).__name__}",
+                expected=f"models that return {' or '.join(self.heads)}, [b k]",
+                got=f"output={head!r} of shape {['b', *shape[2:]]}",
+                fix="choose another of xplore.oracles, or give models with these outputs",
+            )
+
+    def told(self) -> dict[str, Any]:
+        """What a report and a replay need to know of decisions; nothing, of classes."""
+        return {}
+
+
+class OfValues(Oracle):
+    """Of models with one value an input, `[b 1]`; a model is right within `apart` of the label."""
+
+    apart: float = struct.field(pytree_node=False)
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return ("values",)
+
+    def agreed(self, outputs: Float[Array, "m b 1"]) -> Int[Array, " b"]:
+        """What the median of the values amounts to."""
+        return self.decide(jnp.median(outputs, axis=0, keepdims=True))[0]
+
+    def fits(self, head: Head, shape: tuple[int, ...]) -> None:
+        super().fits(head, shape)
+        if shape[2] != 1 or not 0 < self.apart < np.inf:
+            wanted = "one value an input, and a distance above 0 at which values differ"
+            came = f"{shape[2]} values, apart={self.apart}"
+            raise InputError(f"oracle {type(self).__name__}", expected=wanted, got=came)
+
+    def right(
+        self, outputs: Float[np.ndarray, "m b 1"], truth: Shaped[np.ndarray, " b"]
+    ) -> Bool[np.ndarray, "m b"]:
+        return np.abs(outputs[..., 0] - truth[None]) <= self.apart
+
+    def label(self, truth: Shaped[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
+        return np.asarray(self.decide(jnp.asarray(truth)[None, :, None]))[0]
+
+    def margin(self, scores: Float[np.ndarray, "m b 1"]) -> Float[np.ndarray, " b"]:
+        """The largest distance of two values."""
+        return np.where(np.asarray(self.differ(jnp.asarray(scores))), np.ptp(scores[..., 0], axis=0), 0)
+
+    def _far(self, outputs: Float[Array, "m b 1"]) -> Bool[Array, " b"]:
+        """Are any two values more than `apart` apart?"""
+        return (outputs.max(axis=0) - outputs.min(axis=0))[..., 0] > self.apart

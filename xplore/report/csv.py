@@ -46,7 +46,9 @@ def safe(cell: Any) -> Any:
 def _line_keys(reading: Reading) -> list[str]:
     start = ["id", "origin", "seed", "valid", "reasons", "label", "expected", "expected_name", "steps"]
     each = [
-        f"{part}:{model}" for model in reading.models for part in ("decision", "decision_name", "confidence")
+        f"{part}:{model}"
+        for model in reading.models
+        for part in ("decision", "decision_name", _score(reading))
     ]
     return [*start, *map(safe, each), *MEASURES]
 
@@ -65,12 +67,18 @@ def _line(row: Row, reading: Reading) -> dict[str, Any]:
     }
     if row.changes:
         line["changes"] = safe(wording.changed(row))
-    for model, decision, confidence in zip(reading.models, row.decisions, row.confidences, strict=True):
+    scores = row.values or row.confidences
+    for model, decision, score in zip(reading.models, row.decisions, scores, strict=True):
         line[f"decision:{model}"] = decision
         line[f"decision_name:{model}"] = reading.class_name(decision)
-        line[f"confidence:{model}"] = confidence
+        line[f"{_score(reading)}:{model}"] = score
     for name, value in row.measures.items():
         number = isinstance(value, (bool, int, float))
         if name != "agreed" and name not in line and (number or isinstance(value, str)):
             line[safe(name)] = finite(value) if number else value
     return line
+
+
+def _score(reading: Reading) -> str:
+    """What stands beside a decision: how sure a model is, or the number that it returns."""
+    return "value" if reading.decides.get("kind") in ("angles", "values") else "confidence"

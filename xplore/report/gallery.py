@@ -7,8 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from xplore.report.pictures import SMALL, decode, embed, png, reduce, sheet, webp
+from xplore.report.pictures import SMALL, embed, png, reduce, sheet, webp
 from xplore.report.reading import Reading, Row
+from xplore.report.steering import pair
 from xplore.report.wording import reason, short_names
 
 COLUMNS = 10
@@ -36,7 +37,7 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     sheets: list[str] = []
     cell, encoding, first = (0, 0), None, []
     while batch := list(islice(findings, _PER_SHEET)):
-        pairs = [(decode(f.before), decode(f.after)) for f in batch]
+        pairs = [pair(reading, f) for f in batch]
         first = first or pairs[:1]
         encoding = encoding or _encoding(pairs, len(kept), budget)
         page, cell = _sheet(pairs, *encoding)
@@ -105,14 +106,15 @@ def _classes(reading: Reading, rows: list[Row]) -> dict[str, str]:
 
 
 def _entry(reading: Reading, row: Row) -> list[Any]:
-    """One finding: id, seed, expected, decisions, confidences (%), state, why it does not count, sizes,
-    changes of a table's row.
+    """One finding: id, seed, expected, decisions, confidences (%) or values in words, state, why it does not
+    count, sizes, changes of a table's row.
 
     The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
     """
     measured = [row.measure(name) for _, name in (TABLE_SIZES if reading.columns else PICTURE_SIZES)]
     sizes = ["–" if value is None else f"{value:.2f}" for value in measured]
-    confidences = [None if c is None else round(100 * c) for c in row.confidences]
+    confidences: list[Any] = [None if c is None else round(100 * c) for c in row.confidences]
+    confidences = list(map(reading.value_name, row.values)) or confidences
     state = 2 if row.valid else int(row.origin == "search")
     why = ", ".join(map(reason, row.reasons))
     name, answers = reading.short_ids[row.id], (row.expected, row.decisions, confidences)

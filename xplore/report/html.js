@@ -124,10 +124,11 @@
     const figures = ["seed", "finding", "change"].map((name, i) => make("figure", {}, canvases[i], make("figcaption", { textContent: name })));
     const rows = data.models.map((model, i) => {
       const wrong = f[ANSWERS][i] !== f[EXPECTED], confidence = f[CONFIDENCES][i], bar = make("span");
-      bar.style.width = `${confidence ?? 0}%`;
+      const value = typeof confidence === "string";
+      bar.style.width = `${value ? 0 : confidence ?? 0}%`;
       return make("tr", { className: wrong ? "off" : "" },
         make("th", { scope: "row", textContent: data.short[i], title: model }), make("td", { className: "says", textContent: called(f[ANSWERS][i]), title: called(f[ANSWERS][i]) }),
-        make("td", { className: "bar" }, bar), make("td", { className: "num", textContent: confidence === null ? "–" : `${confidence} %` }),
+        make("td", { className: "bar" }, bar), make("td", { className: "num", textContent: confidence === null ? "–" : value ? confidence : `${confidence} %` }),
         make("td", { className: "verdict", textContent: wrong ? (data.labelled ? "wrong" : "leaves") : "" }));
     });
     const badges = data.sizes.map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}` }));

@@ -22,6 +22,7 @@ from xplore.report.coverage_map import LEGEND, MOST_CELLS, coverage_map
 from xplore.report.gallery import gallery
 from xplore.report.pictures import SMALL, data_uri, decode, difference, enlarge, reduce, sheet
 from xplore.report.reading import Group, Reading, Row, read
+from xplore.report.steering import COLOURS, pair
 from xplore.report.summary import figures
 
 CARDS = 6
@@ -118,8 +119,8 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
 def _pictures(reading: Reading, row: Row, three: bool) -> dict[str, Any]:
     """Seed, finding and change, as three pictures or in one strip."""
     stored = next(reading.archive.findings(origin=row.origin, prefix=row.id))
-    seed, finding = decode(stored.before), decode(stored.after)
-    change, times = difference(seed, finding)
+    change, times = difference(decode(stored.before), decode(stored.after))
+    seed, finding = pair(reading, stored)
     told: dict[str, Any] = {"times": f"{times:.1f}", "small": max(seed.size) <= SMALL}
     if three:
         parts = {"seed": seed, "finding": finding, "change": change}
@@ -172,9 +173,13 @@ def _answers(reading: Reading, row: Row) -> list[dict[str, Any]]:
             "short": name,
             "answer": reading.class_name(d),
             "confidence": c,
+            "value": reading.value_name(row.values[number]) if row.values else "",
+            "colour": COLOURS[number % len(COLOURS)] if reading.steers else "",
             "off": d != row.expected,
         }
-        for model, name, d, c in zip(reading.models, short, row.decisions, row.confidences, strict=True)
+        for number, (model, name, d, c) in enumerate(
+            zip(reading.models, short, row.decisions, row.confidences, strict=True)
+        )
     ]
 
 

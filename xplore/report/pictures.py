@@ -70,9 +70,15 @@ def reduce(image: Image.Image, side: int) -> Image.Image:
     return image if scale == 1 else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def triptych(seed: Image.Image, finding: Image.Image, side: int = 224, gap: int = 8) -> Image.Image:
-    """Seed, finding and change side by side."""
-    parts = [enlarge(part, side) for part in (seed, finding, difference(seed, finding)[0])]
+def triptych(
+    seed: Image.Image,
+    finding: Image.Image,
+    side: int = 224,
+    gap: int = 8,
+    drawn: tuple[Image.Image, Image.Image] | None = None,
+) -> Image.Image:
+    """Seed, finding and change side by side; the first two as `drawn`, where that is given."""
+    parts = [enlarge(part, side) for part in (*(drawn or (seed, finding)), difference(seed, finding)[0])]
     return sheet(parts, columns=3, gap=gap)
 
 

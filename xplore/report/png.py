@@ -14,6 +14,8 @@ from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
+from xplore.report.reading import read
+from xplore.report.steering import pair
 
 OVERVIEW_SIDE = 56
 OVERVIEW_MOST = 1200
@@ -38,14 +40,15 @@ class Png(Reporter):
                 got="rows of a table, of which there are no pictures",
                 fix="use --format html, md or csv",
             )
-        folder, pairs = self.target(out), []
+        folder, pairs, reading = self.target(out), [], read(archive)
         for finding in archive.findings() if archive.meta.get("layout") else ():
             if not finding.valid:
                 continue
             seed, found = decode(finding.before), decode(finding.after)
-            store(folder / file_name(finding), png(triptych(seed, found, self.side)))
+            drawn = pair(reading, finding)
+            store(folder / file_name(finding), png(triptych(seed, found, self.side, drawn=drawn)))
             if len(pairs) < OVERVIEW_MOST:
-                pairs.append(sheet([_thumbnail(seed), _thumbnail(found)], columns=2, gap=1))
+                pairs.append(sheet([_thumbnail(one) for one in drawn], columns=2, gap=1))
         overview = sheet(pairs, OVERVIEW_ROW, gap=8) if pairs else Image.new("L", (1, 1), "white")
         store(folder / "overview.png", png(overview))
         return folder

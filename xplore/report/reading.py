@@ -28,6 +28,7 @@ SHORTEST_ID = 6
 class Row:
     """A finding without its pictures; `confidences` are each model's probability of its own decision.
 
+    Of models that return numbers they are None, and `values` what each returns.
     `changes` are, of a table's row, the features that changed: name, old value, new value.
     """
 
@@ -38,6 +39,7 @@ class Row:
     expected: int | None
     decisions: tuple[int, ...]
     confidences: tuple[float | None, ...]
+    values: tuple[float, ...]
     reasons: tuple[str, ...]
     measures: dict[str, Any]
     steps: int
@@ -144,11 +146,28 @@ class Reading:
     def fates(self) -> Counter[str]:
         return Counter(seed.fate for seed in self.seeds)
 
+    @cached_property
+    def decides(self) -> dict[str, Any]:
+        """What the oracle tells of decisions: their `kind`, and of numbers the `unit`."""
+        return self.meta.get("decisions") or {}
+
+    @property
+    def steers(self) -> bool:
+        """Do the models return steering angles?"""
+        return self.decides.get("kind") == "angles"
+
+    def value_name(self, value: float) -> str:
+        """A number that a model returns, with its unit."""
+        return f"{value:+.2f} {self.decides.get('unit', '')}".rstrip().replace("-", "\N{MINUS SIGN}")
+
     def class_name(self, decision: int | None) -> str:
         """What a decision is called; its number where the classes have no names."""
         classes = self.meta.get("classes") or []
         if decision is None:
             return "?"
+        if self.decides.get("kind") == "values":
+            low = decision * float(self.decides["apart"])
+            return f"{low:g} to {low + float(self.decides['apart']):g} {self.decides['unit']}".rstrip()
         return str(classes[decision]) if 0 <= decision < len(classes) else str(decision)
 
     @cached_property
@@ -188,8 +207,9 @@ def read(archive: Archive) -> Reading:
     main, rows = _main(meta), []
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
     columns = _columns(meta)
+    of_values = (meta.get("decisions") or {}).get("kind") in ("angles", "values")
     for finding in archive.findings(origin=None):
-        rows.append(_row(finding, columns))
+        rows.append(_row(finding, columns, of_values))
         covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
         first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
@@ -214,12 +234,12 @@ def _columns(meta: dict[str, Any]) -> tuple[Column, ...]:
     return recorded((meta.get("table") or {}).get("columns") or ())
 
 
-def _row(finding: Finding, columns: tuple[Column, ...]) -> Row:
+def _row(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
     confidences, changed = [], ()
     if finding.media == NPY:
         changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
     for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
-        known = 0 <= decision < len(probabilities)
+        known = not of_values and 0 <= decision < len(probabilities)
         confidence = finite(float(probabilities[decision])) if known else None
         confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
     return Row(
@@ -230,6 +250,7 @@ def _row(finding: Finding, columns: tuple[Column, ...]) -> Row:
         expected=finding.expected,
         decisions=finding.decisions,
         confidences=tuple(confidences),
+        values=tuple(finding.probabilities[:, 0].tolist()) if of_values else (),
         reasons=finding.reasons,
         measures=finding.measures,
         steps=finding.steps,

@@ -282,9 +282,9 @@ def search_name(row: dict[str, Any]) -> str:
 
 def told(reading: Reading, row: Row) -> str:
     """A finding in words: what was expected and what each model answers."""
-    answers = [
-        f"{m} says {reading.class_name(d)}" for m, d in zip(reading.models, row.decisions, strict=True)
-    ]
+    said = [reading.class_name(d) for d in row.decisions]
+    said = list(map(reading.value_name, row.values)) or said
+    answers = [f"{model} says {answer}" for model, answer in zip(reading.models, said, strict=True)]
     return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
 
 

@@ -1,0 +1,66 @@
+"""Where models steer, drawn on what they saw: an arrow a model, in its colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from xplore.finding import Finding
+from xplore.report.pictures import decode
+from xplore.report.reading import Reading
+
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
+"""Okabe and Ito (2008): told apart by colour-blind readers, too; an eighth model begins anew."""
+LEAST = 240
+_FINE = 4
+
+
+def pair(reading: Reading, finding: Finding) -> tuple[Image.Image, Image.Image]:
+    """Seed and finding as they are shown: with an arrow for each model that steers."""
+    seed, found = decode(finding.before), decode(finding.after)
+    if not reading.steers:
+        return seed, found
+    before = finding.measures.get("seed_values") or ()
+    return arrows(seed, before), arrows(found, finding.probabilities[:, 0].tolist())
+
+
+def arrows(image: Image.Image, angles: Sequence[float]) -> Image.Image:
+    """The picture, at least `LEAST` high, with an arrow an angle (radians, positive to the left) from below.
+
+    >>> arrows(Image.new("RGB", (160, 120)), [0.0, 0.5]).size
+    (320, 240)
+    """
+    times = max(1, math.ceil(LEAST / image.height))
+    size = (image.width * times, image.height * times)
+    image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    fine = Image.new("RGBA", (size[0] * _FINE, size[1] * _FINE))
+    draw = ImageDraw.Draw(fine)
+    for edge, colours in ((5, ("#000000",)), (0, COLOURS)):
+        for number, angle in enumerate(angles):
+            _arrow(draw, fine.size, angle, size[1] / 80, edge, colours[number % len(colours)])
+    image.paste(small := fine.resize(size, Image.Resampling.LANCZOS), (0, 0), small)
+    return image
+
+
+def _arrow(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], angle: float, width: float, edge: float, colour: str
+) -> None:
+    """A shaft and a head, `edge` wider all around than `width` says."""
+    width = _FINE * width
+    length, side = 0.45 * size[1], (math.cos(angle), -math.sin(angle))
+    ahead = (-math.sin(angle), -math.cos(angle))
+    start = (size[0] / 2, size[1] - 2 * width)
+
+    def at(along: float, across: float) -> tuple[float, float]:
+        return tuple(start[i] + along * ahead[i] + across * side[i] for i in (0, 1))
+
+    neck, half = length - 4 * width, width / 2 + edge
+    corners = [
+        (-edge, -half),
+        (neck, -half),
+        (neck - edge, -1.7 * width - 2 * edge),
+        (length + 3 * edge, 0.0),
+    ]
+    draw.polygon([at(*c) for c in corners] + [at(a, -b) for a, b in corners[2::-1]], fill=colour)
