@@ -114,7 +114,8 @@ def _dave_class() -> type:
             for number, (units, dropout) in enumerate(self.dense, start=1):
                 x = nn.relu(nn.Dense(units, kernel_init=init if number > 1 else usual, name=f"fc{number}")(x))
                 x = nn.Dropout(dropout, deterministic=not training)(x) if dropout else x
-            return 2 * jnp.arctan(nn.Dense(1, name="before_prediction")(x))
+            small = nn.initializers.normal(0.03)  # angles are
+            return 2 * jnp.arctan(nn.Dense(1, kernel_init=small, name="before_prediction")(x))
 
     return Dave
 

@@ -175,7 +175,11 @@ def test_config_that_is_no_toml(tell: Tell, tmp_path: Path) -> None:
 
 def test_config_that_is_missing(tell: Tell) -> None:
     error = tell(config="mnsit")
-    assert "config mnsit: expected a file, or one of mnist" in error and "did you mean 'mnist'?" in error
+    assert (
+        "config mnsit: expected a file, or one of " in error
+        and " mnist, " in error
+        and "did you mean 'mnist'?" in error
+    )
     assert "no such file" in tell(config="folder/own.toml")
 
 

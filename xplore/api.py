@@ -154,9 +154,9 @@ def run_config(
         images,
         labels,
         constraint=checked_part("constraint", build(config.constraint), Constraint),
-        objective=None if config.objective is None else build(config.objective),
+        objective=_built("objective", config.objective, Objective),
         search=checked_search("search", build(config.search)),
-        oracle=None if config.oracle is None else build(config.oracle),
+        oracle=_built("oracle", config.oracle, Oracle),
         criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
         baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
         referee=None if config.referee is None else build(config.referee),
@@ -168,6 +168,11 @@ def run_config(
         progress=progress,
         recorded={"config": config.model_dump(), "command": command, "config_file": file},
     )
+
+
+def _built(name: str, part: dict[str, Any] | None, kind: type[Any]) -> Any:
+    """A part of the right kind, if the config has one."""
+    return None if part is None else checked_part(name, build(part), kind)
 
 
 def inspect_config(config: Config) -> Inspection:

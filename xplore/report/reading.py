@@ -39,11 +39,11 @@ class Row:
     expected: int | None
     decisions: tuple[int, ...]
     confidences: tuple[float | None, ...]
-    values: tuple[float, ...]
     reasons: tuple[str, ...]
     measures: dict[str, Any]
     steps: int
     changes: tuple[tuple[str, ...], ...] = ()
+    values: tuple[float, ...] = ()
 
     @property
     def valid(self) -> bool:

@@ -1,0 +1,276 @@
+"""Write docs/results/domains.md: every domain of the paper, each model in turn as the one to deviate.
+
+    python scripts/results_domains.py [--data FOLDER] [--keep runs/domains] [--only driving] [--page]
+
+`--data` holds what the project does not carry: `contagio-ben.csv.gz`, `contagio-mal.csv.gz`, `udacity_ch2/`.
+Campaigns that an earlier run kept are read, not run again, so that domains can be run one by one; `--page`
+runs none. Every figure of the page comes from the archives, and every finding is replayed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import xplore
+from xplore import config
+from xplore.api import run_config
+from xplore.errors import InputError
+from xplore.record import device
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ["search.use=xplore.search:Original", "search.tries=1", "constraint.bound=none", "baseline=none"]
+ON_LOGITS = ["objective.on=logits", "objective.lambda1=1.0", "objective.lambda2=0.1"]
+
+
+def original(edit: str, size: int, steps: int, *more: str) -> list[str]:
+    """DeepXplore's procedure on images, step 10, unclipped, without a bound."""
+    return [f"search.edit={edit}", f"search.size={size}", f"search.steps={steps}", *PUBLISHED, *more]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A config, how many of its seeds, and the methods to run: settings over the config.
+
+    `paper` are its models, its accuracies, and its differences from 2,000 seeds; `differs` says how ours are
+    others.
+    """
+
+    config: str
+    seeds: int
+    methods: dict[str, list[str]]
+    paper: tuple[str, str, tuple[int, int, int]]
+    differs: str
+    data: str = ""
+    settings: list[str] = field(default_factory=list)
+
+
+DOMAINS = {
+    "MNIST": Domain(
+        "mnist",
+        1000,
+        {
+            "Occlusion": ["baseline=none"],
+            "Lighting": [
+                "baseline=none",
+                "constraint.use=xplore.constraints:Lighting",
+                *["search.steps=4", "search.tries=16"],
+            ],
+            "Original, occlusion": original("occlusion", 10, 50, *ON_LOGITS),
+            "Original, light": original(
+                "light", 10, 20, *ON_LOGITS, "constraint.use=xplore.constraints:Lighting"
+            ),
+        },
+        ("LeNet-1/4/5", "98.33/98.59/98.96 %", (1073, 1968, 827)),
+        "LeNets of the same shapes, trained on 4,000 digits; seeds are held-out digits.",
+    ),
+    "Driving": Domain(
+        "driving",
+        300,
+        {
+            "Lighting": ["baseline=none"],
+            "Occlusion": [
+                "baseline=none",
+                "constraint={use='xplore.constraints:Occlusion', height=30, width=30}",
+            ],
+            "Original, light": original(
+                "light", 50, 20, "objective.on=before_atan", "objective.both_ways=false"
+            ),
+            "Original, occlusion": original(
+                "occlusion", 50, 50, "objective.on=before_atan", "objective.both_ways=false"
+            ),
+        },
+        ("DAVE orig/norminit/dropout", "99.91/99.94/99.96 % (1 - MSE)", (1720, 1866, 1930)),
+        "The same layers, trained on 1,057 of the frames (the paper: the whole drive), to predict the turn of the coming second"
+        " as the pictures tell it, since the published table holds no steering (below).",
+        "udacity_ch2",
+    ),
+}
+
+
+def campaign(folder: Path, domain: Domain, settings: list[str], data: Path | None) -> dict[str, Any]:
+    """Run one campaign, replay all of its findings, and return its summary with what replayed."""
+    if (folder / "report.html").is_file():
+        result = xplore.Result(folder)
+    else:
+        given = [*domain.settings, *settings, f"campaign.seeds={domain.seeds}"]
+        if domain.data and data is None:
+            raise InputError("--data", expected="the folder with the data of all domains", got="none")
+        given += [f"seeds.path={data / domain.data}"] if domain.data and data else []
+        chosen = config.load(domain.config, given)
+        result = run_config(chosen, folder, command="scripts/results_domains.py")
+    again = xplore.replay(folder, config_models(domain))
+    return result.summary | {"replayed": sum(again.values())}
+
+
+def config_models(domain: Domain) -> list[Any]:
+    """The models of a config, built."""
+    return [config.build_model(part) for part in config.load(domain.config, domain.settings).models]
+
+
+def lines(name: str, work: Path, data: Path | None, run: bool) -> list[str]:
+    """A line a method: each model in turn deviates."""
+    domain, table = DOMAINS[name], []
+    for method, settings in domain.methods.items():
+        told = []
+        for index in range(3):
+            folder = work / name.lower() / f"{method.lower().replace(', ', '-').replace(' ', '-')}-{index}"
+            if not run and not (folder / "report.html").is_file():
+                return [*table, f"| {method} | not run | | | | | | |"]
+            told.append(campaign(folder, domain, [*settings, f"objective.deviate={index}"], data))
+            print(
+                f"{name}, {method}, {index}: {told[-1]['valid']} valid of {told[-1]['findings']}", flush=True
+            )
+        table.append(line(method, told))
+    return table
+
+
+def line(method: str, told: list[dict[str, Any]]) -> str:
+    """One method: the figures of three campaigns, one a deviating model."""
+
+    def three(values: list[Any]) -> str:
+        return " / ".join(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" for v in values)
+
+    covered = [list(list(one["coverage"].values())[index].values())[-1] for index, one in enumerate(told)]
+    cells = [
+        method,
+        f"{told[0]['seeds'] - told[0]['already_differ']:,} of {told[0]['seeds']:,}",
+        three([one["found"] for one in told]),
+        three([one["findings"] for one in told]),
+        f"**{three([one['valid'] for one in told])}**",
+        three(covered),
+        " / ".join(f"{one['seconds']:.0f}" for one in told),
+        f"{sum(one['replayed'] for one in told):,} of {sum(one['findings'] for one in told):,}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def accuracies(models: list[str]) -> str:
+    """What the model cards say of held-out data."""
+    said = []
+    for name in models:
+        card = ROOT / "models" / f"{name}.md"
+        found = (
+            re.search(r"\| ([^|]*(?:held-out|held out)[^|]*) \| ([0-9.]+ (?:%|rad))", card.read_text("utf-8"))
+            if card.exists()
+            else None
+        )
+        said.append(f"{name} {found[2]}" if found else name)
+    return ", ".join(said)
+
+
+def section(name: str, work: Path, data: Path | None, run: bool) -> str:
+    """A domain: ours, then the paper's."""
+    domain = DOMAINS[name]
+    models, accuracy, differences = domain.paper
+    own = [part["use"].split(":")[1] for part in config.load(domain.config, domain.settings).models]
+    return SECTION.format(
+        name=name,
+        own=accuracies(own),
+        lines="\n".join(lines(name, work, data, run)),
+        models=models,
+        accuracy=accuracy,
+        differences=" / ".join(f"{n:,}" for n in differences),
+        share=" / ".join(f"{n / 2000:.0%}" for n in differences),
+        differs=domain.differs,
+    )
+
+
+def steering(data: Path | None) -> str:
+    """Is the published table of angles steering?"""
+    if data is None or not (data / "udacity_ch2").is_dir():
+        return "Not measured in this run: `--data` did not hold `udacity_ch2/`."
+    from xplore.data import udacity
+
+    told = {}
+    for labels in ("table", "motion"):
+        parts = [udacity.load(data / "udacity_ch2", part, labels).labels for part in ("train", "test")]
+        told[labels] = np.concatenate(parts)
+    known = ~np.isnan(told["motion"])
+    table, motion = told["table"], told["motion"]
+
+    def follows(values: np.ndarray) -> float:
+        both = ~np.isnan(values[:-1]) & ~np.isnan(values[1:])
+        return float(np.corrcoef(values[:-1][both], values[1:][both])[0, 1])
+
+    return STEERING.format(
+        n=len(table),
+        low=table.min(),
+        high=table.max(),
+        std=table.std(),
+        uniform=(table.max() - table.min()) / 12**0.5,
+        table=follows(table),
+        motion=follows(motion),
+        both=float(np.corrcoef(table[known], motion[known])[0, 1]),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="the folder with what the project does not carry")
+    parser.add_argument("--keep", type=Path, default=ROOT / "runs" / "domains", help="the campaigns' folder")
+    parser.add_argument("--only", action="append", choices=DOMAINS, help="run these alone; may be repeated")
+    parser.add_argument("--page", action="store_true", help="run nothing; write the page of what was kept")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "domains.md")
+    options = parser.parse_args()
+    chosen = () if options.page else options.only or tuple(DOMAINS)
+    try:
+        sections = [section(name, options.keep, options.data, name in chosen) for name in DOMAINS]
+        page = PAGE.format(
+            date=datetime.date.today(),
+            device=device(),
+            sections="\n".join(sections),
+            steering=steering(options.data),
+        )
+    except InputError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    options.out.write_text(page, encoding="utf-8")
+    print(options.out)
+
+
+SECTION = """## {name}
+
+Held out: {own}.
+
+| method | seeds on which models agree | found | differ once stored | valid | coverage | seconds | replayed |
+|---|---|---|---|---|---|---|---|
+{lines}
+
+The paper, 2,000 seeds: {models}, {accuracy}; differences {differences} ({share}).
+
+Differences: {differs}
+"""
+STEERING = """The table that DeepXplore's authors published with the frames (`final_example.csv`, here
+`interpolated.csv`) holds {n:,} numbers from {low:.2f} to {high:.2f} with a standard deviation of {std:.3f} (that of uniform noise in this
+range is {uniform:.3f}). Each number's correlation with that of the next frame, a tenth of a second later, is {table:.2f}: it is an
+example of a file's format, not steering. How far the car turns in the coming second, measured by the pictures
+(`xplore.data.motion`), has {motion:.2f}; the correlation of the two is {both:.2f}. So the models here learn the latter."""
+PAGE = """# The domains of DeepXplore
+
+Written by `python scripts/results_domains.py --data FOLDER` on {date}, on {device}. All campaigns with `--rng 0`.
+
+Each cell with three figures has one a model, in the order of the panel: the model that is to deviate
+(`objective.deviate`), as in the paper's table of differences. *Found* is what the search claims; *differ once
+stored* what is left when the stored input is judged again, alone; *valid* what counts besides: the seed was answered
+rightly by all models, and the change is within the bound of its constraint. *Coverage* is that of the deviating
+model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which models differ. Seconds
+include judging and storing, not compiling. `Original` is the published procedure, unclipped and without a bound,
+so that what of it is valid only has the seed's answer to satisfy.
+
+{sections}
+## The steering angles that were published
+
+{steering}
+"""
+
+
+if __name__ == "__main__":
+    main()
