@@ -34,8 +34,8 @@ model call_torch
 capture capture_torch heads host gradient
 layers
 table
-encoding finding recipe rules units weights
-columns media peers
+encoding finding recipe rules units weights torch_file
+columns media peers tensor_program
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
@@ -51,6 +51,7 @@ SHARED_IN_REPORT = {
 }
 ALSO = {
     ("data", "mnist", "idx"),
+    ("data", "photos", "pictures"),
     ("data", "udacity", "pictures"),
     ("data", "udacity", "motion"),
     ("report", "markdown", "png"),
