@@ -109,12 +109,14 @@ def test_a_table_says_the_labels(folders):
     assert photos.load(folders, size=8).labels.tolist() == [281, -1, 7]
 
 
-def test_it_is_scaled_to_cover_the_square(tmp_path):
-    wide = np.zeros((10, 30, 3), np.uint8)
-    wide[:, 10:20] = 200
+def test_its_middle_is_taken(tmp_path):
+    wide = np.zeros((16, 40, 3), np.uint8)
+    wide[1:15, 13:27] = 200  # 7/8 of the shorter side
+    wide[4:12, 16:24] = 100  # half of it
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    seeds = photos.load(tmp_path, size=4)
-    assert seeds.images[0, :, 1:3].min() > 150
+    assert set(np.unique(photos.load(tmp_path, size=14).images)) == {100, 200}
+    assert (photos.load(tmp_path, size=8, crop=0.5).images == 100).all()
+    assert photos.load(tmp_path, size=16, crop=1).images[0].sum(0).tolist() == wide[:, 12:28].sum(0).tolist()
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,8 @@ def test_the_limit_is_named(folders, monkeypatch):
         {"path": __file__},
         {"size": 0},
         {"size": 10**6},
+        {"crop": 0.0},
+        {"crop": 1.5},
         {"classes": "imagenet21k"},
         {"classes": []},
         {"classes": ["cat", "cat"]},
