@@ -217,19 +217,19 @@ def _module_class() -> type:
         def __call__(self, x: Any) -> Any:
             conv = functools.partial(nn.Conv, padding="SAME")
             x = nn.relu6(conv(STEM, (3, 3), strides=2, name="stem")(x))
-            x = checkpoint_name(x, "stem")
+            x = checkpoint_name(x, "conv:stem")
             for number, block in enumerate(self.blocks):
                 place, came = f"block{number}", x
                 if block.expansion > 1:
                     x = nn.relu6(nn.Dense(block.expansion * x.shape[-1], name=f"{place}_expand")(x))
-                    x = checkpoint_name(x, f"{place}/expand")
+                    x = checkpoint_name(x, f"conv:{place}/expand")
                 x = nn.relu6(Depthwise(block.kernel, block.stride, name=f"{place}_depthwise")(x))
-                x = checkpoint_name(x, f"{place}/depthwise")
+                x = checkpoint_name(x, f"conv:{place}/depthwise")
                 x = nn.Dense(block.channels, name=f"{place}_project")(x)
-                x = checkpoint_name(x + came if x.shape == came.shape else x, f"{place}/project")
-            x = checkpoint_name(nn.relu6(nn.Dense(HEAD, name="head")(x)), "head")
-            x = checkpoint_name(x.mean((1, 2)), "pool")
-            return checkpoint_name(nn.Dense(CLASSES, name="fc")(x), "fc")
+                x = checkpoint_name(x + came if x.shape == came.shape else x, f"conv:{place}/project")
+            x = checkpoint_name(nn.relu6(nn.Dense(HEAD, name="head")(x)), "conv:head")
+            x = checkpoint_name(x.mean((1, 2)), "global_pool:pool")
+            return checkpoint_name(nn.Dense(CLASSES, name="fc")(x), "dense:fc")
 
     return EfficientNetLite
 

@@ -59,7 +59,7 @@ def asked(name):
     return (
         model,
         np.asarray(jax.jit(type(model).__call__)(model, x)),
-        np.asarray(model.read(jnp.asarray(x[:2]))),
+        np.array(model.read(jnp.asarray(x[:2]))),
     )
 
 
@@ -128,6 +128,7 @@ def test_neurons_are_the_channels_of_each_convolution():
         1280,
     )
     assert len(sizes) == 1 + 2 + 15 * 3 + 4
+    assert {layer.kind for layer in layers} == {"conv", "global_pool", "dense", "head"}
 
 
 def test_other_weights_are_refused(tmp_path):
