@@ -245,7 +245,8 @@ def _codes(column: Column, values: Any) -> Float32[np.ndarray, " n"]:
     if not _is_number(values) and str(values.dtype) not in ("bool", "boolean"):
         raise InputError(what, expected="numbers", got=str(values.dtype), fix="give it as it was inferred")
     numbers = _numbers(column.name, values)
-    if column.whole and np.abs(numbers).max() > LARGEST:
+    single = str(getattr(values, "dtype", "")) == "float32"  # as stored already: nothing is lost
+    if column.whole and not single and np.abs(numbers).max() > LARGEST:
         raise InputError(
             what,
             expected=f"whole numbers up to {LARGEST:,}, which float32 holds exactly",

@@ -95,7 +95,7 @@ def holds(rules: Sequence[Rule], columns: Sequence[Column], x: Float[Array, "b d
     return kept
 
 
-def check(rule: Rule, columns: Sequence[Column]) -> None:
+def check(rule: Rule, columns: Sequence[Column], gives: str = "a truth value a row") -> None:
     """An InputError for a rule that does not tell of many rows at once; by abstract evaluation."""
     what, rows = "a rule", jax.ShapeDtypeStruct((2, len(columns)), np.float32)
     fix = "compare columns, and join with & | ~ in brackets: (row.a <= row.b) & (row.b < 3)"
@@ -110,5 +110,6 @@ def check(rule: Rule, columns: Sequence[Column]) -> None:
         raise InputError(what, expected="a comparison that holds for many rows", got=got, fix=fix) from error
     except Exception as error:
         raise InputError(what, expected="a function of a row", got=told(error), fix=fix) from error
-    if getattr(came, "shape", None) != (2,) or came.dtype != bool:
-        raise InputError(what, expected="a truth value a row", got=str(came), fix=fix)
+    kind = "b" if gives == "a truth value a row" else "f"
+    if getattr(came, "shape", None) != (2,) or came.dtype.kind != kind:
+        raise InputError(what, expected=gives, got=str(came), fix=fix)

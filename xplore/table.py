@@ -23,7 +23,7 @@ Own = TypeVar("Own", bound="Table")
 
 
 class Table(struct.PyTreeNode):
-    """Columns, the range of each, which are frozen or only grow, one-hot groups, and rules of a row.
+    """Columns, the range of each, which are frozen, only grow or follow, one-hot groups, and rules of a row.
 
     `example` is a row of the table that this was inferred from. Every method that tells more returns
     another table; this one stays as it is.
@@ -38,6 +38,8 @@ class Table(struct.PyTreeNode):
     groups: tuple[tuple[int, ...], ...] = struct.field(pytree_node=False, default=())
     rules: tuple[rule.Rule, ...] = struct.field(pytree_node=False, default=())
     changes: int = struct.field(pytree_node=False, default=3)
+    follows: tuple[tuple[int, rule.Rule], ...] = struct.field(pytree_node=False, default=())
+    grains: tuple[tuple[int, float], ...] = struct.field(pytree_node=False, default=())
 
     @classmethod
     def infer(cls: type[Own], table: Any, names: Sequence[Any] | None = None, *, changes: int = 3) -> Own:
@@ -116,6 +118,30 @@ class Table(struct.PyTreeNode):
             high=np.where(here, np.float32(len(levels) - 1), self.high),
             example=np.where(here, np.float32(example), self.example),
         )
+
+    def multiples(self: Own, name: Any, of: float) -> Own:
+        """This number changes to multiples of `of` alone: offsets of time zones, prices in steps."""
+        at = self._at(name)
+        self._is(at, ("float", "integer"), "only numbers have multiples")
+        low, high = np.ceil(self.low[at] / of) * of, np.floor(self.high[at] / of) * of
+        fits = of > 0 and low <= high and (of == round(of) or not self.columns[at].whole)
+        if not fits or self.grows[at]:
+            came = f"{of}" + (", of one that only goes up" if self.grows[at] else "")
+            raise InputError(
+                f"multiples of {name!r}", expected="a number > 0, with multiples in its range", got=came
+            )
+        return self.limit(name, low, high).replace(grains=(*self.grains, (at, float(of))))
+
+    def follow(self: Own, name: Any, value: rule.Rule) -> Own:
+        """This number is never chosen: it follows from others, `follow("total", lambda row: row.a + row.b)`.
+
+        It is no change of its own, and has no range. Where what it follows from stays, it keeps what the seed
+        has, so that a total which was rounded otherwise stays as it is.
+        """
+        at = self._at(name)
+        self._is(at, ("float", "integer", "binary"), "only numbers follow")
+        rule.check(value, self.columns, gives="a number a row")
+        return self.freeze(name).replace(follows=(*self.follows, (at, value)))
 
     def where(self: Own, holds: rule.Rule) -> Own:
         """A rule that every row keeps: `where(lambda row: (row.start <= row.end) & (row.job != "none"))`."""

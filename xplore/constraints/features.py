@@ -13,20 +13,23 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Key
 from xplore.constraints._base import Constraint
 from xplore.encoding import Rows
 from xplore.recipe import Recipe
-from xplore.rules import holds
+from xplore.rules import Row, holds
 from xplore.table import Table
 
 DRAWS = 8
 """Random changes drawn where rules forbid some: the first that keeps them is taken."""
+NEAR = 1e-5
+"""How far a feature that follows from others may be from that, in shares of it: it is computed in float32."""
 
 
 class Features(Table, Constraint, repr=False):
     """`x = x0 + z * range` in at most `changes` features; whole ones rounded, a one-hot group is one feature.
 
-    `Features.infer(table)` says what the columns hold, `freeze`, `grow`, `limit`, `order` and `where` what
-    may happen to them. A feature that changes stays within `low` and `high`, the range that was observed;
-    one that does not keeps what the seed has, wherever that lies. A change that breaks a rule is not made.
-    Numbers, levels and one-hot groups have a slope, by straight-through rounding; categories have none.
+    `Features.infer(table)` says what the columns hold; `freeze`, `grow`, `limit`, `multiples`, `order`,
+    `follow` and `where` what may happen to them. A feature that changes stays within `low` and `high`, the
+    range that was observed; one that does not keeps what the seed has, wherever that lies. A change that
+    breaks a rule is not made. Numbers, levels and one-hot groups have a slope, by straight-through rounding;
+    categories have none.
 
     >>> features = Features.infer(np.array([[20, 0.5], [60, 1.5]]), ["age", "rate"]).grow("age")
     >>> features
@@ -48,9 +51,11 @@ class Features(Table, Constraint, repr=False):
 
     @property
     def words(self) -> str:
-        frozen = sum(self.frozen)
+        follow = len(self.follows)
+        frozen = sum(self.frozen) - follow
         parts = [f"at most {self.changes} of {self._parts.max() + 1} features, each inside its range"]
         parts += [f"{frozen} frozen"] if frozen else []
+        parts += [f"{follow} that follow from others"] if follow else []
         parts += [f"{len(self.rules)} rules kept"] if self.rules else []
         return "; ".join(parts)
 
@@ -182,7 +187,19 @@ class Features(Table, Constraint, repr=False):
         for group in map(np.array, self.groups):
             best = jax.nn.one_hot((x0 + z)[:, group].argmax(axis=1), len(group), dtype=x.dtype)
             x = x.at[:, group].set(jnp.where(still[:, group].all(axis=1, keepdims=True), x0[:, group], best))
+        for at, grain in self.grains:
+            x = x.at[:, at].set(jnp.where(still[:, at], x0[:, at], jnp.round(x[:, at] / grain) * grain))
+        return self._followed(self._stored(x), x0)
+
+    def _stored(self, x: Float[Array, "b d"]) -> Float[Array, "b d"]:
         return self.encoding.decode(self.encoding.encode(x))
+
+    def _followed(self, x: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
+        """What follows from other features, as stored: as the seed has it where those say the same."""
+        for at, value in self.follows:
+            before, after = (value(Row(self.columns, rows)).astype(x.dtype) for rows in (x0, x))
+            x = x.at[:, at].set(jnp.where(after == before, x0[:, at], after))
+        return self._stored(x) if self.follows else x
 
     def render(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
@@ -190,7 +207,11 @@ class Features(Table, Constraint, repr=False):
         x = self._changed(z, x0)
         x = jnp.where(holds(self.rules, self.columns, x)[:, None], x, x0)
         slides = jnp.where(self._is_a("category"), 0, z * self._span)
-        return jax.lax.stop_gradient(x) + (slides - jax.lax.stop_gradient(slides))
+        moved = jax.lax.stop_gradient(x) + (slides - jax.lax.stop_gradient(slides))
+        for at, value in self.follows:  # and theirs, at what was rendered
+            slide = value(Row(self.columns, moved)).astype(x.dtype)
+            moved = moved.at[:, at].add(slide - jax.lax.stop_gradient(slide))
+        return moved
 
     def project(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
@@ -205,9 +226,13 @@ class Features(Table, Constraint, repr=False):
         self, before: Float[Array, "b d"], after: Float[Array, "b d"], latents: Any = None
     ) -> Bool[Array, " b"]:
         low, high = self._range(before)
-        still = before == after
+        follow = [at for at, _ in self.follows]
+        near = jnp.abs(after - self._followed(after, before)) <= NEAR * jnp.abs(after)
+        still = (before == after).at[:, follow].set(near[:, follow])
         inside = (after >= low) & (after <= high) & ~np.array(self.frozen)[None]
         inside &= self._is_a("float") | (after == jnp.round(after))
+        for at, grain in self.grains:
+            inside = inside.at[:, at].set(inside[:, at] & (after[:, at] % grain == 0))
         one_hot = jnp.ones(len(after), bool)
         for group in map(np.array, self.groups):
             one_hot &= still[:, group].all(axis=1) | (after[:, group].sum(axis=1) == 1)
@@ -218,6 +243,7 @@ class Features(Table, Constraint, repr=False):
         """Features changed, and distances in shares of each one's range; another category is one range."""
         share = jnp.abs(after - before) / self._span
         share = jnp.where(self._is_a("category"), (before != after).astype(share.dtype), share)
+        share = share.at[:, [at for at, _ in self.follows]].set(0)
         share = self._largest(share)
         l2 = jnp.sqrt((share**2).sum(axis=1))
         return {"changed": (share > 0).sum(axis=1), "l1": share.sum(axis=1), "l2": l2}
