@@ -66,12 +66,18 @@ class Row:
     def __init__(self, columns: Sequence[Column], x: Float[Array, "b d"]) -> None:
         self._columns = {column.name: (i, column) for i, column in enumerate(columns)}
         self._x = x
+        self._instead: dict[int, Array] = {}
+
+    def put(self, index: int, values: Float[Array, " b"]) -> None:
+        """A column's values, from now on."""
+        self._instead[index] = values
 
     def __getitem__(self, name: Any) -> Any:
         if name not in self._columns:
             raise unknown(name, list(self._columns))
         index, column = self._columns[name]
-        return Choice(column, self._x[:, index]) if column.values else self._x[:, index]
+        values = self._instead.get(index, self._x[:, index])
+        return Choice(column, values) if column.values else values
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -93,6 +99,17 @@ def holds(rules: Sequence[Rule], columns: Sequence[Column], x: Float[Array, "b d
     for rule in rules:
         kept &= rule(Row(columns, x))
     return kept
+
+
+def following(
+    follows: Sequence[tuple[int, Rule]], columns: Sequence[Column], x: Float[Array, "b d"]
+) -> Float[Array, "b f"]:
+    """The columns that follow from others, in the order in which they were told: each from those before."""
+    row, values = Row(columns, x), []
+    for at, value in follows:
+        values.append(value(row).astype(x.dtype))
+        row.put(at, values[-1])
+    return jnp.stack(values, axis=1)
 
 
 def check(rule: Rule, columns: Sequence[Column], gives: str = "a truth value a row") -> None:

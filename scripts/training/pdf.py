@@ -28,8 +28,8 @@ LEAST = 0.1
 
 READS = """Tells malicious PDF files from benign ones: 135 numbers of each as mimicus reads them,
 float32 [b 135], to logits [b 2]."""
-LIMITS = """the set is of 2011 and before, and its benign files are not of one kind with its malicious ones, so that
-accuracy says little about other files. It is a model to test, not one to use."""
+LIMITS = """the set is of 2011 and before, and its benign files are not of one kind with its malicious ones:
+accuracy here says little about other files. It is a model to test, not one to use."""
 
 
 def standard(seen: Float32[np.ndarray, "n d"]) -> dict[str, Float[np.ndarray, " d"]]:
@@ -71,7 +71,7 @@ def train(chosen: argparse.Namespace) -> None:
                         "layers": f"`arcsinh`, standardised; {zoo.LAYERS[name]} of 200, relu; logits 2",
                         "parameters": f"{rows.size(params):,}, weights in half precision",
                         "neurons, as DeepXplore counts them": str(200 * zoo.LAYERS[name] + 4),
-                        "data": f"{len(x):,} PDF files of the Contagio set (mimicus, Srndic and Laskov, 2014)",
+                        "data": f"{len(x):,} PDF files of Contagio in mimicus (Srndic and Laskov, 2014)",
                         "held out": f"{len(held.images):,} others, no row of which is among those",
                         "accuracy on the held-out files": f"{100 * right:.2f} %",
                         "training": f"AdamW, cosine schedule, {epochs} epochs, batches of {rows.BATCH}",

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Key
 from xplore.constraints._base import Constraint
 from xplore.encoding import Rows
 from xplore.recipe import Recipe
-from xplore.rules import Row, holds
+from xplore.rules import following, holds
 from xplore.table import Table
 
 DRAWS = 8
@@ -127,8 +127,8 @@ class Features(Table, Constraint, repr=False):
 
         def one(key: Key[Array, ""], x0: Float[Array, " d"], movable: Bool[Array, " parts"]) -> Any:
             values, ranks, count = jax.random.split(key, 3)
-            order = jnp.where(movable, jax.random.uniform(ranks, movable.shape), 2)
-            few = order.argsort().argsort() < jax.random.randint(count, (), 1, self.changes + 1)
+            order = jnp.where(movable, jax.random.uniform(ranks, movable.shape), -1)
+            few = _first(order, self.changes, jax.random.randint(count, (), 1, self.changes + 1))
             return jnp.where((few & movable)[self._parts], self._values(values, x0), 0)
 
         def drawn(number: Any) -> Float[Array, "b d"]:
@@ -173,11 +173,19 @@ class Features(Table, Constraint, repr=False):
     def _first_kept(self, drawn: Any, x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """The first of some draws that keeps the rules; without rules, the first."""
 
-        def again(number: Any, z: Float[Array, "b d"]) -> Float[Array, "b d"]:
-            kept = holds(self.rules, self.columns, self._changed(z, x0))
-            return jnp.where(kept[:, None], z, drawn(number))
+        def kept(z: Float[Array, "b d"]) -> Bool[Array, " b"]:
+            return holds(self.rules, self.columns, self._changed(z, x0))
 
-        return jax.lax.fori_loop(1, DRAWS, again, drawn(0)) if self.rules else drawn(0)
+        def again(state: Any) -> Any:
+            number, z, fine = state
+            z = jnp.where(fine[:, None], z, drawn(number))
+            return number + 1, z, kept(z)
+
+        def open_still(state: Any) -> Bool[Array, ""]:
+            return (state[0] < DRAWS) & ~state[2].all()
+
+        z = drawn(0)
+        return jax.lax.while_loop(open_still, again, (1, z, kept(z)))[1] if self.rules else z
 
     def _changed(self, z: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """What the latents stand for, as stored, whatever the rules say."""
@@ -196,10 +204,15 @@ class Features(Table, Constraint, repr=False):
 
     def _followed(self, x: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """What follows from other features, as stored: as the seed has it where those say the same."""
-        for at, value in self.follows:
-            before, after = (value(Row(self.columns, rows)).astype(x.dtype) for rows in (x0, x))
-            x = x.at[:, at].set(jnp.where(after == before, x0[:, at], after))
-        return self._stored(x) if self.follows else x
+        if not self.follows:
+            return x
+        before, after = (following(self.follows, self.columns, rows) for rows in (x0, x))
+        at = self._follow
+        return self._stored(x.at[:, at].set(jnp.where(after == before, x0[:, at], after)))
+
+    @property
+    def _follow(self) -> Int[np.ndarray, " f"]:
+        return np.array([at for at, _ in self.follows], int)
 
     def render(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
@@ -208,10 +221,10 @@ class Features(Table, Constraint, repr=False):
         x = jnp.where(holds(self.rules, self.columns, x)[:, None], x, x0)
         slides = jnp.where(self._is_a("category"), 0, z * self._span)
         moved = jax.lax.stop_gradient(x) + (slides - jax.lax.stop_gradient(slides))
-        for at, value in self.follows:  # and theirs, at what was rendered
-            slide = value(Row(self.columns, moved)).astype(x.dtype)
-            moved = moved.at[:, at].add(slide - jax.lax.stop_gradient(slide))
-        return moved
+        if not self.follows:
+            return moved
+        slides = following(self.follows, self.columns, moved)
+        return moved.at[:, self._follow].add(slides - jax.lax.stop_gradient(slides))
 
     def project(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
@@ -219,14 +232,14 @@ class Features(Table, Constraint, repr=False):
         low, high = self._range(x0)
         z = jnp.clip(z, jnp.minimum(low - x0, 0) / self._span, jnp.maximum(high - x0, 0) / self._span)
         z = jnp.where(self._movable(x0)[:, self._parts], z, 0)
-        rank = (-self._largest(jnp.abs(z))).argsort(axis=1).argsort(axis=1)
-        return jnp.where((rank < self.changes)[:, self._parts], z, 0)
+        kept = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(jnp.abs(z)))
+        return jnp.where(kept[:, self._parts], z, 0)
 
     def within(
         self, before: Float[Array, "b d"], after: Float[Array, "b d"], latents: Any = None
     ) -> Bool[Array, " b"]:
         low, high = self._range(before)
-        follow = [at for at, _ in self.follows]
+        follow = self._follow
         near = jnp.abs(after - self._followed(after, before)) <= NEAR * jnp.abs(after)
         still = (before == after).at[:, follow].set(near[:, follow])
         inside = (after >= low) & (after <= high) & ~np.array(self.frozen)[None]
@@ -243,7 +256,7 @@ class Features(Table, Constraint, repr=False):
         """Features changed, and distances in shares of each one's range; another category is one range."""
         share = jnp.abs(after - before) / self._span
         share = jnp.where(self._is_a("category"), (before != after).astype(share.dtype), share)
-        share = share.at[:, [at for at, _ in self.follows]].set(0)
+        share = share.at[:, self._follow].set(0)
         share = self._largest(share)
         l2 = jnp.sqrt((share**2).sum(axis=1))
         return {"changed": (share > 0).sum(axis=1), "l1": share.sum(axis=1), "l2": l2}
@@ -258,3 +271,14 @@ class Features(Table, Constraint, repr=False):
             else:
                 parts.append(codes[:, i, None] * apart if i in grouped else codes[:, i, None] / span[i])
         return np.concatenate(parts, axis=1)
+
+
+def _first(values: Float[Array, " n"], most: int, count: Any = None) -> Bool[Array, " n"]:
+    """Which are among the `count` largest, of at most `most`; of equal ones, the first. Sorting is slower.
+
+    >>> _first(jnp.array([1.0, 3.0, 2.0, 3.0]), 2).astype(int).tolist()
+    [0, 1, 0, 1]
+    """
+    most = min(most, len(values))
+    at = jax.lax.top_k(values, most)[1]
+    return jnp.zeros(len(values), bool).at[at].set(jnp.arange(most) < (most if count is None else count))
