@@ -33,6 +33,7 @@ adapters
 model call_torch
 capture capture_torch heads host gradient
 layers
+ranges
 table
 encoding finding recipe rules units weights torch_file
 columns media peers tensor_program

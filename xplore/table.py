@@ -40,6 +40,7 @@ class Table(struct.PyTreeNode):
     changes: int = struct.field(pytree_node=False, default=3)
     follows: tuple[tuple[int, rule.Rule], ...] = struct.field(pytree_node=False, default=())
     grains: tuple[tuple[int, float], ...] = struct.field(pytree_node=False, default=())
+    magnitudes: tuple[int, ...] = struct.field(pytree_node=False, default=())
 
     @classmethod
     def infer(cls: type[Own], table: Any, names: Sequence[Any] | None = None, *, changes: int = 3) -> Own:
@@ -131,6 +132,16 @@ class Table(struct.PyTreeNode):
                 f"multiples of {name!r}", expected="a number > 0, with multiples in its range", got=came
             )
         return self.limit(name, low, high).replace(grains=(*self.grains, (at, float(of))))
+
+    def magnitude(self: Own, *names: Any) -> Own:
+        """These move by orders of magnitude: counts, sizes, amounts, of which most are small and a few huge.
+
+        A change is measured as a share of the range of `arcsinh(x)`, about the logarithm, of either sign.
+        """
+        at = {self._at(name) for name in names}
+        for i in at:
+            self._is(i, ("float", "integer"), "only numbers have a magnitude")
+        return self.replace(magnitudes=tuple(sorted({*self.magnitudes, *at})))
 
     def follow(self: Own, name: Any, value: rule.Rule) -> Own:
         """This number is never chosen: it follows from others, `follow("total", lambda row: row.a + row.b)`.

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Float32, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.constraints._base import Constraint
 from xplore.encoding import Rows
+from xplore.ranges import Ranges, inward
 from xplore.recipe import Recipe
 from xplore.rules import following, holds
-from xplore.table import Table
 
 DRAWS = 8
 """Random changes drawn where rules forbid some: the first that keeps them is taken."""
@@ -22,7 +22,7 @@ NEAR = 1e-5
 """How far a feature that follows from others may be from that, in shares of it: it is computed in float32."""
 
 
-class Features(Table, Constraint, repr=False):
+class Features(Ranges, Constraint, repr=False):
     """`x = x0 + z * range` in at most `changes` features; whole ones rounded, a one-hot group is one feature.
 
     `Features.infer(table)` says what the columns hold; `freeze`, `grow`, `limit`, `multiples`, `order`,
@@ -59,58 +59,21 @@ class Features(Table, Constraint, repr=False):
         parts += [f"{len(self.rules)} rules kept"] if self.rules else []
         return "; ".join(parts)
 
-    @property
-    def _parts(self) -> Int[np.ndarray, " d"]:
-        """The feature that each column is a part of: the columns of a one-hot group move as one."""
-        first = np.arange(len(self.columns))
-        for group in self.groups:
-            first[list(group)] = group[0]
-        return np.unique(first, return_inverse=True)[1]
-
-    @property
-    def _span(self) -> Float[Array, "1 d"]:
-        span = jnp.asarray(self.high - self.low, jnp.result_type(float))
-        return jnp.where(span > 0, span, 1)[None]
-
-    def _is_a(self, *kinds: str) -> Bool[np.ndarray, "1 d"]:
-        return np.array([[column.kind in kinds for column in self.columns]])
-
-    def _range(self, x0: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Where a change may lead."""
-        low, high = (
-            jnp.broadcast_to(jnp.asarray(end, x0.dtype)[None], x0.shape) for end in (self.low, self.high)
-        )
-        low = jnp.where(np.array(self.grows)[None], jnp.maximum(low, x0), low)
-        return low, jnp.maximum(high, low)
-
-    def _largest(self, sizes: Float[Array, "b d"]) -> Float[Array, "b parts"]:
-        """The largest size among each feature's columns."""
-        none = jnp.zeros((len(sizes), self._parts.max() + 1), sizes.dtype)
-        return none.at[:, self._parts].max(sizes) if self.groups else sizes
-
-    def _any(self, hit: Bool[Array, "b d"]) -> Bool[Array, "b parts"]:
-        """Which features have a column that is hit?"""
-        return self._largest(hit.astype(jnp.result_type(float))) > 0
-
     def _values(self, key: Key[Array, ""], x0: Float[Array, " d"]) -> Float[Array, " d"]:
         """Latents of a random other value for every feature; members of a group move together."""
         draw, pick = jax.random.uniform(key, (2, *x0.shape), x0.dtype)
         (low,), (high,) = self._range(x0[None])
-        other = jnp.floor(low + draw * (high - low))  # one of the whole values, the seed's left out
+        least, most = self._scaled(low[None]), self._scaled(high[None])
+        any_value = jnp.clip(self._unscaled(least + draw[None] * (most - least))[0], low, high)
+        other = jnp.floor(any_value)  # one of the whole values, the seed's left out
         whole = jnp.minimum(other + (other >= x0), high)
-        value = jnp.where(self._is_a("float")[0], low + draw * (high - low), whole)
+        value = jnp.where(self._is_a("float")[0], any_value, whole)
         for group in map(np.array, self.groups):
             now = x0[group].argmax()
             member = jnp.floor(pick[group[0]] * (len(group) - 1)).astype(now.dtype)
             chosen = jnp.minimum(member + (member >= now), len(group) - 1)
             value = value.at[group].set(jax.nn.one_hot(chosen, len(group), dtype=x0.dtype))
-        return (value - x0) / self._span[0]
-
-    def _movable(self, x0: Float[Array, "b d"]) -> Bool[Array, "b parts"]:
-        """Which features can change at all?"""
-        low, high = self._range(x0)
-        frozen = jnp.broadcast_to(np.array(self.frozen)[None], x0.shape)
-        return self._any((low < high) | (x0 < low) | (x0 > high)) & ~self._any(frozen)
+        return ((self._scaled(value[None]) - self._scaled(x0[None])) / self._span)[0]
 
     def init(
         self,
@@ -191,7 +154,8 @@ class Features(Table, Constraint, repr=False):
         """What the latents stand for, as stored, whatever the rules say."""
         low, high = self._range(x0)
         still = (z == 0) | np.array(self.frozen)[None]
-        x = jnp.where(still, x0, jnp.clip(x0 + z * self._span, low, high))
+        x = jnp.clip(self._scaled(x0) + z * self._span, self._scaled(low), self._scaled(high))
+        x = jnp.where(still, x0, jnp.clip(self._unscaled(x), low, high))
         for group in map(np.array, self.groups):
             best = jax.nn.one_hot((x0 + z)[:, group].argmax(axis=1), len(group), dtype=x.dtype)
             x = x.at[:, group].set(jnp.where(still[:, group].all(axis=1, keepdims=True), x0[:, group], best))
@@ -210,16 +174,16 @@ class Features(Table, Constraint, repr=False):
         at = self._follow
         return self._stored(x.at[:, at].set(jnp.where(after == before, x0[:, at], after)))
 
-    @property
-    def _follow(self) -> Int[np.ndarray, " f"]:
-        return np.array([at for at, _ in self.follows], int)
-
     def render(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> Float[Array, "b d"]:
         x = self._changed(z, x0)
         x = jnp.where(holds(self.rules, self.columns, x)[:, None], x, x0)
-        slides = jnp.where(self._is_a("category"), 0, z * self._span)
+        steep = jnp.where(self._vast, jnp.sqrt(1 + x**2), 1) if self.magnitudes else 1
+        stays = self._is_a("category") | np.array(self.frozen)[None]
+        slides = jnp.where(stays, 0, z * jax.lax.stop_gradient(self._span * steep))
+        low, high = self._range(x0)
+        slides = inward(slides, x <= low, x >= high)
         moved = jax.lax.stop_gradient(x) + (slides - jax.lax.stop_gradient(slides))
         if not self.follows:
             return moved
@@ -229,8 +193,8 @@ class Features(Table, Constraint, repr=False):
     def project(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> Float[Array, "b d"]:
-        low, high = self._range(x0)
-        z = jnp.clip(z, jnp.minimum(low - x0, 0) / self._span, jnp.maximum(high - x0, 0) / self._span)
+        low, high = (self._scaled(end) - self._scaled(x0) for end in self._range(x0))
+        z = jnp.clip(z, jnp.minimum(low, 0) / self._span, jnp.maximum(high, 0) / self._span)
         z = jnp.where(self._movable(x0)[:, self._parts], z, 0)
         kept = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(jnp.abs(z)))
         return jnp.where(kept[:, self._parts], z, 0)
@@ -251,26 +215,6 @@ class Features(Table, Constraint, repr=False):
             one_hot &= still[:, group].all(axis=1) | (after[:, group].sum(axis=1) == 1)
         few = self._any(~still).sum(axis=1) <= self.changes
         return (still | inside).all(axis=1) & one_hot & few & holds(self.rules, self.columns, after)
-
-    def sizes(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> dict[str, Any]:
-        """Features changed, and distances in shares of each one's range; another category is one range."""
-        share = jnp.abs(after - before) / self._span
-        share = jnp.where(self._is_a("category"), (before != after).astype(share.dtype), share)
-        share = share.at[:, self._follow].set(0)
-        share = self._largest(share)
-        l2 = jnp.sqrt((share**2).sum(axis=1))
-        return {"changed": (share > 0).sum(axis=1), "l1": share.sum(axis=1), "l2": l2}
-
-    def coordinates(self, codes: Float32[np.ndarray, "n d"]) -> Float[np.ndarray, "n e"]:
-        """Numbers in shares of their range; two categories, and two of a one-hot group, are one apart."""
-        apart, grouped = np.float32(np.sqrt(0.5)), {i for group in self.groups for i in group}
-        span, parts = np.asarray(self._span[0], np.float32), []
-        for i, column in enumerate(self.columns):
-            if column.kind == "category":
-                parts.append((codes[:, i, None] == np.arange(len(column.values))) * apart)
-            else:
-                parts.append(codes[:, i, None] * apart if i in grouped else codes[:, i, None] / span[i])
-        return np.concatenate(parts, axis=1)
 
 
 def _first(values: Float[Array, " n"], most: int, count: Any = None) -> Bool[Array, " n"]:

@@ -197,6 +197,19 @@ def _a_day(stem: str) -> Callable[[Any], Any]:
     return value
 
 
+def _size_a(what: str) -> Callable[[Any], Any]:
+    """The size over a count, which jumps, and so has no slope, where there is none."""
+
+    def value(row: Any) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        count = row[f"count_{what}"]
+        return row.size / (jnp.where(count > 0, count, jax.lax.stop_gradient(count)) + 1e-6)
+
+    return value
+
+
 FOLLOW: dict[str, Callable[[Any], Any]] = {
     **{f"{stem}_len": _total(*(f"{stem}_{end}" for end in ("lc", "num", "oth", "uc"))) for stem in STRINGS},
     "box_nonother_types": _total(*_BOXES),
@@ -208,9 +221,7 @@ FOLLOW: dict[str, Callable[[Any], Any]] = {
     "delta_ts": lambda row: row.createdate_ts - row.moddate_ts,
     "delta_tz": lambda row: row.createdate_tz - row.moddate_tz,
     "ratio_imagepx_size": lambda row: row.image_totalpx / row.size,
-    "ratio_size_obj": lambda row: row.size / (row.count_obj + 1e-6),
-    "ratio_size_page": lambda row: row.size / (row.count_page + 1e-6),
-    "ratio_size_stream": lambda row: row.size / (row.count_stream + 1e-6),
+    **{f"ratio_size_{what}": _size_a(what) for what in ("obj", "page", "stream")},
 }
 """What is no choice: each is this function of the others, in every row of Contagio (held by a test)."""
 
@@ -243,6 +254,7 @@ def features(
     made = Features(
         columns, low, high, example, frozen, tuple(name in GROW for name in NAMES), changes=changes
     )
+    made = made.magnitude(*(name for name in NAMES if name != "version" and name not in BOOLEAN))
     for stem in ("createdate", "moddate"):
         made = made.multiples(f"{stem}_tz", QUARTER)
     for name, value in FOLLOW.items():
