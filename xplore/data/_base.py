@@ -11,6 +11,8 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 
 from xplore.errors import InputError
 
+PARTS = ("test", "train")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -136,3 +138,15 @@ def inside(folder: str | os.PathLike[str], *names: str) -> Path | None:
     except (OSError, ValueError, RuntimeError) as error:  # a null byte, a loop of links
         raise InputError(str(folder), expected="a folder that can be read", got=str(error)) from error
     return None
+
+
+def split(rows: Float32[np.ndarray, "n d"]) -> dict[str, Int64[np.ndarray, " _"]]:
+    """Which rows are for testing, a fifth of the distinct ones, and which for training, in their fixed order.
+
+    Equal rows go together, or models would be tested on what they were trained on.
+    """
+    distinct = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+    rank = np.random.RandomState(0).permutation(distinct.max() + 1)[distinct]  # frozen by NEP 19
+    order = np.argsort(rank, kind="stable")
+    test = rank[order] < (distinct.max() + 1) // 5
+    return {"test": order[test], "train": order[~test]}

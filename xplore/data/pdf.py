@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32
 
-from xplore.data._base import Inputs, inside, text
+from xplore.data._base import PARTS, Inputs, inside, split, text
 from xplore.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 CLASSES = ("benign", "malicious")
 FILES = ("contagio-ben.csv", "contagio-mal.csv")
 LARGEST = 2**28  # bytes of one file, unzipped; those of Contagio have 3 million
-PARTS = ("test", "train")
 
 STRINGS = ("author", "creator", "keywords", "producer", "subject", "title")
 _COUNTS = """
@@ -109,15 +108,6 @@ def load(part: str = "test", path: str | os.PathLike[str] | None = None, largest
     rows, labels = (np.concatenate(pair) for pair in zip(*tables, strict=True))
     chosen = split(rows)[part]
     return Inputs(rows[chosen], labels[chosen], f"pdf/{part}", CLASSES, NAMES)
-
-
-def split(rows: Float32[np.ndarray, "n d"]) -> dict[str, Int64[np.ndarray, " _"]]:
-    """Which rows are for training and which for testing, in their fixed order; equal rows go together."""
-    distinct = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
-    rank = np.random.RandomState(0).permutation(distinct.max() + 1)[distinct]  # frozen by NEP 19
-    order = np.argsort(rank, kind="stable")
-    test = rank[order] < (distinct.max() + 1) // 5
-    return {"test": order[test], "train": order[~test]}
 
 
 def _read(folder: str | os.PathLike[str], name: str, largest: int) -> tuple[Any, Any]:
