@@ -92,9 +92,10 @@ def run(
     chart, notes = checked_chart(constraint, inputs)
     codes = checked_inputs("seeds", inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
-    layout = panel.check(codes.shape[1:])
-    judging = checked_oracle(oracle, panel, codes.shape[1:])
-    n_classes = panel.shapes(codes.shape[1:]).outputs.shape[2]
+    shape = chart.encoding.shape(codes.shape[1:])
+    layout = panel.check(shape)
+    judging = checked_oracle(oracle, panel, shape)
+    n_classes = panel.shapes(shape).outputs.shape[2]
     names = tuple(panel.classes or classes or ())
     truth = None if labels is None else checked_truth(labels, len(codes), panel, n_classes, names)
     given = {"rng": rng, "lanes": lanes}
@@ -106,13 +107,13 @@ def run(
         checked_objective(objective, panel),
         chart,
         judging,
-        checked_search("search", search or default_search(panel, codes.shape[1:]), steps, tries),
+        checked_search("search", search or default_search(panel, shape), steps, tries),
     )
     if search is not None:  # the default is chosen by the same question
-        climbable(panel, method.search, codes.shape[1:])
-    fits(method.constraint, codes.shape[1:], method.search)
+        climbable(panel, method.search, shape)
+    fits(method.constraint, shape, method.search)
     if baseline is not None:
-        climbable(panel, checked_search("baseline", baseline), codes.shape[1:])
+        climbable(panel, checked_search("baseline", baseline), shape)
     for criterion in criteria:
         checked_part("criteria", criterion, CellCriterion)
     known = checked_training(training, codes, chart)

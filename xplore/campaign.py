@@ -115,7 +115,8 @@ class Campaign:
         start, first = time.perf_counter(), self.inputs[:1]
         with ThreadPoolExecutor(1) as other:
             judging = other.submit(lambda: self.judge.measures(first, first, self.judge.judge(first)))
-            models, _, classes = self.judge.panel.shapes(first.shape[1:]).outputs.shape
+            shape = self.method.constraint.encoding.shape(first.shape[1:])
+            models, _, classes = self.judge.panel.shapes(shape).outputs.shape
             engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes))
             engine.warm_up(self._aims(0))
             judging.result()

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from xplore.columns import is_frame
-from xplore.constraints import Constraint, Features, Occlusion
+from xplore.constraints import Additions, Constraint, Features, Occlusion
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
 from xplore.objectives import Diverge, Joint, Objective
@@ -35,6 +35,8 @@ def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constrain
 
 def checked_inputs(what: str, inputs: Any, constraint: Constraint) -> Shaped[np.ndarray, "n *x"]:
     """Inputs as they will be stored: rows where the constraint is of a table's features, else images."""
+    if isinstance(constraint, Additions):
+        return constraint.encode(inputs)
     if not isinstance(constraint, Features):
         if is_frame(inputs):
             fix = "use xplore.constraints.Features.infer(X), or no constraint"

@@ -7,13 +7,15 @@ for half of the 256 values, so both go through one table.
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Float32, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 
 from xplore import media
 from xplore.errors import InputError
@@ -34,12 +36,16 @@ class Encoding(struct.PyTreeNode, abc.ABC):
     def dtype(self) -> Any:
         """The type of a code."""
 
+    def shape(self, code: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an input that models read, from that of its code: the same, unless said otherwise."""
+        return code
+
     @abc.abstractmethod
-    def encode(self, x: Float[Array, "b *x"]) -> Shaped[Array, "b *x"]:
+    def encode(self, x: Float[Array, "b *x"]) -> Shaped[Array, "b *code"]:
         """The nearest codes."""
 
     @abc.abstractmethod
-    def decode(self, codes: Shaped[Array, "b *x"] | Shaped[np.ndarray, "b *x"]) -> Float[Array, "b *x"]:
+    def decode(self, codes: Shaped[Array, "b *code"] | Shaped[np.ndarray, "b *code"]) -> Float[Array, "b *x"]:
         """The inputs that models read; `encode(decode(c)) == c`."""
 
     @abc.abstractmethod
@@ -113,15 +119,78 @@ class Rows(Encoding):
         return media.from_npy(data)
 
 
-def encoding_of(name: str) -> Encoding:
-    """What reads stored bytes of a media type.
+@dataclass(frozen=True, eq=False)
+class Names:
+    """The names of features by number; compared by identity, since there may be half a million."""
+
+    all: Sequence[str] = field(repr=False)
+
+
+class Sparse(Encoding):
+    """Sets of features out of `features`, as rows of zeros and ones that models read.
+
+    A code is the sorted numbers of the ones, filled up to `width` with `features`: a batch is dense on the
+    device alone. On disk it is JSON, with the names of the features.
+
+    >>> codes = np.array([[1, 3, 4]], np.int32)
+    >>> Sparse(4, 3).decode(codes).tolist(), Sparse(4, 3).shape((3,))
+    ([[0.0, 1.0, 0.0, 1.0]], (4,))
+    """
+
+    features: int = struct.field(pytree_node=False)
+    width: int = struct.field(pytree_node=False)
+    names: Names | None = struct.field(pytree_node=False, default=None)
+
+    @property
+    def media(self) -> str:
+        return media.SETS
+
+    @property
+    def dtype(self) -> Any:
+        return np.int32
+
+    def shape(self, code: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.features,)
+
+    def encode(self, x: Float[Array, "b d"]) -> Int32[Array, "b k"]:
+        on = x > 0.5
+        place = jnp.where(on, jnp.cumsum(on, axis=1) - 1, self.width)
+        numbers = jnp.broadcast_to(jnp.arange(self.features, dtype=jnp.int32)[None], x.shape)
+        empty = jnp.full((len(x), self.width), self.features, jnp.int32)
+        return empty.at[jnp.arange(len(x))[:, None], place].set(numbers, mode="drop")
+
+    def decode(self, codes: Int32[Array, "b k"] | Int32[np.ndarray, "b k"]) -> Float[Array, "b d"]:
+        none = jnp.zeros((len(codes), self.features), jnp.result_type(float))
+        return none.at[jnp.arange(len(codes))[:, None], jnp.asarray(codes)].set(1, mode="drop")
+
+    def counts(self, codes: Int32[Array, "b k"]) -> Bool[Array, " b"]:
+        return jnp.ones(len(codes), bool)
+
+    def pack(self, codes: Int32[np.ndarray, " k"]) -> bytes:
+        ones = codes[codes < self.features].tolist()
+        names = [f"feature {at}" if self.names is None else self.names.all[at] for at in ones]
+        return media.to_set(ones, names, self.features)
+
+    def unpack(self, data: bytes) -> Int32[np.ndarray, " k"]:
+        ones, size = media.from_set(data)
+        if size != self.features or len(ones) > self.width:
+            wanted, came = f"up to {self.width} of {self.features}", f"{len(ones)} of {size}"
+            raise InputError("a stored set", expected=f"{wanted} features", got=came)
+        return np.array([*ones, *[self.features] * (self.width - len(ones))], np.int32)
+
+
+def encoding_of(name: str, data: bytes = b"") -> Encoding:
+    """What reads stored bytes of a media type; of sets, these bytes.
 
     Raises:
         InputError: a type that xplore does not write.
     """
+    if name == media.SETS:
+        ones, size = media.from_set(data)
+        return Sparse(size, 1 << len(ones).bit_length())  # few widths, since each is compiled
     known = {encoding.media: encoding for encoding in (Pixels(), Rows())}
     if name not in known:
-        raise InputError("a stored input", expected=" or ".join(known), got=repr(name))
+        raise InputError("a stored input", expected=" or ".join([*known, media.SETS]), got=repr(name))
     return known[name]
 
 

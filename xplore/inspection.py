@@ -134,8 +134,9 @@ def inspect(
     chart, _ = checked_chart(constraint, inputs)
     codes = checked_inputs("seeds", inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
-    layout = panel.check(codes.shape[1:])
-    shapes = panel.shapes(codes.shape[1:]).outputs.shape
+    shape = chart.encoding.shape(codes.shape[1:])
+    layout = panel.check(shape)
+    shapes = panel.shapes(shape).outputs.shape
     if panel.head not in (*EXCLUSIVE, "values") or len(shapes) != 3:
         came = f"output={panel.head!r} of shape {shapes[2:]}"
         fix = "of other heads, a Panel gives outputs, activations and coverage"
@@ -155,7 +156,7 @@ def inspect(
             Inspected(model.name, model.parameters, layers, read_as(model), model.unit, *told)
             for model, (_, layers), told in zip(panel.models, layout.models, of_models, strict=True)
         ),
-        codes.shape[1:],
+        shape,
         len(codes),
         tuple(map(str, names)),
         truth is not None,

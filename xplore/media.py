@@ -1,15 +1,17 @@
-"""Inputs as bytes: PNG for an image, `.npy` for a row; NumPy and Pillow only, and never pickle."""
+"""Inputs as bytes: PNG for an image, `.npy` for a row, JSON for a set; NumPy and Pillow, never pickle."""
 
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from xplore.errors import InputError
 
-PNG, NPY = "image/png", "application/x-npy"
+PNG, NPY, SETS = "image/png", "application/x-npy", "application/json"
 
 
 def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:
@@ -56,6 +58,32 @@ def from_npy(data: bytes) -> Float32[np.ndarray, " d"]:
     if not np.isfinite(row).all():
         raise InputError("a stored row", expected="finite numbers", got="NaN or infinite ones")
     return row
+
+
+def to_set(ones: Sequence[int], names: Sequence[str], size: int) -> bytes:
+    """Which of `size` features there are, with their names, as JSON.
+
+    >>> to_set([2], ["permission::X"], 5)
+    b'{"features": 5, "ones": {"2": "permission::X"}}'
+    """
+    return json.dumps({"features": size, "ones": dict(zip(ones, names, strict=True))}).encode()
+
+
+def from_set(data: bytes) -> tuple[dict[int, str], int]:
+    """The features by number that `to_set` wrote, in order, and of how many.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    try:
+        told = json.loads(data)
+        size, ones = told["features"], {int(at): str(name) for at, name in told["ones"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        came = f"{len(data)} other bytes"
+        raise InputError("a stored set", expected="features by number, as JSON", got=came) from error
+    if type(size) is not int or sorted(ones) != [*ones] or not all(0 <= at < size for at in ones):
+        raise InputError("a stored set", expected="numbers in order, below `features`", got="others")
+    return ones, size
 
 
 def _head(size: int) -> bytes:

@@ -51,6 +51,7 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
         "rng": plan.rng,
         "constraint": repr(method.constraint),
         "table": method.constraint.described() if isinstance(method.constraint, Table) else None,
+        "media": method.constraint.encoding.media,
         "bound": method.constraint.words,
         "search": repr(method.search),
         "objective": repr(method.objective),

@@ -44,7 +44,7 @@ def replay(
         plain = jax.jit(lambda panel, encoding, codes: panel.plain(encoding.decode(codes)))
         reproduced = {}
         for finding in archive.findings(prefix=prefix):
-            encoding = encoding_of(finding.media)
+            encoding = encoding_of(finding.media, finding.after)
             outputs = plain(panel, encoding, encoding.unpack(finding.after)[None])
             decisions = tuple(np.asarray(judge.decide(outputs))[:, 0].tolist())
             same = decisions == finding.decisions or not as_tested

@@ -29,7 +29,7 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     chosen = sorted(reading.rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
     kept = {row.id for row in chosen}
     rows = {row.id: row for row in reading.rows if row.id in kept}
-    if reading.columns:
+    if reading.in_words:
         return _told(reading, list(rows.values()), cell=(1, 1), table=True)
     stored = reading.archive.findings(origin=None) if kept else ()
     findings = (f for f in stored if f.id in kept)
@@ -63,7 +63,7 @@ def _told(reading: Reading, order: list[Row], **shown: Any) -> dict[str, Any]:
         "exact": True,
         "sheets": [],
         **shown,
-        "sizes": [name for name, _ in (TABLE_SIZES if reading.columns else PICTURE_SIZES)],
+        "sizes": [name for name, _ in (TABLE_SIZES if reading.in_words else PICTURE_SIZES)],
         "models": list(reading.models),
         "short": short_names(reading.models),
         "classes": _classes(reading, order),
@@ -111,7 +111,7 @@ def _entry(reading: Reading, row: Row) -> list[Any]:
 
     The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
     """
-    measured = [row.measure(name) for _, name in (TABLE_SIZES if reading.columns else PICTURE_SIZES)]
+    measured = [row.measure(name) for _, name in (TABLE_SIZES if reading.in_words else PICTURE_SIZES)]
     sizes = ["–" if value is None else f"{value:.2f}" for value in measured]
     confidences: list[Any] = [None if c is None else round(100 * c) for c in row.confidences]
     confidences = list(map(reading.value_name, row.values)) or confidences

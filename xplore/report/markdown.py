@@ -35,7 +35,7 @@ class Markdown(Reporter):
     def write(self, archive: Archive, out: Path) -> Path:
         reading, path = read(archive), self.target(out)
         folder = path.with_name(f"{path.stem}_pictures")
-        shown = () if reading.columns else reading.groups[:MOST_GROUPS]
+        shown = () if reading.in_words else reading.groups[:MOST_GROUPS]
         links = {group.example.id: _picture(reading, group, folder) for group in shown}
         text = "\n".join(line for part in _parts(reading, links) for line in [*part, ""])
         return store(path, text)
@@ -75,7 +75,7 @@ def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
         parts += [["## Fault groups"], _groups(reading, links)]
         more = len(reading.groups) - MOST_GROUPS
         parts += [[f"and {wording.count(more)} smaller ones."]] if more > 0 else []
-        parts += [[EXAMPLES if reading.columns else PICTURES]]
+        parts += [[EXAMPLES if reading.in_words else PICTURES]]
     parts += [["## From seeds to valid findings"], _funnel(told)]
     if told["valid"]:
         off = "wrong" if told["labelled"] else "leaves the agreed answer"
@@ -112,7 +112,7 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
             for d in group.decisions
         ]
         picture = cell(wording.changed(group.example))
-        if not reading.columns:
+        if not reading.in_words:
             picture = f"![{cell(wording.told(reading, group.example))}]({links[group.example.id]})"
         ident = code(reading.short_ids[group.example.id])
         rows.append(
@@ -125,7 +125,7 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
             ]
         )
     models = list(map(cell, wording.short_names(reading.models)))
-    shown = "change" if reading.columns else "seed, finding, change"
+    shown = "change" if reading.in_words else "seed, finding, change"
     return table(
         [
             "expected",

@@ -12,6 +12,7 @@ from PIL import Image
 from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.finding import Finding
+from xplore.media import SETS
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
 from xplore.report.reading import read
@@ -33,7 +34,7 @@ class Png(Reporter):
     side: int = 224
 
     def write(self, archive: Archive, out: Path) -> Path:
-        if archive.meta.get("table"):
+        if archive.meta.get("table") or archive.meta.get("media") == SETS:
             raise InputError(
                 "report format png",
                 expected="a campaign on images",

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int
 from xplore.archive import Archive, from_zoo
 from xplore.columns import Column, changes, recorded
 from xplore.finding import Finding, SeedRecord
-from xplore.media import NPY, from_npy
+from xplore.media import NPY, SETS, from_npy, from_set
 
 SHORTEST_ID = 6
 
@@ -103,6 +103,11 @@ class Reading:
     def columns(self) -> tuple[Column, ...]:
         """What the rows of a table hold; empty for images."""
         return _columns(self.meta)
+
+    @cached_property
+    def in_words(self) -> bool:
+        """Are inputs told in words, by what changed? There are no pictures of rows and of sets."""
+        return bool(self.columns) or self.meta.get("media") == SETS
 
     @cached_property
     def main(self) -> int:
@@ -238,6 +243,9 @@ def _row(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
     confidences, changed = [], ()
     if finding.media == NPY:
         changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
+    elif finding.media == SETS:
+        (before, _), (after, _) = from_set(finding.before), from_set(finding.after)
+        changed = tuple((name, "absent", "added") for at, name in after.items() if at not in before)
     for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
         known = not of_values and 0 <= decision < len(probabilities)
         confidence = finite(float(probabilities[decision])) if known else None
