@@ -124,13 +124,13 @@ class Table(struct.PyTreeNode):
         """This number changes to multiples of `of` alone: offsets of time zones, prices in steps."""
         at = self._at(name)
         self._is(at, ("float", "integer"), "only numbers have multiples")
-        low, high = np.ceil(self.low[at] / of) * of, np.floor(self.high[at] / of) * of
-        fits = of > 0 and low <= high and (of == round(of) or not self.columns[at].whole)
-        if not fits or self.grows[at]:
-            came = f"{of}" + (", of one that only goes up" if self.grows[at] else "")
-            raise InputError(
-                f"multiples of {name!r}", expected="a number > 0, with multiples in its range", got=came
-            )
+        wanted, whole = "a number > 0, with multiples in its range", self.columns[at].whole
+        ends = (float(end) / of for end in (self.low[at], self.high[at])) if of > 0 else (0.0, -1.0)
+        first, last = (round_(end) for round_, end in zip((np.ceil, np.floor), ends, strict=True))
+        if first > last or (whole and of != round(of)) or self.grows[at]:
+            came = f"{of:g}" + (", of one that only goes up" if self.grows[at] else "")
+            raise InputError(f"multiples of {name!r}", expected=wanted, got=came)
+        low, high = float(first * of), float(last * of)
         return self.limit(name, low, high).replace(grains=(*self.grains, (at, float(of))))
 
     def magnitude(self: Own, *names: Any) -> Own:

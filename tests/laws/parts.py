@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import Phase, settings
 
-from xplore.constraints import Ball, Blackout, Features, Lighting, Occlusion
+from xplore.constraints import Additions, Ball, Blackout, Features, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.model import Model
 from xplore.objectives import Diverge, Joint
@@ -41,6 +41,11 @@ TABLES = [
     Features.infer(np.array([[0, 0.5, 1, 0, 0], [9, -0.5, 0, 1, 1], [4, 3.5, 0, 1, 0]])),
 ]
 """Constraints on rows: their laws are in tests/rows."""
+SETS = [
+    Additions.of([f"permission::{at}" for at in range(12)], [1, 2, 5, 6, 7, 11], width=12, changes=2),
+    Additions.of([f"permission::{at}" for at in range(12)], [3], width=12, changes=1),
+]
+"""Constraints on sets, likewise."""
 CRITERIA = [
     NeuronCoverage(),
     NeuronCoverage(0.0),

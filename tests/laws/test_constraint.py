@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws.parts import COLOUR, CONSTRAINTS, GREY, TABLES, double, examples, missing, pictures
+from laws.parts import COLOUR, CONSTRAINTS, GREY, SETS, TABLES, double, examples, missing, pictures
 
 import xplore.constraints
 from xplore.constraints import Ball, Blackout, Constraint, Lighting, Occlusion
@@ -62,7 +62,7 @@ def start(seed, shape, *, blank=False):
 
 
 def test_no_constraint_is_missing():
-    assert not missing(xplore.constraints, Constraint, [*CONSTRAINTS, *TABLES])
+    assert not missing(xplore.constraints, Constraint, [*CONSTRAINTS, *TABLES, *SETS])
 
 
 @both

@@ -99,7 +99,7 @@ def _parts(path: str | None, widest: int) -> dict[str, Apps]:
     }
 
 
-def additions(path: str | None = None, changes: int = 3, widest: int = WIDEST) -> "Additions":
+def additions(path: str | None = None, changes: int = 5, widest: int = WIDEST) -> "Additions":
     """What may happen to an app of `load`: features of a `MANIFEST` are added that some training app has."""
     from xplore.constraints import Additions
 

@@ -6,16 +6,20 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
-from xplore.constraints import Constraint
+from xplore.constraints import Additions, Constraint, Features
+from xplore.errors import InputError
 from xplore.search._base import Search, Seen, Start
 from xplore.units import Number
 
+Edit = Literal["light", "occlusion", "blackout", "features", "manifest"]
+
 
 class OriginalPoint(struct.PyTreeNode):
-    x: Float[Array, "b h w c"]
+    x: Float[Array, "b *x"]
     corner: Int[Array, "b 2"]
 
 
@@ -26,9 +30,13 @@ class Original(Search):
     moves) or `blackout` (a small rectangle drawn anew at each step moves by -1 if its mean gradient is
     negative). As published, pixels are not clipped on the way, so what it claims is judged again once
     stored and mostly gone; `clip=True` mends that. The campaign's constraint only checks the bound.
+
+    Of rows, `features` moves those that `Features` let move, such as only grow upwards, in shares of their
+    ranges (the published ones are standardised), and whole ones are rounded when they are stored; `manifest`
+    adds, at each step, that one of `Additions`' features whose gradient is positive and the largest.
     """
 
-    edit: Literal["light", "occlusion", "blackout"] = struct.field(pytree_node=False, default="light")
+    edit: Edit = struct.field(pytree_node=False, default="light")
     step: Number = 10.0
     size: int = struct.field(pytree_node=False, default=10)
     clip: bool = struct.field(pytree_node=False, default=False)
@@ -44,13 +52,14 @@ class Original(Search):
         return self.clip
 
     def init(self, constraint: Constraint, start: Start) -> OriginalPoint:
-        return OriginalPoint(start.x0, jax.vmap(lambda key: self.corner(key, start.x0.shape[1:3]))(start.key))
+        shape = start.x0.shape[1:3] if start.x0.ndim == 4 else (self.size, self.size)
+        return OriginalPoint(start.x0, jax.vmap(lambda key: self.corner(key, shape))(start.key))
 
     def corner(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, " 2"]:
         """A rectangle's upper left corner, anywhere inside the image."""
         return jax.random.randint(key, (2,), 0, jnp.asarray(shape) - self.size + 1)
 
-    def propose(self, constraint: Constraint, point: OriginalPoint, start: Start) -> Float[Array, "b h w c"]:
+    def propose(self, constraint: Constraint, point: OriginalPoint, start: Start) -> Float[Array, "b *x"]:
         return point.x
 
     def advance(
@@ -60,14 +69,56 @@ class Original(Search):
         start: Start,
         seen: Seen,
     ) -> OriginalPoint:
-        slope, done = seen.slope, seen.done
-        g = slope / (jnp.sqrt((slope**2).mean(axis=(1, 2, 3), keepdims=True)) + 1e-5)
-        corner = point.corner
+        slope, done, corner = seen.slope, seen.done, point.corner
+        if self.edit == "features":
+            return point.replace(x=grown(constraint, point.x, slope, self.step))
+        if self.edit == "manifest":
+            return point.replace(x=added(constraint, point.x, slope))
+        g = over_rms(slope)
         if self.edit == "blackout":
             keys = jax.vmap(jax.random.fold_in)(start.key, done)
             corner = jax.vmap(lambda key: self.corner(key, slope.shape[1:3]))(keys)
         x = point.x + self.step * edited(self.edit, g, corner, self.size)
         return OriginalPoint(jnp.clip(x, 0, 1) if self.clip else x, corner)
+
+
+def over_rms(g: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+    """A gradient over its root mean square, input by input."""
+    return g / (jnp.sqrt((g**2).mean(axis=tuple(range(1, g.ndim)), keepdims=True)) + 1e-5)
+
+
+def grown(
+    constraint: Constraint, x: Float[Array, "b d"], g: Float[Array, "b d"], step: Number
+) -> Float[Array, "b d"]:
+    """Every feature moves that may, upwards alone where it only grows.
+
+    Raises:
+        InputError: the constraint does not say which.
+    """
+    if not isinstance(constraint, Features):
+        raise _wrong("features", "Features", constraint)
+    frozen, grows = (np.array(of)[None] for of in (constraint.frozen, constraint.grows))
+    span = jnp.asarray(constraint.high - constraint.low, x.dtype)[None]
+    g = over_rms(g * span)
+    return x + step * span * jnp.where(frozen, 0, jnp.where(grows, jnp.maximum(g, 0), g))
+
+
+def added(constraint: Constraint, x: Float[Array, "b d"], g: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    """Of the features that may be added and are not there, that of the largest positive gradient is added.
+
+    Raises:
+        InputError: the constraint does not say which.
+    """
+    if not isinstance(constraint, Additions):
+        raise _wrong("manifest", "Additions", constraint)
+    helps = jnp.where(x == 0, g, 0)[:, constraint.allowed]
+    first = jax.nn.one_hot(helps.argmax(axis=1), helps.shape[1], dtype=x.dtype)
+    return x.at[:, constraint.allowed].add(jnp.where(helps.max(axis=1, keepdims=True) > 0, first, 0))
+
+
+def _wrong(edit: str, wanted: str, constraint: Constraint) -> InputError:
+    came = type(constraint).__name__
+    return InputError(f"edit={edit!r} of Original", expected=f"the constraint {wanted}", got=came)
 
 
 def edited(
