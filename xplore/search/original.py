@@ -52,7 +52,11 @@ class Original(Search):
         return self.clip
 
     def init(self, constraint: Constraint, start: Start) -> OriginalPoint:
-        shape = start.x0.shape[1:3] if start.x0.ndim == 4 else (self.size, self.size)
+        rows = self.edit in ("features", "manifest")
+        if rows != (start.x0.ndim == 2):
+            wanted, came = ("rows", "images")[:: 1 if rows else -1]
+            raise InputError(f"edit={self.edit!r} of Original", expected=wanted, got=came)
+        shape = (self.size, self.size) if rows else start.x0.shape[1:3]
         return OriginalPoint(start.x0, jax.vmap(lambda key: self.corner(key, shape))(start.key))
 
     def corner(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, " 2"]:
