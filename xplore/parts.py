@@ -156,6 +156,9 @@ def check(key: str, part: Part, also: tuple[str, ...] = ()) -> None:
             raise unknown(f"{key}.{name}", name, [*signature.parameters, *also])
         if isinstance(value, dict) and "use" in value:
             check(f"{key}.{name}", value)
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            for index, item in enumerate(value):
+                check(f"{key}.{name}[{index}]", item)
         else:
             _check_value(f"{key}.{name}", value, hints.get(name), signature.parameters[name].default)
     for name, parameter in signature.parameters.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +124,114 @@ def rendered(
     inside = jnp.stack([kept(one, other) for one, other in pairs]).all(axis=0)
     same = jnp.abs(constraint.render(z, fixed, before) - after) <= 3 * HALF_LEVEL
     return inside & same.reshape(len(after), -1).all(axis=1)
+
+
+class Dial(NamedTuple):
+    """A number that may go as far as `limit`, both ways or up only."""
+
+    limit: Number
+    both: bool = True
+
+
+class Dials(Constraint):
+    """A chart of a few numbers: `z [b k]`, each a share of its limit, in [-1, 1], or [0, 1] if it only grows.
+
+    A subclass says which (`dials`), draws what a try keeps (`pattern`) and changes the seed (`turned`). The
+    bound shows in the latents alone. The score is no hill in so few numbers: a first try starts where the
+    slope at the seed points, restarts at random points.
+    """
+
+    @property
+    @abc.abstractmethod
+    def dials(self) -> dict[str, Dial]:
+        """What each latent is, by a name with its unit."""
+
+    @abc.abstractmethod
+    def turned(
+        self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
+        """The input with each dial at its value, in the dial's unit; the seed where all are 0."""
+
+    def pattern(self, key: Key[Array, " b"]) -> Any:
+        """What is drawn once a try; numeric arrays that lead with b."""
+        del key
+        return ()
+
+    @property
+    def reach(self) -> Any:
+        return 1.0
+
+    @property
+    def ascent(self) -> Recipe:
+        return Recipe.of(optax.sign_sgd, learning_rate=0.15)
+
+    @property
+    def needs_latents(self) -> bool:
+        return True
+
+    def _lowest(self) -> Float[Array, "1 k"]:
+        return jnp.array([[-1.0 if dial.both else 0.0 for dial in self.dials.values()]])
+
+    def init(
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
+        turn: Int[Array, " b"],
+    ) -> tuple[Float[Array, "b k"], Any]:
+        start, fixed = self.sample(key, x0)
+        _, pull = jax.vjp(lambda z: self.render(z, fixed, x0), jnp.zeros_like(start))
+        (climb,) = pull(slope)
+        uphill = jnp.where(climb == 0, start, jnp.clip(jnp.sign(climb), self._lowest(), 1))
+        return jnp.where((turn == 0)[:, None], uphill, start), fixed
+
+    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, "b k"], Any]:
+        k = len(self.dials)
+        share = jax.vmap(lambda key: jax.random.uniform(key, (k,), x0.dtype))(key)
+        low = self._lowest()
+        return low + (1 - low) * share, self.pattern(key)
+
+    def render(
+        self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
+        limits = [dial.limit for dial in self.dials.values()]
+        values = tuple(z[:, i, None, None, None] * limit for i, limit in enumerate(limits))
+        return self.turned(values, fixed, x0)
+
+    def project(self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+        return jnp.clip(z, self._lowest(), 1)
+
+    def within(
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
+    ) -> Bool[Array, " b"]:
+        return rendered(self, before, after, latents)
+
+    def settings(
+        self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> dict[str, Float[Array, " b"]]:
+        return {name: z[:, i] * dial.limit for i, (name, dial) in enumerate(self.dials.items())}
+
+
+def inside(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Rounding errors beyond [0, 1] cut off; the slope passes."""
+    return jax.lax.stop_gradient(jnp.clip(x, 0, 1)) + (x - jax.lax.stop_gradient(x))
+
+
+def added(x0: Float[Array, "b h w c"], change: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """`x0 + change` inside [0, 1] by a soft wall: `room tanh(change / room)`, whose slope does not die."""
+    room = jnp.where(change >= 0, 1 - x0, x0)
+    safe = jnp.maximum(room, 1e-6)
+    return inside(x0 + jnp.where(room > 0, safe * jnp.tanh(change / safe), 0))
+
+
+def cosines(size: int, count: int) -> Float[np.ndarray, "count size"]:
+    """The first orthonormal cosines of a signal (DCT-II): the k-th has k/2 cycles.
+
+    >>> bool(np.allclose(cosines(8, 8) @ cosines(8, 8).T, np.eye(8)))
+    True
+    """
+    k, at = np.arange(count)[:, None], np.arange(size)[None] + 0.5
+    return np.cos(np.pi * k * at / size) * np.where(k == 0, np.sqrt(1 / size), np.sqrt(2 / size))
 
 
 def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:

@@ -82,10 +82,15 @@ class Gradient(Search):
         update, state = jax.vmap(self._optimizer(constraint).update)(
             jax.tree.map(jnp.negative, climb), point.optimizer, z
         )
-        moved = jax.tree.map(lambda z, u: z + constraint.reach * u, z, update)
+        moved = jax.tree.map(_moved, constraint.reach, z, update)
         away = begins & ~_all_zero(z)  # the slope is the seed's: look at such a start before leaving it
         z = where_rows(away, z, constraint.project(moved, fixed, start.x0))
         return GradientPoint(z, fixed, state)
+
+
+def _moved(reach: Any, z: Any, update: Any) -> Any:
+    """A step of latents that share one reach."""
+    return jax.tree.map(lambda z, u: z + reach * u, z, update)
 
 
 def _all_zero(z: Any) -> Bool[Array, " b"]:

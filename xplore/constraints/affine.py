@@ -1,0 +1,78 @@
+"""Affine: the image shifted, scaled, turned and sheared, as by another hand or viewpoint."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Float
+
+from xplore.constraints._base import Dial, Dials, inside
+from xplore.units import Number
+
+
+class Affine(Dials):
+    """`x(p) = x0(c + A^-1 (p - c - t))`, `A = scale rotation shear`, about the centre c.
+
+    It is read linearly between pixels. `rotate` and `shear` are degrees, `shift` a share of each side,
+    `scale` a share of the size. Beyond the border the image goes on mirrored (`border="reflect"`) or with
+    its last pixel (`"nearest"`): no black wedge comes in, and a digit keeps its ground.
+    """
+
+    rotate: Number = 10.0
+    shift: Number = 0.07
+    scale: Number = 0.1
+    shear: Number = 10.0
+    border: Literal["reflect", "nearest"] = struct.field(pytree_node=False, default="reflect")
+
+    @property
+    def dials(self) -> dict[str, Dial]:
+        return {
+            "turned (degrees)": Dial(self.rotate),
+            "shifted down": Dial(self.shift),
+            "shifted right": Dial(self.shift),
+            "larger": Dial(self.scale),
+            "sheared (degrees)": Dial(self.shear),
+        }
+
+    @property
+    def words(self) -> str:
+        turned = f"turned by at most {float(self.rotate):g} degrees"
+        moved = f"shifted by {float(self.shift):.0%} of the side"
+        size = f"larger or smaller by {float(self.scale):.0%}, sheared by {float(self.shear):g} degrees"
+        return f"{turned}, {moved}, {size}"
+
+    def turned(
+        self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
+        turn, down, right, larger, shear = (value[..., 0] for value in values)
+        height, width = x0.shape[1:3]
+        row = np.arange(height, dtype=x0.dtype)[None, :, None] - (height - 1) / 2 - down * height
+        col = np.arange(width, dtype=x0.dtype)[None, None, :] - (width - 1) / 2 - right * width
+        turn, shear = turn * (np.pi / 180), shear * (np.pi / 180)
+        cos, sin = jnp.cos(turn), jnp.sin(turn)  # counter-clockwise, as one looks at it
+        y, x = (cos * row + sin * col) / (1 + larger), (cos * col - sin * row) / (1 + larger)
+        at = jnp.stack([y + (height - 1) / 2, x + jnp.tan(shear) * y + (width - 1) / 2], axis=1)
+
+        def read(plane: Float[Array, "h w"], at: Float[Array, "2 h w"]) -> Float[Array, "h w"]:
+            return map_coordinates(plane, [at[0], at[1]], order=1, mode=self.border)
+
+        planes = jax.vmap(read, in_axes=(2, None), out_axes=2)
+        return inside(jax.vmap(planes)(x0, at))
+
+    def settings(
+        self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> dict[str, Float[Array, " b"]]:
+        """Angles in degrees, shifts in pixels, the size in percent."""
+        told = super().settings(z, fixed, x0)
+        return {
+            "turned (degrees)": told["turned (degrees)"],
+            "shifted down (px)": told["shifted down"] * x0.shape[1],
+            "shifted right (px)": told["shifted right"] * x0.shape[2],
+            "larger (%)": told["larger"] * 100,
+            "sheared (degrees)": told["sheared (degrees)"],
+        }

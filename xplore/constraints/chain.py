@@ -1,0 +1,157 @@
+"""Chain: one constraint after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from xplore.constraints._base import Constraint, rendered
+from xplore.encoding import Encoding
+from xplore.errors import InputError
+from xplore.recipe import Recipe
+
+
+class Chain(Constraint):
+    """`x = (part_n o ... o part_1)(x0)`, latents a tuple, one a part, each within its own part's bound.
+
+    A part sees what the parts before it made as its seed. Each is climbed by its own `ascent`.
+
+    Raises:
+        InputError: no part, or one that is no constraint on images.
+
+    >>> from xplore.constraints import Ball, Lighting
+    >>> Chain((Lighting(0.1), Ball(0.05))).words
+    'every pixel lighter or darker by at most 0.1; then L-infinity change of at most 0.05'
+    """
+
+    parts: tuple[Constraint, ...] = struct.field()
+
+    def __post_init__(self) -> None:
+        strange = [part for part in self.parts if not isinstance(part, Constraint)]
+        if strange or not self.parts:
+            raise InputError(
+                "Chain.parts",
+                expected="constraints, one at least",
+                got=", ".join(type(part).__name__ for part in strange) or "none",
+                fix="Chain((Affine(), Lighting())); see xplore.constraints",
+            )
+        codes: list[Any] = [part.encoding for part in self.parts]
+        if any(code != codes[0] for code in codes):
+            raise InputError(
+                "Chain.parts",
+                expected="constraints on inputs of one kind",
+                got=" and ".join(sorted({type(code).__name__ for code in codes})),
+                fix="chain constraints on images, or on rows",
+            )
+
+    @property
+    def encoding(self) -> Encoding:
+        return self.parts[0].encoding
+
+    @property
+    def reach(self) -> tuple[Any, ...]:
+        return tuple(part.reach for part in self.parts)
+
+    @property
+    def ascent(self) -> Recipe:
+        return Recipe(_side_by_side, numbers={"recipes": tuple(part.ascent for part in self.parts)})
+
+    @property
+    def words(self) -> str:
+        return "; then ".join(part.words for part in self.parts)
+
+    @property
+    def places_by_slope(self) -> bool:
+        return any(part.places_by_slope for part in self.parts)
+
+    @property
+    def needs_latents(self) -> bool:
+        return True
+
+    def init(
+        self,
+        key: Key[Array, " b"],
+        x0: Float[Array, "b *x"],
+        slope: Float[Array, "b *x"],
+        turn: Int[Array, " b"],
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return self._drawn(key, x0, lambda n, key, x: self.parts[n].init(key, x, slope, turn))
+
+    def sample(
+        self, key: Key[Array, " b"], x0: Float[Array, "b *x"]
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return self._drawn(key, x0, lambda n, key, x: self.parts[n].sample(key, x))
+
+    def near(
+        self, key: Key[Array, " b"], z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return self._drawn(key, x0, lambda n, key, x: self.parts[n].near(key, z[n], fixed[n], x))
+
+    def _drawn(
+        self, key: Key[Array, " b"], x: Float[Array, "b *x"], draw: Callable[..., Any]
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Each part's `(z, fixed)`, drawn on what the parts before it made."""
+        places = []
+        for number, part in enumerate(self.parts):
+            keys = jax.vmap(lambda k, number=number: jax.random.fold_in(k, number))(key)
+            places.append(draw(number, keys, x))
+            x = part.render(*places[-1], x)
+        return tuple(z for z, _ in places), tuple(fixed for _, fixed in places)
+
+    def render(
+        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+    ) -> Float[Array, "b *x"]:
+        for part, own, place in zip(self.parts, z, fixed, strict=True):
+            x0 = part.render(own, place, x0)
+        return x0
+
+    def project(
+        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+    ) -> tuple[Any, ...]:
+        kept = []
+        for part, own, place in zip(self.parts, z, fixed, strict=True):
+            kept.append(part.project(own, place, x0))
+            x0 = part.render(kept[-1], place, x0)
+        return tuple(kept)
+
+    def within(
+        self, before: Float[Array, "b *x"], after: Float[Array, "b *x"], latents: Any = None
+    ) -> Bool[Array, " b"]:
+        z, fixed = latents
+        kept, x = rendered(self, before, after, latents), before
+        for part, own, place in zip(self.parts, z, fixed, strict=True):
+            # A barrier: computed once, so that what a part leaves alone is the same on both sides.
+            x, made = jax.lax.optimization_barrier((x, part.render(own, place, x)))
+            kept &= part.within(x, made, (own, place))
+            x = made
+        return kept
+
+    def settings(
+        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+    ) -> dict[str, Float[Array, " b"]]:
+        told: dict[str, Float[Array, " b"]] = {}
+        for part, own, place in zip(self.parts, z, fixed, strict=True):
+            for name, value in part.settings(own, place, x0).items():
+                told[name if name not in told else f"{name}, again"] = value
+            x0 = part.render(own, place, x0)
+        return told
+
+
+def _side_by_side(recipes: tuple[Recipe, ...]) -> optax.GradientTransformation:
+    """An optimizer for each part of a tuple."""
+    parts = [recipe() for recipe in recipes]
+
+    def init(params: Any) -> Any:
+        return tuple(part.init(own) for part, own in zip(parts, params, strict=True))
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        given = params or (None,) * len(parts)
+        moved = [part.update(*own) for part, *own in zip(parts, updates, state, given, strict=True)]
+        return tuple(one for one, _ in moved), tuple(state for _, state in moved)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,58 @@
+"""Photometric: brightness, contrast, gamma, hue and saturation, as a camera's settings change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from xplore.constraints._base import Dial, Dials
+from xplore.units import Number
+
+
+class Photometric(Dials):
+    """`clip(brightness o contrast o saturation o hue o gamma)(x0)`, each by at most its bound.
+
+    `gamma: x^(1 + g)`; `hue`: the colour turned about the grey axis; `saturation: x + s (x - grey)`, grey the
+    mean of the channels; `contrast: x + c (x - mean)`, the mean of the image; `brightness: x + b`. Only the
+    sum is clipped, as a sensor does. Hue and saturation need three channels: on others they do nothing. A
+    bound of 0 holds one still.
+    """
+
+    brightness: Number = 0.2
+    contrast: Number = 0.3
+    gamma: Number = 0.3
+    hue: Number = 15.0
+    saturation: Number = 0.3
+
+    @property
+    def dials(self) -> dict[str, Dial]:
+        return {
+            "brightness": Dial(self.brightness),
+            "contrast": Dial(self.contrast),
+            "gamma": Dial(self.gamma),
+            "hue (degrees)": Dial(self.hue),
+            "saturation": Dial(self.saturation),
+        }
+
+    @property
+    def words(self) -> str:
+        levels = f"brightness by at most {float(self.brightness):g}, contrast by {float(self.contrast):.0%}"
+        colour = f"hue by {float(self.hue):g} degrees, saturation by {float(self.saturation):.0%}"
+        return f"{levels}, gamma by {float(self.gamma):g}, {colour} (where there is colour)"
+
+    def turned(
+        self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
+        brightness, contrast, gamma, hue, saturation = values
+        x = x0 * jnp.exp(gamma * jnp.log(jnp.maximum(x0, 1e-6)))
+        if x0.shape[3] == 3:
+            angle = hue * (np.pi / 180)
+            grey = x.mean(axis=3, keepdims=True)
+            across = (jnp.roll(x, 1, axis=3) - jnp.roll(x, -1, axis=3)) / 3**0.5
+            x = x + (jnp.cos(angle) - 1) * (x - grey) + jnp.sin(angle) * across
+            x = x + saturation * (x - grey)
+        x = x + contrast * (x - x.mean(axis=(1, 2, 3), keepdims=True)) + brightness
+        return jnp.clip(x, 0, 1)

@@ -1,0 +1,87 @@
+"""Rain: slanted streaks before a slightly darker scene."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt32
+
+from xplore.constraints._base import Dial, Dials, inside
+from xplore.units import Number
+
+LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
+"""Far drops and near ones: the streaks' length (a share of the height), the share of pixels that they
+cover in the heaviest rain, and how much light they add."""
+
+
+class Rain(Dials):
+    """`x = x0 (1 - dark) (1 - a) + light a`, a the streaks of drops while the shutter is open; procedural.
+
+    Drops stand at random pixels, drawn for each try: a drop is there while the rain is heavier than its own
+    number in [0, 1]. Each is drawn out downwards, fading, and the picture of all is slanted by the wind.
+    Heavy rain darkens the scene by up to a fifth.
+    """
+
+    strength: Number = 1.0
+    slant: Number = 20.0
+    light: Number = 0.85
+
+    @property
+    def dials(self) -> dict[str, Dial]:
+        return {
+            "rain": Dial(self.strength, both=False),
+            "dense": Dial(1.0, both=False),
+            "slanted (degrees)": Dial(self.slant),
+        }
+
+    @property
+    def words(self) -> str:
+        return f"rain, at most {float(self.strength):.0%} strong, slanted by {float(self.slant):g} degrees"
+
+    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
+        return jax.random.key_data(key)
+
+    def turned(
+        self,
+        values: tuple[Float[Array, "b 1 1 1"], ...],
+        fixed: UInt32[Array, "b 2"],
+        x0: Float[Array, "b h w c"],
+    ) -> Float[Array, "b h w c"]:
+        strength, dense, slant = values
+        height, width = x0.shape[1:3]
+        fallen = sum(_streaks(fixed, dense[..., 0], layer, (height, width)) for layer in range(len(LAYERS)))
+        streaks = _slanted(jnp.asarray(fallen), jnp.tan(slant[..., 0] * (np.pi / 180)))[..., None]
+        scene = x0 - 0.2 * strength * dense * x0
+        return inside(scene + strength * streaks * (self.light - scene))
+
+
+def _streaks(
+    fixed: UInt32[Array, "b 2"], dense: Float[Array, "b 1 1"], layer: int, shape: tuple[int, int]
+) -> Float[Array, "b h w"]:
+    """How much of each pixel the drops of one layer cover."""
+    share, most, bright = LAYERS[layer]
+    length = max(2.0, share * shape[0])
+
+    def one(key: UInt32[Array, " 2"]) -> Float[Array, "h w"]:
+        key = jax.random.fold_in(jax.random.wrap_key_data(key), layer)
+        return jax.random.uniform(key, shape, dense.dtype)
+
+    number = jax.vmap(one)(fixed) * (length / most)
+    drops = jnp.clip(4 * (dense - number), 0, 1)
+    along = np.arange(shape[0])[:, None] - np.arange(shape[0])[None]
+    fades = jnp.asarray(np.where(along >= 0, np.clip(1 - along / length, 0, 1), 0), dense.dtype)
+    return bright * jnp.tanh(jnp.einsum("rs,bsw->brw", fades, drops))
+
+
+def _slanted(field: Float[Array, "b h w"], tangent: Float[Array, "b 1 1"]) -> Float[Array, "b h w"]:
+    """Each row moved sideways by `tangent` pixels a row, round the edge."""
+    height, width = field.shape[1:]
+    rows = jnp.arange(height, dtype=field.dtype)[None, :, None] - (height - 1) / 2
+    at = jnp.arange(width, dtype=field.dtype)[None, None, :] + tangent * rows
+    left = jnp.floor(at)
+    part = at - left
+    one = left.astype(int) % width
+    two = (one + 1) % width
+    beside = (jnp.take_along_axis(field, index, axis=2) for index in (one, two))
+    return (1 - part) * next(beside) + part * next(beside)

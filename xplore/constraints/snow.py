@@ -1,0 +1,73 @@
+"""Snow: bright flakes of several sizes before a slightly whiter scene."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt32
+
+from xplore.constraints._base import Dial, Dials, inside
+from xplore.units import Number
+
+LAYERS = ((0.004, 0.08), (0.008, 0.05), (0.014, 0.03))
+"""Far flakes, nearer and near ones: the radius (a share of the height), and the share of pixels that they
+cover in the heaviest snow."""
+
+
+class Snow(Dials):
+    """`x = s (1 - a) + a`, `s = x0 + haze (0.9 - x0)`, a the flakes; procedural.
+
+    Flakes are soft discs of three sizes at random pixels, drawn for each try: a flake is there while the
+    snow is denser than its own number in [0, 1]. Dense snow whitens the scene by up to a fifth.
+    """
+
+    strength: Number = 1.0
+
+    @property
+    def dials(self) -> dict[str, Dial]:
+        return {"snow": Dial(self.strength, both=False), "dense": Dial(1.0, both=False)}
+
+    @property
+    def words(self) -> str:
+        return f"snow at most {float(self.strength):.0%} strong"
+
+    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
+        return jax.random.key_data(key)
+
+    def turned(
+        self,
+        values: tuple[Float[Array, "b 1 1 1"], ...],
+        fixed: UInt32[Array, "b 2"],
+        x0: Float[Array, "b h w c"],
+    ) -> Float[Array, "b h w c"]:
+        strength, dense = values
+        clear = jnp.ones_like(x0[..., 0])
+        for layer in range(len(LAYERS)):
+            clear = clear * (1 - _flakes(fixed, dense[..., 0], layer, x0.shape[1:3]))
+        scene = x0 + 0.2 * strength * dense * (0.9 - x0)
+        return inside(scene + strength * (1 - clear)[..., None] * (1 - scene))
+
+
+def _flakes(
+    fixed: UInt32[Array, "b 2"], dense: Float[Array, "b 1 1"], layer: int, shape: tuple[int, ...]
+) -> Float[Array, "b h w"]:
+    """How much of each pixel the flakes of one layer cover."""
+    share, most = LAYERS[layer]
+    radius = max(0.5, share * shape[0])
+    height, width = shape
+
+    def one(key: UInt32[Array, " 2"]) -> Float[Array, "h w"]:
+        key = jax.random.fold_in(jax.random.wrap_key_data(key), layer)
+        return jax.random.uniform(key, (height, width), dense.dtype)
+
+    number = jax.vmap(one)(fixed) * (np.pi * radius**2 / most)
+    seeds = jnp.clip(4 * (dense - number), 0, 1)
+    rows, cols = (jnp.asarray(_disc(size, radius), dense.dtype) for size in shape)
+    return jnp.tanh(1.5 * jnp.einsum("rs,bsv,wv->brw", rows, seeds, cols))
+
+
+def _disc(size: int, radius: float) -> Float[np.ndarray, "size size"]:
+    """A Gaussian of height 1 around each pixel of a side."""
+    apart = np.arange(size)[:, None] - np.arange(size)[None]
+    return np.exp(-0.5 * (apart / radius) ** 2)
