@@ -11,7 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import Phase, settings
 
-from xplore.constraints import Additions, Ball, Blackout, Features, Lighting, Occlusion
+from xplore.constraints import (
+    Additions,
+    Affine,
+    Ball,
+    Blackout,
+    Blur,
+    Chain,
+    Features,
+    Fog,
+    Latent,
+    Lighting,
+    Noise,
+    Occlusion,
+    Patches,
+    Photometric,
+    Rain,
+    Snow,
+)
 from xplore.coverage import NeuronCoverage
 from xplore.model import Model
 from xplore.objectives import Diverge, Joint
@@ -19,7 +36,22 @@ from xplore.oracles import AnglesDiffer, LabelsDiffer, ValuesDiffer
 from xplore.panel import Panel
 from xplore.search import Flips, Gradient, Original, Random, Sweep
 
+
+def encode_rows(x: jax.Array) -> jax.Array:
+    """The mean of each row of pixels, as latents."""
+    return x.mean(axis=(2, 3))
+
+
+def decode_rows(z: jax.Array) -> jax.Array:
+    """Rows of waves, for images that are GREY or COLOUR: a decoder that is not linear."""
+    _, width, channels = next(shape for shape in (GREY, COLOUR) if shape[0] == z.shape[1])
+    waves = jnp.sin(jnp.arange(width * channels, dtype=z.dtype)).reshape(1, 1, width, channels)
+    return jnp.tanh(z)[:, :, None, None] * waves
+
+
 CONSTRAINTS = [
+    Affine(),
+    Affine(0.0, 0.2, 0.3, 0.0, border="nearest"),
     Ball(),
     Ball(0.03),
     Ball(None),
@@ -28,14 +60,30 @@ CONSTRAINTS = [
     Blackout(),
     Blackout(2, 3, 0.1),
     Blackout(5, 4, None),
+    Blur(),
+    Blur(4.0),
+    Chain((Lighting(0.1), Ball(0.05))),
+    Chain((Affine(), Occlusion(4, 4, 0.5), Photometric())),
+    Fog(),
+    Fog(3.0, 0.5),
+    Latent(decode_rows, encode_rows),
     Lighting(),
     Lighting(0.05),
     Lighting(0.8),
     Lighting(None),
+    Noise(),
+    Noise(0.1, 0.4, 0.03),
     Occlusion(),
     Occlusion(3, 5, 0.5),
     Occlusion(4, 2, 0.1, background=0.5),
     Occlusion(5, 5, None),
+    Patches(((2, 3, 4, 5), (8, 1, 3, 3))),
+    Patches(((0, 0, 3, 3),), None),
+    Photometric(),
+    Photometric(0.5, 0.9, 0.9, 180.0, 0.0),
+    Rain(),
+    Snow(),
+    Snow(0.3),
 ]
 TABLES = [
     Features.infer(np.array([[0, 0.5, 1, 0, 0], [9, -0.5, 0, 1, 1], [4, 3.5, 0, 1, 0]])),
@@ -76,10 +124,14 @@ SEARCHES = [
     (Gradient(steps=6, tries=2), Occlusion(5, 5, 0.6)),
     (Gradient(steps=6, tries=2), Blackout(3, 3, 0.6)),
     (Gradient(steps=6, tries=3), Lighting()),
+    (Gradient(steps=6, tries=2), Affine(30.0)),
+    (Gradient(steps=6, tries=2), Chain((Fog(), Occlusion(5, 5, 0.6)))),
     (Original("light", steps=6), Lighting()),
     (Original("blackout", step=1.0, size=3, clip=True, steps=6), Blackout(6, 3, None)),
     (Random(steps=12), Blackout(3, 3, 0.6)),
     (Flips(steps=12), Occlusion(5, 5, 0.6)),
+    (Flips(steps=12), Photometric()),
+    (Random(steps=12), Chain((Rain(), Photometric()))),
     (Sweep(steps=12), Lighting()),
 ]
 GREY, COLOUR = (13, 16, 1), (16, 11, 3)

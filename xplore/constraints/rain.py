@@ -49,29 +49,28 @@ class Rain(Dials):
         x0: Float[Array, "b h w c"],
     ) -> Float[Array, "b h w c"]:
         strength, dense, slant = values
-        height, width = x0.shape[1:3]
-        fallen = sum(_streaks(fixed, dense[..., 0], layer, (height, width)) for layer in range(len(LAYERS)))
-        streaks = _slanted(jnp.asarray(fallen), jnp.tan(slant[..., 0] * (np.pi / 180)))[..., None]
+        tangent = jnp.tan(slant[..., 0] * (np.pi / 180))
+        streaks = _slanted(_streaks(fixed, dense, x0.shape[1:3]), tangent)[..., None]
         scene = x0 - 0.2 * strength * dense * x0
         return inside(scene + strength * streaks * (self.light - scene))
 
 
 def _streaks(
-    fixed: UInt32[Array, "b 2"], dense: Float[Array, "b 1 1"], layer: int, shape: tuple[int, int]
+    fixed: UInt32[Array, "b 2"], dense: Float[Array, "b 1 1 1"], shape: tuple[int, ...]
 ) -> Float[Array, "b h w"]:
-    """How much of each pixel the drops of one layer cover."""
-    share, most, bright = LAYERS[layer]
-    length = max(2.0, share * shape[0])
+    """How much light the drops of all layers add to each pixel, before the wind slants them."""
+    sizes = np.array(LAYERS)
+    length = np.maximum(2.0, sizes[:, 0] * shape[0])
 
-    def one(key: UInt32[Array, " 2"]) -> Float[Array, "h w"]:
-        key = jax.random.fold_in(jax.random.wrap_key_data(key), layer)
-        return jax.random.uniform(key, shape, dense.dtype)
+    def one(key: UInt32[Array, " 2"]) -> Float[Array, "layers h w"]:
+        return jax.random.uniform(jax.random.wrap_key_data(key), (len(LAYERS), *shape), dense.dtype)
 
-    number = jax.vmap(one)(fixed) * (length / most)
+    number = jax.vmap(one)(fixed) * (length / sizes[:, 1])[None, :, None, None]
     drops = jnp.clip(4 * (dense - number), 0, 1)
-    along = np.arange(shape[0])[:, None] - np.arange(shape[0])[None]
-    fades = jnp.asarray(np.where(along >= 0, np.clip(1 - along / length, 0, 1), 0), dense.dtype)
-    return bright * jnp.tanh(jnp.einsum("rs,bsw->brw", fades, drops))
+    along = (np.arange(shape[0])[:, None] - np.arange(shape[0])[None])[None]
+    fades = np.where(along >= 0, np.clip(1 - along / length[:, None, None], 0, 1), 0)
+    fallen = jnp.tanh(jnp.einsum("lrs,blsw->blrw", jnp.asarray(fades, dense.dtype), drops))
+    return jnp.einsum("l,blrw->brw", jnp.asarray(sizes[:, 2], dense.dtype), fallen)
 
 
 def _slanted(field: Float[Array, "b h w"], tangent: Float[Array, "b 1 1"]) -> Float[Array, "b h w"]:

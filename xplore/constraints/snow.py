@@ -42,32 +42,28 @@ class Snow(Dials):
         x0: Float[Array, "b h w c"],
     ) -> Float[Array, "b h w c"]:
         strength, dense = values
-        clear = jnp.ones_like(x0[..., 0])
-        for layer in range(len(LAYERS)):
-            clear = clear * (1 - _flakes(fixed, dense[..., 0], layer, x0.shape[1:3]))
+        clear = (1 - _flakes(fixed, dense, x0.shape[1:3])).prod(axis=1)[..., None]
         scene = x0 + 0.2 * strength * dense * (0.9 - x0)
-        return inside(scene + strength * (1 - clear)[..., None] * (1 - scene))
+        return inside(scene + strength * (1 - clear) * (1 - scene))
 
 
 def _flakes(
-    fixed: UInt32[Array, "b 2"], dense: Float[Array, "b 1 1"], layer: int, shape: tuple[int, ...]
-) -> Float[Array, "b h w"]:
-    """How much of each pixel the flakes of one layer cover."""
-    share, most = LAYERS[layer]
-    radius = max(0.5, share * shape[0])
-    height, width = shape
+    fixed: UInt32[Array, "b 2"], dense: Float[Array, "b 1 1 1"], shape: tuple[int, ...]
+) -> Float[Array, "b layers h w"]:
+    """How much of each pixel the flakes of each layer cover."""
+    sizes = np.array(LAYERS)
+    radius = np.maximum(0.5, sizes[:, 0] * shape[0])
 
-    def one(key: UInt32[Array, " 2"]) -> Float[Array, "h w"]:
-        key = jax.random.fold_in(jax.random.wrap_key_data(key), layer)
-        return jax.random.uniform(key, (height, width), dense.dtype)
+    def one(key: UInt32[Array, " 2"]) -> Float[Array, "layers h w"]:
+        return jax.random.uniform(jax.random.wrap_key_data(key), (len(LAYERS), *shape), dense.dtype)
 
-    number = jax.vmap(one)(fixed) * (np.pi * radius**2 / most)
-    seeds = jnp.clip(4 * (dense - number), 0, 1)
-    rows, cols = (jnp.asarray(_disc(size, radius), dense.dtype) for size in shape)
-    return jnp.tanh(1.5 * jnp.einsum("rs,bsv,wv->brw", rows, seeds, cols))
+    number = jax.vmap(one)(fixed) * (np.pi * radius**2 / sizes[:, 1])[None, :, None, None]
+    centres = jnp.clip(4 * (dense - number), 0, 1)
+    rows, cols = (jnp.asarray(_discs(size, radius), dense.dtype) for size in shape)
+    return jnp.tanh(1.5 * jnp.einsum("lrs,blsv,lwv->blrw", rows, centres, cols))
 
 
-def _disc(size: int, radius: float) -> Float[np.ndarray, "size size"]:
-    """A Gaussian of height 1 around each pixel of a side."""
-    apart = np.arange(size)[:, None] - np.arange(size)[None]
-    return np.exp(-0.5 * (apart / radius) ** 2)
+def _discs(size: int, radius: Float[np.ndarray, " layers"]) -> Float[np.ndarray, "layers size size"]:
+    """A Gaussian of height 1 around each pixel of a side, for each radius."""
+    apart = (np.arange(size)[:, None] - np.arange(size)[None])[None]
+    return np.exp(-0.5 * (apart / radius[:, None, None]) ** 2)
