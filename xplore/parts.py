@@ -181,7 +181,7 @@ def _check_value(key: str, value: Any, hint: Any, default: Any) -> None:
     known = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     for form in (
         value,
-        tuple(value) if isinstance(value, list) else value,
+        _tuples(value),
         None if value == "none" else value,
     ):
         try:
@@ -195,6 +195,11 @@ def _check_value(key: str, value: Any, hint: Any, default: Any) -> None:
         got=repr(value),
         fix=f"set {key.rsplit('.', 1)[-1]} to that",
     ) from fault
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, inner ones too."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _expected(error: ValidationError, hint: Any) -> str:

@@ -39,6 +39,7 @@ class Campaign:
     valid: bool = True
     rng: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
+    measures: dict[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     def layout(self) -> list[dict[str, Any]]:
@@ -174,7 +175,7 @@ def _seed(
         decisions=decisions,
         probabilities=probabilities,
         reasons=reasons,
-        measures=_measures(pixels, finding, None if origin == "seed" else agreed, rng),
+        measures=_measures(pixels, finding, None if origin == "seed" else agreed, rng) | campaign.measures,
         steps=spent,
         covered=covered,
     )

@@ -148,6 +148,17 @@ def test_what_the_page_says(build, tmp_path, traits, says):
     assert says in write(build(**{"seeds": 24, **traits}), tmp_path)
 
 
+def test_a_card_says_what_the_chart_was_set_to(build, tmp_path):
+    settings = {"turned (degrees)": 7.123, "shifted down (px)": -1.96, "larger (%)": 0.001, "gamma": 0.25}
+    campaign = build(seeds=24, measures={"settings": settings})
+    text = write(campaign, tmp_path)
+    assert "<span>turned 7.1 degrees, shifted down -2 px, gamma 0.25</span>" in text
+    hidden = "\xa0% hidden</span>"
+    assert hidden in write(build(seeds=24), tmp_path) and hidden not in text
+    lines = reporter("csv").write(campaign, tmp_path).read_text().splitlines()
+    assert '"turned 7.1 degrees, shifted down -2 px, gamma 0.25"' in lines[1]
+
+
 def test_a_baseline_has_its_interval(build, tmp_path):
     baseline = {"search": "Random", "seeds": 100, "queries": 999, "valid": 3}
     text = write(build(seeds=24, meta={"baselines": [baseline]}), tmp_path)

@@ -68,6 +68,8 @@ def _line(row: Row, reading: Reading) -> dict[str, Any]:
     if row.changes:
         line["changes"] = safe(wording.changed(row))
     scores = row.values or row.confidences
+    if row.settings:
+        line["settings"] = safe(row.settings)
     for model, decision, score in zip(reading.models, row.decisions, scores, strict=True):
         line[f"decision:{model}"] = decision
         line[f"decision_name:{model}"] = reading.class_name(decision)

@@ -49,6 +49,15 @@ class Row:
     def valid(self) -> bool:
         return not self.reasons and self.origin == "search"
 
+    @property
+    def settings(self) -> str:
+        """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
+        told = []
+        for title, value in (self.measures.get("settings") or {}).items():
+            name, _, unit = title.removesuffix(")").partition(" (")
+            told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
+        return ", ".join(told)
+
     def measure(self, name: str) -> float | None:
         """A measured number, or None where it was not taken or is not finite."""
         return finite(self.measures.get(name))
