@@ -51,7 +51,7 @@ def decode_rows(z: jax.Array) -> jax.Array:
 
 CONSTRAINTS = [
     Affine(),
-    Affine(0.0, 0.2, 0.3, 0.0, border="nearest"),
+    Affine(0.0, 0.2, 0.3, 0.0, border="reflect"),
     Ball(),
     Ball(0.03),
     Ball(None),

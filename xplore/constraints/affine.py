@@ -19,15 +19,16 @@ class Affine(Dials):
     """`x(p) = x0(c + A^-1 (p - c - t))`, `A = scale rotation shear`, about the centre c.
 
     It is read linearly between pixels. `rotate` and `shear` are degrees, `shift` a share of each side,
-    `scale` a share of the size. Beyond the border the image goes on mirrored (`border="reflect"`) or with
-    its last pixel (`"nearest"`): no black wedge comes in, and a digit keeps its ground.
+    `scale` a share of the size. Beyond the border the image goes on with its last pixel
+    (`border="nearest"`: a digit keeps its ground) or mirrored (`"reflect"`: better for photographs), so
+    that no black wedge comes in.
     """
 
     rotate: Number = 10.0
     shift: Number = 0.07
     scale: Number = 0.1
     shear: Number = 10.0
-    border: Literal["reflect", "nearest"] = struct.field(pytree_node=False, default="reflect")
+    border: Literal["reflect", "nearest"] = struct.field(pytree_node=False, default="nearest")
 
     @property
     def dials(self) -> dict[str, Dial]:

@@ -26,7 +26,7 @@ class Noise(Constraint):
 
     low: float = struct.field(pytree_node=False, default=0.0)
     high: float = struct.field(pytree_node=False, default=0.25)
-    bound: Number = 0.08
+    bound: Number = 0.06
 
     @property
     def reach(self) -> Any:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, UInt32
 from xplore.constraints._base import Dial, Dials, inside
 from xplore.units import Number
 
-LAYERS = ((0.004, 0.08), (0.008, 0.05), (0.014, 0.03))
+LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
 """Far flakes, nearer and near ones: the radius (a share of the height), and the share of pixels that they
 cover in the heaviest snow."""
 
