@@ -117,8 +117,9 @@ def test_a_first_try_starts_at_the_seed_or_where_its_slope_points(constraint):
         )
         np.testing.assert_array_equal(moved > 0, gain[0] >= gain[1])
     elif isinstance(constraint, Dials):
-        ahead, turned = ends(constraint, key, x0, slope)
-        assert (ahead > -1e-5).all() and ((ahead > 1e-5).any() or not turned.any())
+        with double():
+            ahead, turned = ends(constraint, key, x0.astype(float), slope.astype(float))
+            assert (ahead > -1e-12).all() and ((ahead > 1e-9).any() or not turned.any())
     elif not isinstance(constraint, Chain):  # of its parts, each starts as it does
         np.testing.assert_array_equal(seen["start"], x0)
 
@@ -132,7 +133,7 @@ def ends(constraint, key, x0, slope):
     seed = constraint.render(beside, fixed, x0)
 
     def gain(one):
-        ahead = constraint.render(beside + 1e-4 * one * z, fixed, x0)
+        ahead = constraint.render(beside + 1e-7 * one * z, fixed, x0)
         return (slope * (ahead - seed)).sum(axis=(1, 2, 3))
 
     return jnp.where(turned.T, jax.vmap(gain)(jnp.eye(z.shape[1])[:, None]), 0), turned

@@ -1,0 +1,175 @@
+"""Write docs/gallery.md: of every constraint on images one valid finding, in pictures and in words.
+
+    python scripts/gallery.py [--only Rain ...]
+
+For each constraint a small campaign is run, and of its valid findings the page shows the one with the largest
+margin (how sure two models are that disagree). `--only` draws some anew and keeps the others as they are.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import xplore
+from xplore.constraints import (
+    Affine,
+    Ball,
+    Blackout,
+    Blur,
+    Chain,
+    Constraint,
+    Fog,
+    Latent,
+    Lighting,
+    Noise,
+    Occlusion,
+    Patches,
+    Photometric,
+    Rain,
+    Snow,
+)
+from xplore.data import mnist
+from xplore.data._base import Inputs
+from xplore.models.lenet import lenet1, lenet4, lenet5
+from xplore.models.pca import decoder, encoder
+from xplore.report.pictures import decode, png, triptych, webp
+from xplore.report.reading import Reading, Row, read
+from xplore.search import Gradient, Search
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "gallery.md"
+PICTURES = PAGE.parent / "images" / "gallery"
+LARGEST = 60_000
+HEAD = """# Gallery
+
+One valid finding of every constraint on images: the seed, the finding, and what changed (orange is brighter,
+blue darker, amplified). Of a small campaign's valid findings each is the one with the largest margin: the
+probability by which the less sure of two models that disagree prefers its answer. Nothing else was chosen.
+That the label still holds is an assumption: judge for yourself.
+
+Made by `python scripts/gallery.py`. Constraints on tables change features, not pictures: see
+[Tables](design.md#tables).
+"""
+
+
+class Domain(NamedTuple):
+    """Models that should agree, and seeds to start from."""
+
+    name: str
+    models: Callable[[], list[Any]]
+    seeds: Callable[[], Inputs]
+    lanes: int
+
+
+def digits() -> Inputs:
+    """A hundred of the digits that nothing was trained on."""
+    test = mnist.load("test")
+    return Inputs(test.images[:100], test.labels[:100], test.name, test.classes)
+
+
+DIGITS = Domain("digit", lambda: [lenet1(), lenet4(), lenet5()], digits, 64)
+CASES: list[tuple[Constraint, Domain, Search]] = [
+    (Lighting(), DIGITS, Gradient(steps=4, tries=16)),
+    (Occlusion(10, 10), DIGITS, Gradient()),
+    (Blackout(3, 6), DIGITS, Gradient()),
+    (Ball(), DIGITS, Gradient()),
+    (Noise(), DIGITS, Gradient()),
+    (Patches(((4, 19, 8, 8),)), DIGITS, Gradient()),
+    (Affine(), DIGITS, Gradient()),
+    (Photometric(), DIGITS, Gradient()),
+    (Blur(1.5), DIGITS, Gradient()),
+    (Fog(), DIGITS, Gradient()),
+    (Rain(), DIGITS, Gradient()),
+    (Snow(), DIGITS, Gradient()),
+    (Chain((Affine(), Blur())), DIGITS, Gradient()),
+    (Latent(decoder(), encoder(), 1.5), DIGITS, Gradient()),
+]
+
+
+def campaign(constraint: Constraint, domain: Domain, search: Search) -> xplore.Result:
+    """A small campaign; its folder lives as long as what is returned."""
+    seeds = domain.seeds()
+    return xplore.run(
+        domain.models(),
+        seeds.images,
+        seeds.labels,
+        constraint=constraint,
+        search=search,
+        lanes=domain.lanes,
+        classes=seeds.classes,
+    )
+
+
+def drawn(reading: Reading, row: Row, name: str) -> str:
+    """The picture's file: exact for small inputs, else as good as `LARGEST` bytes allow."""
+    stored = next(reading.archive.findings(prefix=row.id))
+    picture = triptych(decode(stored.before), decode(stored.after), side=168)
+    data, suffix = png(picture), "png"
+    for quality in (85, 70, 55, 40):
+        if len(data) <= LARGEST:
+            break
+        data, suffix = webp(picture, quality), "webp"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for old in PICTURES.glob(f"{name}.*"):
+        old.unlink()
+    (PICTURES / f"{name}.{suffix}").write_bytes(data)
+    return f"images/gallery/{name}.{suffix}"
+
+
+def section(constraint: Constraint, domain: Domain, search: Search) -> str:
+    """A constraint's part of the page."""
+    title = type(constraint).__name__
+    result = campaign(constraint, domain, search)
+    reading = read(result.archive)
+    row = max(reading.valid, key=lambda row: (row.measure("margin") or 0, row.id), default=None)
+    lines = [f"## {title}", "", f"Bound: {constraint.words}.", ""]
+    if row is None:
+        return "\n".join([*lines, f"No {domain.name} divided the models within this budget.", ""])
+    path = drawn(reading, row, title.lower())
+    expected = reading.class_name(row.expected)
+    lines += [f"![A {domain.name}, the finding, and what changed]({path})", ""]
+    lines += [f"What changed: {row.settings}.", ""] if row.settings else []
+    answers = [
+        f"{model} says {reading.class_name(answer)} ({sure:.0%})"
+        for model, answer, sure in zip(reading.models, row.decisions, row.confidences, strict=True)
+        if sure is not None
+    ]
+    valid = len(reading.valid)
+    count = f"One of {valid} valid findings" if valid > 1 else "The only valid finding"
+    lines += [f"All models answered {expected} before, rightly. Now {'; '.join(answers)}.", ""]
+    return "\n".join([*lines, f"{count}, from {len(reading.seeds)} seeds.", ""])
+
+
+def sections(text: str) -> dict[str, str]:
+    """The parts of a page as it stands, by title."""
+    parts = re.split(r"(?m)^## (\w+)\n", text)[1:]
+    return {title: f"## {title}\n{body}" for title, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def written(only: list[str]) -> Iterator[str]:
+    """Each constraint's part, drawn anew or as it was."""
+    kept = sections(PAGE.read_text("utf-8")) if PAGE.is_file() else {}
+    for constraint, domain, search in CASES:
+        title = type(constraint).__name__
+        if only and title not in only and title in kept:
+            yield kept[title].rstrip("\n") + "\n"
+        else:
+            yield section(constraint, domain, search)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], help="constraints to draw anew")
+    page = "\n".join([HEAD, *written(parser.parse_args().only)])
+    PAGE.write_text(page, "utf-8")
+    sizes = [path.stat().st_size for path in PICTURES.iterdir()]
+    print(
+        f"{PAGE}: {len(sizes)} pictures, {np.sum(sizes) / 1e6:.2f} MB, the largest {max(sizes) / 1e3:.0f} kB"
+    )
+
+
+if __name__ == "__main__":
+    main()
