@@ -1,4 +1,4 @@
-"""Every config that comes with xplore is one that can be built; what is wrong in nested parts is told by its path."""
+"""Every config that comes with xplore can be built; what is wrong in nested parts is told by its path."""
 
 import pytest
 

@@ -46,6 +46,7 @@ def photograph(seed=0, shape=(24, 24, 3)):
 def turn(constraint, x0, seed=0, **values):
     """An image with the dials at these values, in their own unit, and all others at rest."""
     names = [name.partition(" (")[0] for name in constraint.dials]
+    names = [name.removeprefix(f"{type(constraint).__name__.lower()} ") for name in names]
     limits = [dial.limit for dial in constraint.dials.values()]
     assert not set(values) - set(names)
     z = [values.get(name, 0.0) / limit for name, limit in zip(names, limits, strict=True)]
@@ -79,6 +80,8 @@ def test_photometric_is_dm_pix_and_the_colours_keep_their_laws(value):
     np.testing.assert_allclose(pale - grey, (1 + value) * (x0 - grey), atol=1e-5)
     one = x0[..., :1]
     np.testing.assert_array_equal(turn(wide, one, hue=90.0, saturation=0.9), one)
+    assert list(wide.settings(jnp.ones((2, 5)), (), one)) == ["brightness", "contrast", "gamma"]
+    assert len(wide.settings(jnp.ones((2, 5)), (), x0)) == 5
 
 
 @pytest.mark.parametrize("border", ["reflect", "nearest"])
@@ -124,13 +127,13 @@ def test_blur_is_the_discrete_gaussian_keeps_the_mean_and_adds_up():
 
 def test_fog_draws_all_to_the_light_and_what_is_above_most():
     x0 = photograph()
-    thin, thick = (turn(Fog(4.0), x0, fog=fog, patchy=0.5) for fog in (0.5, 4.0))
+    thin, thick = (turn(Fog(4.0), x0, thickness=fog, patchiness=0.5) for fog in (0.5, 4.0))
     gone = [jnp.abs(x - 0.85) for x in (x0, thin, thick)]
     assert (gone[1] < gone[0]).all() and (gone[2] < gone[1]).all()
-    even = (turn(Fog(4.0), x0, fog=1.0) - x0) / (0.85 - x0)
+    even = (turn(Fog(4.0), x0, thickness=1.0) - x0) / (0.85 - x0)
     through = 1 - even.mean(axis=(0, 2, 3))
     np.testing.assert_allclose(through, np.exp(-np.linspace(1, 0.35, 24)), atol=1e-5)
-    other = turn(Fog(4.0), x0, seed=1, fog=0.5, patchy=0.5)
+    other = turn(Fog(4.0), x0, seed=1, thickness=0.5, patchiness=0.5)
     assert jnp.abs(other - thin).max() > 0.02
 
 
@@ -145,23 +148,23 @@ def likeness(field, down, right):
 def test_rain_falls_along_its_slant():
     x0 = jnp.full((1, 100, 100, 1), 0.3)
     straight, left = (
-        np.asarray(turn(Rain(slant=45.0), x0, rain=1.0, dense=1.0, slanted=slant))[0, :, :, 0]
+        np.asarray(turn(Rain(slant=45.0), x0, strength=1.0, density=1.0, slanted=slant))[0, :, :, 0]
         for slant in (0.0, 45.0)
     )
     assert likeness(straight, 4, 0) > 0.3 > abs(likeness(straight, 0, 4)) + 0.2
     assert likeness(left, 4, -4) > 0.3 > abs(likeness(left, 4, 4)) + 0.2
     assert straight.max() > 0.6 and 0.2 < np.median(straight) < 0.3, "bright streaks, a darker scene"
-    light = turn(Rain(), x0, rain=1.0, dense=0.2)
+    light = turn(Rain(), x0, strength=1.0, density=0.2)
     assert 0 < (light > 0.32).mean() < (straight > 0.32).mean()
 
 
 def test_snow_is_bright_and_denser_snow_hides_more():
     x0 = photograph()
-    some, more = (turn(Snow(), x0, snow=1.0, dense=dense) for dense in (0.3, 1.0))
+    some, more = (turn(Snow(), x0, strength=1.0, density=dense) for dense in (0.3, 1.0))
     assert (some >= x0).all() and (more >= some - 1e-6).all() and (some > x0 + 0.2).any()
     assert 0 < (some > x0 + 0.2).mean() < (more > x0 + 0.2).mean() < 0.5
     spots, count = scipy.ndimage.label(
-        np.asarray(turn(Snow(), jnp.zeros((1, 90, 90, 1)), snow=1.0, dense=0.5) > 0.5)
+        np.asarray(turn(Snow(), jnp.zeros((1, 90, 90, 1)), strength=1.0, density=0.5) > 0.5)
     )
     sizes = np.bincount(spots.ravel())[1:]
     assert count > 20 and len(set(sizes.tolist())) > 2, "flakes of several sizes"

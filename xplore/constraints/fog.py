@@ -27,7 +27,7 @@ class Fog(Dials):
 
     @property
     def dials(self) -> dict[str, Dial]:
-        return {"fog": Dial(self.thickness, both=False), "patchy": Dial(0.5, both=False)}
+        return {"fog thickness": Dial(self.thickness, both=False), "patchiness": Dial(0.5, both=False)}
 
     @property
     def words(self) -> str:

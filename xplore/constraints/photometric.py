@@ -43,6 +43,15 @@ class Photometric(Dials):
         colour = f"hue by {float(self.hue):g} degrees, saturation by {float(self.saturation):.0%}"
         return f"{levels}, gamma by {float(self.gamma):g}, {colour} (where there is colour)"
 
+    def settings(
+        self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
+    ) -> dict[str, Float[Array, " b"]]:
+        """What each dial is at; hue and saturation only where there is colour."""
+        told = super().settings(z, fixed, x0)
+        return (
+            told if x0.shape[3] == 3 else {name: told[name] for name in ("brightness", "contrast", "gamma")}
+        )
+
     def turned(
         self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:

@@ -30,8 +30,8 @@ class Rain(Dials):
     @property
     def dials(self) -> dict[str, Dial]:
         return {
-            "rain": Dial(self.strength, both=False),
-            "dense": Dial(1.0, both=False),
+            "rain strength": Dial(self.strength, both=False),
+            "density": Dial(1.0, both=False),
             "slanted (degrees)": Dial(self.slant),
         }
 

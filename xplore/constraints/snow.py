@@ -26,7 +26,7 @@ class Snow(Dials):
 
     @property
     def dials(self) -> dict[str, Dial]:
-        return {"snow": Dial(self.strength, both=False), "dense": Dial(1.0, both=False)}
+        return {"snow strength": Dial(self.strength, both=False), "density": Dial(1.0, both=False)}
 
     @property
     def words(self) -> str:
