@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,20 @@ from xplore.errors import InputError
 from xplore.record import device
 
 ROOT = Path(__file__).resolve().parents[1]
-PUBLISHED = ["search.use=xplore.search:Original", "search.tries=1", "constraint.bound=none", "baseline=none"]
-ON_LOGITS = ["objective.on=logits", "objective.lambda1=1.0", "objective.lambda2=0.1"]
+PUBLISHED = ["search.use=xplore.search:Original", "search.tries=1"]
+ON_LOGITS = ["objective.on=logits"]
+ON_PROBABILITIES = ["objective.on=probabilities"]  # as published for ImageNet
 
 
 def original(edit: str, size: int, steps: int, *more: str) -> list[str]:
     """DeepXplore's procedure on images, step 10, unclipped, without a bound."""
-    return [f"search.edit={edit}", f"search.size={size}", f"search.steps={steps}", *PUBLISHED, *more]
+    given = [f"search.edit={edit}", f"search.size={size}", f"search.steps={steps}", "constraint.bound=none"]
+    return [*PUBLISHED, *more, *given]
+
+
+def rows(edit: str, *more: str) -> list[str]:
+    """DeepXplore's procedure on rows."""
+    return [*PUBLISHED, f"search.edit={edit}", "search.steps=50", *ON_LOGITS, *more]
 
 
 @dataclass(frozen=True)
@@ -48,48 +55,71 @@ class Domain:
     paper: tuple[str, str, tuple[int, int, int]]
     differs: str
     data: str = ""
-    settings: list[str] = field(default_factory=list)
 
 
+LIGHT = "constraint={use='xplore.constraints:Lighting'}"
+ANGLES = ["objective.on=before_atan", "objective.both_ways=false"]
 DOMAINS = {
     "MNIST": Domain(
         "mnist",
-        1000,
+        300,
         {
-            "Occlusion": ["baseline=none"],
-            "Lighting": [
-                "baseline=none",
-                "constraint.use=xplore.constraints:Lighting",
-                *["search.steps=4", "search.tries=16"],
-            ],
+            "Occlusion": [],
+            "Lighting": [LIGHT, "search.steps=4", "search.tries=16"],
             "Original, occlusion": original("occlusion", 10, 50, *ON_LOGITS),
-            "Original, light": original(
-                "light", 10, 20, *ON_LOGITS, "constraint.use=xplore.constraints:Lighting"
-            ),
+            "Original, light": original("light", 10, 20, *ON_LOGITS, LIGHT),
         },
         ("LeNet-1/4/5", "98.33/98.59/98.96 %", (1073, 1968, 827)),
-        "LeNets of the same shapes, trained on 4,000 digits; seeds are held-out digits.",
+        "LeNets of the same shapes, trained on 4,000 digits (the paper's: 60,000); seeds are held-out digits.",
+    ),
+    "ImageNet": Domain(
+        "imagenet",
+        20,
+        {
+            "Occlusion": [],
+            "Lighting": [LIGHT, "search.steps=4", "search.tries=4"],
+            "Original, light": original("light", 50, 10, *ON_PROBABILITIES, LIGHT),
+        },
+        ("VGG16/VGG19/ResNet50", "92.6/92.7/96.43 % (top-5)", (1969, 1976, 1996)),
+        "EfficientNet-Lite 0/1/2 as published in place of VGG and ResNet, whose weights the project cannot carry;"
+        " seeds are the 20 photographs with labels that packages carry, of which 18 are answered rightly by each.",
     ),
     "Driving": Domain(
         "driving",
-        300,
+        100,
         {
-            "Lighting": ["baseline=none"],
-            "Occlusion": [
-                "baseline=none",
-                "constraint={use='xplore.constraints:Occlusion', height=30, width=30}",
-            ],
-            "Original, light": original(
-                "light", 50, 20, "objective.on=before_atan", "objective.both_ways=false"
-            ),
-            "Original, occlusion": original(
-                "occlusion", 50, 50, "objective.on=before_atan", "objective.both_ways=false"
-            ),
+            "Lighting": [],
+            "Occlusion": ["constraint={use='xplore.constraints:Occlusion', height=30, width=30}"],
+            "Original, light": original("light", 50, 20, *ANGLES),
+            "Original, occlusion": original("occlusion", 50, 20, *ANGLES),
         },
         ("DAVE orig/norminit/dropout", "99.91/99.94/99.96 % (1 - MSE)", (1720, 1866, 1930)),
-        "The same layers, trained on 1,057 of the frames (the paper: the whole drive), to predict the turn of the coming second"
-        " as the pictures tell it, since the published table holds no steering (below).",
+        "The same layers, trained on 1,057 frames (the paper: the whole drive) to predict the turn of the coming"
+        " second as the pictures tell it, since the published table holds no steering (below).",
         "udacity_ch2",
+    ),
+    "PDF": Domain(
+        "pdf",
+        300,
+        {
+            "Features, at most 3": [],
+            "Original": rows("features", "search.step=0.1", "constraint.changes=68", "objective.lambda1=2.0"),
+        },
+        ("2, 3 and 4 layers of 200", "96.15/96.25/96.47 %", (1103, 789, 1253)),
+        "The same layers and files (9,999 of the paper's 17,205), standardised inside the models; numbers that"
+        " follow from others follow, where the paper's stay; whole numbers stay whole, ranges are kept.",
+        ".",
+    ),
+    "Drebin": Domain(
+        "drebin",
+        300,
+        {
+            "Additions, at most 5": [],
+            "Original": rows("manifest", "search.step=1.0", "constraint.changes=50", "objective.lambda2=0.5"),
+        },
+        ("200-200, 50-50, 200-10", "98.6/96.82/92.66 %", (2000, 2000, 2000)),
+        "The same layers; the apps are synthetic, in Drebin's format and much easier (Drebin may not be passed"
+        " on), so that the figures show that it runs, and say nothing of malware.",
     ),
 }
 
@@ -99,7 +129,7 @@ def campaign(folder: Path, domain: Domain, settings: list[str], data: Path | Non
     if (folder / "report.html").is_file():
         result = xplore.Result(folder)
     else:
-        given = [*domain.settings, *settings, f"campaign.seeds={domain.seeds}"]
+        given = ["baseline=none", *settings, f"campaign.seeds={domain.seeds}"]
         if domain.data and data is None:
             raise InputError("--data", expected="the folder with the data of all domains", got="none")
         given += [f"seeds.path={data / domain.data}"] if domain.data and data else []
@@ -111,7 +141,7 @@ def campaign(folder: Path, domain: Domain, settings: list[str], data: Path | Non
 
 def config_models(domain: Domain) -> list[Any]:
     """The models of a config, built."""
-    return [config.build_model(part) for part in config.load(domain.config, domain.settings).models]
+    return [config.build_model(part) for part in config.load(domain.config).models]
 
 
 def lines(name: str, work: Path, data: Path | None, run: bool) -> list[str]:
@@ -169,7 +199,7 @@ def section(name: str, work: Path, data: Path | None, run: bool) -> str:
     """A domain: ours, then the paper's."""
     domain = DOMAINS[name]
     models, accuracy, differences = domain.paper
-    own = [part["use"].split(":")[1] for part in config.load(domain.config, domain.settings).models]
+    own = [part["use"].split(":")[1] for part in config.load(domain.config).models]
     return SECTION.format(
         name=name,
         own=accuracies(own),
