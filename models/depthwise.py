@@ -5,13 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+Kernel = Float[Array, "k k c"] | Float[np.ndarray, "k k c"]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def depthwise(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c"], stride: int
-) -> Float[Array, "b h2 w2 c"]:
+def depthwise(x: Float[Array, "b h w c"], kernel: Kernel, stride: int) -> Float[Array, "b h2 w2 c"]:
     """Each channel convolved with a kernel of its own, padded as SAME, as a sum of shifted products.
 
     XLA's grouped convolution is many times slower on a CPU, and so is its slope. The slope is written as the
@@ -24,9 +25,7 @@ def depthwise(
     return shifted(x, kernel, stride)
 
 
-def shifted(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c"], stride: int
-) -> Float[Array, "b h2 w2 c"]:
+def shifted(x: Float[Array, "b h w c"], kernel: Kernel, stride: int) -> Float[Array, "b h2 w2 c"]:
     """The sum of shifted products alone."""
     (h, *above), (w, *beside) = (_placed(size, len(kernel), stride) for size in x.shape[1:3])
     return _sum(jnp.pad(x, ((0, 0), above, beside, (0, 0))), kernel, (h, w), stride)
@@ -39,6 +38,7 @@ def _placed(size: int, k: int, stride: int) -> tuple[int, int, int]:
     return places, padding // 2, padding - padding // 2
 
 
+@partial(jax.jit, static_argnums=(2, 3))
 def _sum(x: Any, kernel: Any, places: tuple[int, int], stride: int) -> Any:
     h, w = ((n - 1) * stride + 1 for n in places)
     shifts = [(i, j) for i in range(len(kernel)) for j in range(len(kernel))]
