@@ -52,9 +52,11 @@ class Recall(NamedTuple):
     queries: int
 
 
+ask = jax.jit(lambda panel, x: panel.plain(x).argmax(axis=-1))
+
+
 def differing(panel: Panel, rows: Float32[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
     """On which rows do the models' labels differ?"""
-    ask = jax.jit(lambda panel, x: panel.plain(x).argmax(axis=-1))
     parts = [np.asarray(ask(panel, jnp.asarray(rows[i : i + 972]))) for i in range(0, len(rows), 972)]
     labels = np.concatenate(parts, axis=1)
     return (labels != labels[:1]).any(axis=0)

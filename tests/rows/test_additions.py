@@ -36,20 +36,24 @@ def dense(codes, size=SIZE):
     return rows
 
 
-@examples(40)
-@given(seeds, st.integers(1, 40))
+decoded = jax.jit(lambda encoding, codes: encoding.decode(codes))
+encoded = jax.jit(lambda encoding, rows: encoding.encode(rows))
+
+
+@examples(20)
+@given(seeds, st.sampled_from([1, 7, 40]))
 def test_a_set_survives_decoding_and_being_stored(seed, size):
     codes = codes_of(seed, size=size, width=size, most=size + 1)
     encoding = Sparse(size, size)
-    rows = encoding.decode(codes)
+    rows = decoded(encoding, codes)
     np.testing.assert_array_equal(rows, dense(codes, size))
-    np.testing.assert_array_equal(encoding.encode(rows), codes)
+    np.testing.assert_array_equal(encoded(encoding, rows), codes)
     assert encoding.shape(codes.shape[1:]) == rows.shape[1:]
     for code, row in zip(codes, dense(codes, size), strict=True):
         data = encoding.pack(code)
         np.testing.assert_array_equal(encoding.unpack(data), code)
         other = encoding_of(JSON, data)
-        np.testing.assert_array_equal(other.decode(other.unpack(data)[None])[0], row)
+        np.testing.assert_array_equal(decoded(other, other.unpack(data)[None])[0], row)
 
 
 @examples(200)
@@ -87,6 +91,9 @@ def walk(constraint, key, x0, size):
     }
 
 
+measured = jax.jit(lambda constraint, a, b: (constraint.within(a, b), constraint.sizes(a, b)))
+
+
 @pytest.mark.parametrize("constraint", SETS, ids=repr)
 @pytest.mark.parametrize("size", [0.3, 1.0, 1e6])
 def test_laws(constraint, size):
@@ -103,11 +110,11 @@ def test_laws(constraint, size):
             new = after - before
             assert not new[:, ~np.isin(np.arange(SIZE), constraint.allowed)].any()
             assert (new.sum(axis=1) <= constraint.changes).all()
-            assert constraint.within(jnp.asarray(before), rows).all()
-            sizes = constraint.sizes(jnp.asarray(before), rows)
+            within, sizes = measured(constraint, jnp.asarray(before), rows)
+            assert within.all()
             np.testing.assert_array_equal(sizes["changed"], new.sum(axis=1))
-            stored = constraint.encoding.encode(rows)
-            np.testing.assert_array_equal(constraint.encoding.decode(stored), after)
+            stored = encoded(constraint.encoding, rows)
+            np.testing.assert_array_equal(decoded(constraint.encoding, stored), after)
             added += int(new.sum())
     assert added > 10
 
@@ -181,26 +188,26 @@ def linear(params, x):
 def test_half_a_million_features_are_dense_on_the_device_alone(monkeypatch, tmp_path):
     """As many as Drebin has; what the host holds of the inputs is their codes."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-    size, n, width = 545_333, 12, 40
+    size, n, width = 545_333, 6, 40
     rng = np.random.default_rng(0)
     codes = codes_of(0, n=n, size=size, width=width, most=30)
-    first = {"in": rng.normal(size=(size, 4)), "out": rng.normal(size=(4, 2))}
-    near = jax.tree.map(lambda w: w + 0.3 * rng.normal(size=w.shape), first)
+    first = {"in": rng.normal(size=(size, 2)), "out": rng.normal(size=(2, 2))}
+    near = jax.tree.map(lambda w: w + 0.7 * rng.normal(size=w.shape), first)
     models = [
         xplore.Model(linear, jax.tree.map(np.float32, w), name=name)
         for w, name in zip((first, near), "ab", strict=True)
     ]
     names = range(size)
-    constraint = Additions.of([f"permission::{at}" for at in names], list(range(0, size, 1000)), width, 5)
+    constraint = Additions.of([f"permission::{at}" for at in names], list(range(0, size, 100)), width, 5)
     assert codes.nbytes == n * width * 4 < 2**11
     result = xplore.run(
-        models, codes, constraint=constraint, steps=3, tries=1, lanes=4, out=tmp_path / "out", progress=False
+        models, codes, constraint=constraint, steps=4, tries=1, lanes=2, out=tmp_path / "out", progress=False
     )
     assert len(result.findings) > 0
     for found in result.findings:
         assert len(found.after) < 2**12, "stored as its ones, too"
         before, after = (set(from_set(data)[0]) for data in (found.before, found.after))
-        assert before < after and all(at % 1000 == 0 for at in after - before) and found.valid
+        assert before < after and all(at % 100 == 0 for at in after - before) and found.valid
     assert all(xplore.replay(tmp_path / "out", models).values())
     told = (tmp_path / "out" / "report.html").read_text()
     assert "permission::" in told and "added" in told

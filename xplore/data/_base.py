@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 
 from xplore.errors import InputError
 
@@ -140,7 +140,7 @@ def inside(folder: str | os.PathLike[str], *names: str) -> Path | None:
     return None
 
 
-def split(rows: Float32[np.ndarray, "n d"]) -> dict[str, Int64[np.ndarray, " _"]]:
+def split(rows: Shaped[np.ndarray, "n d"]) -> dict[str, Int64[np.ndarray, " _"]]:
     """Which rows are for testing, a fifth of the distinct ones, and which for training, in their fixed order.
 
     Equal rows go together, or models would be tested on what they were trained on.

@@ -132,7 +132,7 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, frozenset[str]], fro
         apps[name] = frozenset(seen.setdefault(line, line) for line in lines)
         if len(seen) > MOST_FEATURES:
             raise InputError(str(home), expected=f"at most {MOST_FEATURES:,} features", got="more")
-    return apps, frozenset(_malware(folder)) & apps.keys()
+    return apps, frozenset(_malware(folder)).intersection(apps)
 
 
 def _malware(folder: str | os.PathLike[str]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def load(part: str = "test") -> Inputs:
 
     >>> pages = load("test")
     >>> pages.images.shape, pages.columns[:2]
-    ((243, 9), ('empty_server_form_handler', 'popup_window'))
+    ((273, 9), ('empty_server_form_handler', 'popup_window'))
     """
     if part not in PARTS:
         raise InputError("part", expected=" or ".join(map(repr, PARTS)), got=repr(part))
