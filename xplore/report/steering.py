@@ -39,7 +39,7 @@ def arrows(image: Image.Image, angles: Sequence[float]) -> Image.Image:
     draw = ImageDraw.Draw(fine)
     for edge, colours in ((5, ("#000000",)), (0, COLOURS)):
         for number, angle in enumerate(angles):
-            _arrow(draw, fine.size, angle, size[1] / 80, edge, colours[number % len(colours)])
+            _arrow(draw, fine.size, angle, size[1] / 55, edge, colours[number % len(colours)])
     image.paste(small := fine.resize(size, Image.Resampling.LANCZOS), (0, 0), small)
     return image
 
