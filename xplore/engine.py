@@ -143,7 +143,7 @@ class Engine:
             for row, slot in enumerate(part):
                 attempt = self._tries.pop(slot)
                 latents = jax.tree.map(lambda leaf, row=row: leaf[row], ended.latents)
-                came = (bool(ended.found[row]), int(ended.steps[row]), ended.codes[row], latents)
+                came = (bool(ended.found[row]), int(ended.steps[row]), np.asarray(ended.codes[row]), latents)
                 outcomes.append(Outcome(attempt.seed, attempt.turn, *came))
                 self._free.append(slot)
         return outcomes

@@ -38,8 +38,8 @@ class Judgement(NamedTuple):
 
     def rows(self, kept: Int[np.ndarray, " k"]) -> Judgement:
         """Some of the inputs."""
-        *by_model, covered = self
-        return Judgement(*(of[:, kept] for of in by_model), covered[kept])
+        outputs, alone, probabilities, decisions = (of[:, kept] for of in self[:4])
+        return Judgement(outputs, alone, probabilities, decisions, self.covered[kept])
 
 
 class Seeds(NamedTuple):
@@ -97,7 +97,8 @@ def _differences(
         return {**told, "within": constraint.within(x0, x)}
     if latents is None:  # seeds as they are
         return {**told, "within": (x0 == x).reshape(len(x), -1).all(axis=1)}
-    settings = constraint.settings(*latents, x0)
+    z, fixed = latents
+    settings = constraint.settings(z, fixed, x0)
     return {**told, "settings": settings, "within": constraint.within(x0, x, latents)}
 
 

@@ -60,5 +60,5 @@ def _shift(one: Float[np.ndarray, "rows w"], other: Float[np.ndarray, "rows w"])
     from skimage.registration import phase_cross_correlation
 
     # Without normalisation: with it, noise counts as much as the scene.
-    back, _, _ = phase_cross_correlation(one, other, upsample_factor=20, normalization=None)
+    back, _, _ = phase_cross_correlation(one, other, upsample_factor=20, normalization=None)  # pyright: ignore[reportArgumentType]
     return -float(back[1])

@@ -54,7 +54,8 @@ def _arrow(
     start = (size[0] / 2, size[1] - 2 * width)
 
     def at(along: float, across: float) -> tuple[float, float]:
-        return tuple(start[i] + along * ahead[i] + across * side[i] for i in (0, 1))
+        x, y = (start[i] + along * ahead[i] + across * side[i] for i in (0, 1))
+        return x, y
 
     neck, half = length - 4 * width, width / 2 + edge
     corners = [
