@@ -10,9 +10,10 @@ from laws.parts import double, examples, small_network, small_weights
 from reference import original
 
 from models import lenet
-from xplore.constraints import Lighting
+from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
+from xplore.errors import InputError
 from xplore.lanes import Method, look
 from xplore.model import Model
 from xplore.objectives import Joint
@@ -20,8 +21,8 @@ from xplore.objectives.joint import JointAim
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.search import Original
-from xplore.search._base import Start
-from xplore.search.original import edited
+from xplore.search._base import Seen, Start
+from xplore.search.original import added, edited, grown
 from xplore.units import Layer, Layout, gather
 
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
@@ -142,6 +143,46 @@ def test_edits_are_the_originals(seed, shape, power):
     for row, corner in enumerate(corners.tolist()):
         for edit, theirs in EDITS.items():
             np.testing.assert_allclose(ours[edit][row], theirs(g[row], corner, size), rtol=1e-12, atol=1e-300)
+
+
+@examples(25)
+@given(seeds, st.integers(-9, 3))
+def test_edits_of_rows_are_the_originals(seed, power):
+    rng = np.random.default_rng(seed)
+    table = np.array([[0, 0, 5, -2, 1], [9, 40, 6, 3, 1]], float)
+    chart = Features.infer(table, list("abcde")).freeze("c").grow("a", "b")
+    sets = Additions.of([f"f{at}" for at in range(9)], [0, 2, 3, 7, 8], width=9)
+    with double():
+        x, g = rng.random((4, 5)), rng.normal(size=(4, 5)) * 10.0**power
+        moved = np.asarray(grow(chart, jnp.asarray(x), jnp.asarray(g), 0.1))
+        ones, slope = rng.integers(0, 2, (4, 9)).astype(float), rng.normal(-0.5, 1, (4, 9))
+        more = np.asarray(add(sets, jnp.asarray(ones), jnp.asarray(slope)))
+    span, which = np.array([9.0, 40, 1, 5, 0]), np.arange(5)
+    for row in range(4):
+        theirs = x[row] + original.features(g[row], span, which == 2, which < 2, 0.1)
+        np.testing.assert_allclose(moved[row], theirs, rtol=1e-12, atol=1e-300)
+        allowed = np.asarray(sets.allowed)
+        np.testing.assert_array_equal(more[row], original.manifest(ones[row], slope[row], allowed))
+    assert (moved != x).any()
+
+
+grow = jax.jit(grown)
+add = jax.jit(added)
+
+
+def test_edits_of_rows_want_the_constraint_that_says_what_may_change():
+    x = jnp.zeros((2, 5))
+    start = Start(x, jax.random.split(jax.random.key(0), 2), jnp.zeros(2, int))
+    for edit, wanted in (("features", "Features"), ("manifest", "Additions")):
+        search = Original(edit)
+        point = search.init(Lighting(), start)
+        with pytest.raises(InputError, match=f"the constraint {wanted}, got Lighting"):
+            search.advance(Lighting(), point, start, Seen(x, x[:, 0], jnp.zeros(2, int)))
+    with pytest.raises(InputError, match="expected images, got rows"):
+        Original("light").init(Lighting(), start)
+    images = start.replace(x0=jnp.zeros((2, 6, 6, 1)))
+    with pytest.raises(InputError, match="expected rows, got images"):
+        Original("manifest").init(Lighting(), images)
 
 
 EDITS = {

@@ -102,6 +102,29 @@ def blackout(gradient: np.ndarray, corner: tuple[int, int], size: int) -> np.nda
     return edit
 
 
+def features(
+    gradient: np.ndarray, span: np.ndarray, frozen: np.ndarray, grows: np.ndarray, step: float
+) -> np.ndarray:
+    """By how much each feature of a row moves: frozen ones do not, and such as only grow do not shrink."""
+    edit = normalised(gradient * span)
+    for at in range(len(edit)):
+        if frozen[at] or (grows[at] and edit[at] < 0):
+            edit[at] = 0
+    return step * span * edit
+
+
+def manifest(x: np.ndarray, gradient: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """A row with one more of the allowed features: that with the largest gradient, if it is positive."""
+    best = None
+    for at in allowed.tolist():
+        if x[at] == 0 and gradient[at] > 0 and (best is None or gradient[at] > gradient[best]):
+            best = at
+    added = x.copy()
+    if best is not None:
+        added[best] = 1
+    return added
+
+
 def objective(
     networks: Sequence[Sequence[np.ndarray]],
     label: int,

@@ -39,7 +39,7 @@ def test_phishing(tmp_path):
     assert "https" in page
 
 
-def test_drebin_and_the_originals_edit(tmp_path):
+def test_drebin(tmp_path):
     reading, page = run(tmp_path / "out", "drebin", "--seeds", "30")
     assert sum(row.valid for row in reading.rows) > 5
     for row in reading.rows:
