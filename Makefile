@@ -15,6 +15,7 @@ test: .venv/dev  ## The whole test suite.
 results: .venv/dev  ## The figures in docs/results, by the scripts that write them.
 	$(BIN)/python scripts/results_mnist.py
 	$(BIN)/python scripts/bench.py page
+	$(BIN)/python scripts/gallery.py
 
 .venv/demo: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv

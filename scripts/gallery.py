@@ -32,13 +32,14 @@ from xplore.constraints import (
     Rain,
     Snow,
 )
-from xplore.data import mnist
+from xplore.data import mnist, photos
 from xplore.data._base import Inputs
+from xplore.models.efficientnet import lite0, lite1, lite2
 from xplore.models.lenet import lenet1, lenet4, lenet5
 from xplore.models.pca import decoder, encoder
 from xplore.report.pictures import decode, png, triptych, webp
 from xplore.report.reading import Reading, Row, read
-from xplore.search import Gradient, Search
+from xplore.search import Gradient, Random, Search
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gallery.md"
 PICTURES = PAGE.parent / "images" / "gallery"
@@ -70,20 +71,28 @@ def digits() -> Inputs:
     return Inputs(test.images[:100], test.labels[:100], test.name, test.classes)
 
 
+def photographs() -> Inputs:
+    """The first dozen of the embedded photographs whose class is known."""
+    every = photos.load()
+    known = np.flatnonzero(every.labels >= 0)[:12]
+    return Inputs(every.images[known], every.labels[known], every.name, every.classes)
+
+
 DIGITS = Domain("digit", lambda: [lenet1(), lenet4(), lenet5()], digits, 64)
+PHOTOS = Domain("photograph", lambda: [lite0(), lite1(), lite2()], photographs, 12)
 CASES: list[tuple[Constraint, Domain, Search]] = [
     (Lighting(), DIGITS, Gradient(steps=4, tries=16)),
     (Occlusion(10, 10), DIGITS, Gradient()),
     (Blackout(3, 6), DIGITS, Gradient()),
     (Ball(), DIGITS, Gradient()),
-    (Noise(), DIGITS, Gradient()),
-    (Patches(((4, 19, 8, 8),)), DIGITS, Gradient()),
-    (Affine(), DIGITS, Gradient()),
-    (Photometric(), DIGITS, Gradient()),
-    (Blur(1.5), DIGITS, Gradient()),
-    (Fog(), DIGITS, Gradient()),
-    (Rain(), DIGITS, Gradient()),
-    (Snow(), DIGITS, Gradient()),
+    (Affine(border="reflect"), PHOTOS, Random(steps=10)),
+    (Photometric(), PHOTOS, Random(steps=10)),
+    (Blur(2.0), PHOTOS, Random(steps=10)),
+    (Fog(), PHOTOS, Random(steps=10)),
+    (Rain(), PHOTOS, Random(steps=10)),
+    (Snow(), PHOTOS, Random(steps=10)),
+    (Noise(0.05, 0.2, 0.04), PHOTOS, Gradient(steps=4, tries=1)),
+    (Patches(((150, 20, 48, 48),)), PHOTOS, Gradient(steps=4, tries=1)),
     (Chain((Affine(), Blur())), DIGITS, Gradient()),
     (Latent(decoder(), encoder(), 1.5), DIGITS, Gradient()),
 ]

@@ -96,12 +96,14 @@ class Chain(Constraint):
         self, key: Key[Array, " b"], x: Float[Array, "b *x"], draw: Callable[..., Any]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Each part's `(z, fixed)`, drawn on what the parts before it made."""
-        places = []
+        z, fixed = [], []
         for number, part in enumerate(self.parts):
             keys = jax.vmap(lambda k, number=number: jax.random.fold_in(k, number))(key)
-            places.append(draw(number, keys, x))
-            x = part.render(*places[-1], x)
-        return tuple(z for z, _ in places), tuple(fixed for _, fixed in places)
+            own, place = draw(number, keys, x)
+            x = part.render(own, place, x)
+            z.append(own)
+            fixed.append(place)
+        return tuple(z), tuple(fixed)
 
     def render(
         self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
