@@ -86,7 +86,7 @@ CASES: list[tuple[Constraint, Domain, Search]] = [
     (Blackout(3, 6), DIGITS, Gradient()),
     (Ball(), DIGITS, Gradient()),
     (Affine(border="reflect"), PHOTOS, Random(steps=10)),
-    (Photometric(), PHOTOS, Random(steps=10)),
+    (Photometric(), PHOTOS, Random(steps=40)),
     (Blur(2.0), PHOTOS, Random(steps=10)),
     (Fog(), PHOTOS, Random(steps=10)),
     (Rain(), PHOTOS, Random(steps=10)),
