@@ -71,8 +71,8 @@ class Ranges(Table, repr=False):
         return self._any((low < high) | (x0 < low) | (x0 > high)) & ~self._any(frozen)
 
     def sizes(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> dict[str, Any]:
-        """Features changed, and distances in shares of each one's range; another category is one range."""
-        share = jnp.abs(self._scaled(after) - self._scaled(before)) / self._span
+        """Features changed, and distances in shares of each range, one at most; another category is one."""
+        share = jnp.minimum(jnp.abs(self._scaled(after) - self._scaled(before)) / self._span, 1)
         share = jnp.where(self._is_a("category"), (before != after).astype(share.dtype), share)
         share = self._largest(share.at[:, self._follow].set(0))
         l2 = jnp.sqrt((share**2).sum(axis=1))

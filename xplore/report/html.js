@@ -119,8 +119,8 @@
     const close = make("button", { type: "button", textContent: "Close" });
     close.onclick = leave;
     const changes = make("table", { className: "changes" }, make("tbody", {}, ...f[CHANGES].map(([name, before, after]) => make("tr", {},
-      make("th", { scope: "row", textContent: name, title: name }), make("td", { textContent: before, title: before }),
-      make("td", { className: "arrow", textContent: "→" }), make("td", {}, make("b", { textContent: after, title: after }))))));
+      ...(before ? [make("th", { scope: "row", textContent: name, title: name }), make("td", { textContent: before }), make("td", { className: "arrow", textContent: "→" })]
+        : [make("th", { scope: "row", textContent: name, colSpan: 3, className: "long" })]), make("td", {}, make("b", { textContent: after }))))));
     const figures = ["seed", "finding", "change"].map((name, i) => make("figure", {}, canvases[i], make("figcaption", { textContent: name })));
     const rows = data.models.map((model, i) => {
       const wrong = f[ANSWERS][i] !== f[EXPECTED], confidence = f[CONFIDENCES][i], bar = make("span");

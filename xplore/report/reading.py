@@ -29,7 +29,8 @@ class Row:
     """A finding without its pictures; `confidences` are each model's probability of its own decision.
 
     Of models that return numbers they are None, and `values` what each returns.
-    `changes` are, of a table's row, the features that changed: name, old value, new value.
+    `changes` are, of a table's row, the features that changed: name, old value, new value;
+    of a set, those that were added, with nothing as the old value.
     """
 
     id: str
@@ -254,7 +255,7 @@ def _row(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
         changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
     elif finding.media == SETS:
         (before, _), (after, _) = from_set(finding.before), from_set(finding.after)
-        changed = tuple((name, "absent", "added") for at, name in after.items() if at not in before)
+        changed = tuple((name, "", "added") for at, name in after.items() if at not in before)
     for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
         known = not of_values and 0 <= decision < len(probabilities)
         confidence = finite(float(probabilities[decision])) if known else None

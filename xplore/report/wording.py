@@ -289,5 +289,6 @@ def told(reading: Reading, row: Row) -> str:
 
 
 def changed(row: Row) -> str:
-    """A row's changes in a line: `age: 31 → 44; job: clerk → student`."""
-    return "; ".join(f"{name}: {before} → {after}" for name, before, after in row.changes)
+    """A row's changes in a line: `age: 31 → 44; job: clerk → student`; what was added has nothing before."""
+    told = ((name, f"{before} → {after}" if before else after) for name, before, after in row.changes)
+    return "; ".join(f"{name}: {change}" for name, change in told)
