@@ -149,7 +149,7 @@ def run_config(
 ) -> Result:
     """Run a campaign as a config says; `command` and the config's `file` are recorded."""
     settings = config.campaign
-    models, images, labels, classes = _tested(config)
+    models, images, labels, classes, seeds = _tested(config)
     return run(
         models,
         images,
@@ -167,7 +167,7 @@ def run_config(
         name=config.name,
         classes=classes,
         progress=progress,
-        recorded={"config": config.model_dump(), "command": command, "config_file": file},
+        recorded={"config": config.model_dump(), "command": command, "config_file": file, "notes": seeds},
     )
 
 
@@ -178,13 +178,13 @@ def _built(name: str, part: dict[str, Any] | None, kind: type[Any]) -> Any:
 
 def inspect_config(config: Config) -> Inspection:
     """What a config's models are, and how right they are on its seeds."""
-    models, inputs, labels, classes = _tested(config)
+    models, inputs, labels, classes, _ = _tested(config)
     constraint = checked_part("constraint", build(config.constraint), Constraint)
     return inspect(models, inputs, labels, constraint=constraint, classes=classes)
 
 
-def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None]:
-    """A config's models, and as many inputs, labels and names of classes as it asks for."""
+def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None, list[str]]:
+    """A config's models, as many inputs, labels and names of classes as it asks for, and what these are."""
     inputs, n = _inputs("seeds", config.seeds)
     # More seeds than inputs: they repeat, each with a key of its own.
     rows = np.arange(n if config.campaign.seeds is None else config.campaign.seeds) % n
@@ -201,6 +201,7 @@ def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence
         inputs.images.iloc[rows] if is_frame(inputs.images) else np.asarray(inputs.images)[rows],
         None if labels is None else np.asarray(labels)[rows],
         getattr(inputs, "classes", None) or None,
+        [f"seeds: {inputs.name}"] if getattr(inputs, "name", "") else [],
     )
 
 

@@ -7,7 +7,6 @@ for half of the 256 values, so both go through one table.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,7 +122,7 @@ class Rows(Encoding):
 class Names:
     """The names of features by number; compared by identity, since there may be half a million."""
 
-    all: Sequence[str] = field(repr=False)
+    all: tuple[str, ...] = field(repr=False)
 
 
 class Sparse(Encoding):
@@ -168,7 +167,8 @@ class Sparse(Encoding):
 
     def pack(self, codes: Int32[np.ndarray, " k"]) -> bytes:
         ones = codes[codes < self.features].tolist()
-        names = [f"feature {at}" if self.names is None else self.names.all[at] for at in ones]
+        known = self.names
+        names = [f"feature {at}" if known is None else known.all[at] for at in ones]
         return media.to_set(ones, names, self.features)
 
     def unpack(self, data: bytes) -> Int32[np.ndarray, " k"]:

@@ -47,7 +47,7 @@ def test_drebin(tmp_path):
         manifest = {"activity", "feature", "intent", "permission", "provider", "service_receiver"}
         assert (kinds <= manifest and 1 <= len(row.changes) <= 5) or row.origin == "seed"
         assert {(before, after) for _, before, after in row.changes} <= {("", "added")}
-    assert "synthetic" in page and "features added" in page
+    assert "seeds: drebin, synthetic/test" in page and "features added" in page
 
 
 @pytest.mark.skipif(not CONTAGIO, reason="XPLORE_DATA names no folder with the files of Contagio")

@@ -48,7 +48,7 @@ class Additions(Constraint):
         if not at.size or at[0] < 0 or at[-1] >= len(names):
             wanted = f"numbers of {len(names)} features, one at least"
             raise InputError("allowed features", expected=wanted, got=f"{at.size} others")
-        return cls(at, Sparse(len(names), width, Names(names)), changes)
+        return cls(at, Sparse(len(names), width, Names(tuple(names))), changes)
 
     @property
     def encoding(self) -> Sparse:

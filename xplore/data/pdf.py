@@ -235,10 +235,10 @@ def features(
     changes: int = 3,
 ) -> "Features":
     """What may happen to a file's row, inside a range: by `GROW`, `EITHER`, `FOLLOW` and `RULES`."""
-    from xplore.columns import Column
+    from xplore.columns import Column, Kind
     from xplore.constraints import Features
 
-    kinds = {**dict.fromkeys(FRACTIONS, "float"), **dict.fromkeys(BOOLEAN, "binary")}
+    kinds: dict[str, Kind] = {**dict.fromkeys(FRACTIONS, "float"), **dict.fromkeys(BOOLEAN, "binary")}
     columns = tuple(Column(name, kinds.get(name, "integer"), "float32") for name in NAMES)
     frozen = tuple(name not in GROW and name not in EITHER for name in NAMES)
     made = Features(
