@@ -56,7 +56,7 @@ def embedded() -> tuple[Float32[np.ndarray, "1250 9"], Int64[np.ndarray, " 1250"
     # The package itself is not imported: that takes seconds, for one CSV file.
     spec = importlib.util.find_spec("river")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("river", extra="domains", purpose="the phishing websites")
+        raise MissingExtraError("river", extra="phishing", purpose="the phishing websites")
     path = Path(spec.submodule_search_locations[0], "datasets", "phishing.csv.gz")
     what, fix = "the phishing websites of river", "reinstall river"
     try:
