@@ -103,7 +103,7 @@ DOMAINS = {
             "Original": rows("features", "search.step=0.1", "constraint.changes=68", "objective.lambda1=2.0"),
         },
         ("2, 3 and 4 layers of 200", "96.15/96.25/96.47 %", (1103, 789, 1253)),
-        "The same layers and files (9,999 of the paper's 17,205), standardised inside the models; numbers that"
+        "The same layers, on Contagio alone, standardised inside the models; numbers that"
         " follow from others follow, where the paper's stay; whole numbers stay whole, ranges are kept.",
         ".",
     ),
@@ -115,8 +115,8 @@ DOMAINS = {
             "Original": rows("manifest", "search.step=1.0", "constraint.changes=30", *DREBIN),
         },
         ("200-200, 50-50, 200-10", "98.6/96.82/92.66 %", (2000, 2000, 2000)),
-        "The same layers; the apps are synthetic, in Drebin's format and much easier (Drebin may not be passed"
-        " on), so that the figures show that it runs, and say nothing of malware.",
+        "The same layers; the apps are synthetic, in Drebin's format, since Drebin's own are not"
+        " carried: the figures show that it runs, and say nothing of malware.",
     ),
 }
 
@@ -275,11 +275,11 @@ The paper, 2,000 seeds: {models}, {accuracy}; differences {differences} ({share}
 
 Differences: {differs}
 """
-STEERING = """The table that DeepXplore's authors published with the frames (`final_example.csv`, here
-`interpolated.csv`) holds {n:,} numbers from {low:.2f} to {high:.2f} with a standard deviation of {std:.3f} (that of uniform noise in this
-range is {uniform:.3f}). Each number's correlation with that of the next frame, a tenth of a second later, is {table:.2f}: it is an
-example of a file's format, not steering. How far the car turns in the coming second, measured by the pictures
-(`xplore.data.motion`), has {motion:.2f}; the correlation of the two is {both:.2f}. So the models here learn the latter."""
+STEERING = """The steering table published with the frames (`interpolated.csv`) holds {n:,} numbers from {low:.2f} to {high:.2f} with a standard deviation of {std:.3f} (that of uniform noise in this
+range is {uniform:.3f}). Each number's correlation with that of the next frame, a tenth of a second later, is {table:.2f}: these numbers
+are not steering. How far the car turns in the coming second, measured by the pictures
+(`xplore.data.motion`), has {motion:.2f}, the seconds overlapping; the correlation of the two is {both:.2f}. So the models
+here learn the latter, and are judged by it."""
 PAGE = """# The domains of DeepXplore
 
 Written by `python scripts/results_domains.py --data FOLDER` on {date}, on {device}. All campaigns with `--rng 0`.
@@ -289,7 +289,7 @@ Each cell with three figures has one a model, in the order of the panel: the mod
 stored* what is left when the stored input is judged again, alone; *valid* what counts besides: the seed was answered
 rightly by all models, and the change is within the bound of its constraint. *Coverage* is that of the deviating
 model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which models differ. Seconds
-include judging and storing, not compiling. `Original` is the published procedure, unclipped and without a bound,
+include judging and storing, not compiling; other programs ran beside, so that they are an upper bound. `Original` is the published procedure, unclipped and without a bound,
 so that what of it is valid only has the seed's answer to satisfy.
 
 {sections}
