@@ -56,8 +56,8 @@ def load(path: str | os.PathLike[str], part: str = "test", labels: str = "table"
 def blocks(times: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """The block that each frame is of: frames in a row, at most 30 seconds of them.
 
-    >>> second = 1_000_000_000
-    >>> blocks(np.array([0, 0.05, 0.1, 7, 7.05, 36.9, 37.1]) * second).tolist()
+    >>> milliseconds = np.array([0, 50, 100, 7000, 7050, 36900, 37100])
+    >>> blocks(milliseconds * 1_000_000).tolist()
     [0, 0, 0, 1, 1, 2, 2]
     """
     number, first, block = [], times[0], 0
