@@ -59,7 +59,7 @@ def test_neither_river_nor_jax_is_imported():
 
 def test_without_river_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"xplore-tests\[domains\]"):
+    with pytest.raises(MissingExtraError, match=r"xplore-tests\[phishing\]"):
         phishing.load()
     with pytest.raises(InputError, match="'all'"):
         phishing.load("all")
