@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt32
 
 from xplore.encoding import Encoding, Pixels
 from xplore.recipe import Recipe
@@ -208,6 +208,13 @@ class Dials(Constraint):
         self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         return {name: z[:, i] * dial.limit for i, (name, dial) in enumerate(self.dials.items())}
+
+
+class Drawn(Dials):
+    """Dials of a pattern that is drawn for each try, and again from its key whenever it is rendered."""
+
+    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
+        return jax.random.key_data(key)
 
 
 def inside(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

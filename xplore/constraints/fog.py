@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, UInt32
 
-from xplore.constraints._base import Dial, Dials, cosines, inside
+from xplore.constraints._base import Dial, Drawn, cosines, inside
 from xplore.units import Number
 
 
-class Fog(Dials):
+class Fog(Drawn):
     """`x = x0 t + light (1 - t)`, `t = exp(-thickness d)` (Koschmieder, 1924), procedural.
 
     Distances are not known: d falls from 1 at the top of the image to 0.35 at its foot, times `exp` of smooth
@@ -33,9 +33,6 @@ class Fog(Dials):
     def words(self) -> str:
         through = np.exp(-float(self.thickness))
         return f"fog that lets through {through:.0%} of the light at the top, on average, at its thickest"
-
-    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
-        return jax.random.key_data(key)
 
     def turned(
         self,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, UInt32
 
-from xplore.constraints._base import Dial, Dials, inside
+from xplore.constraints._base import Dial, Drawn, inside
 from xplore.units import Number
 
 LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
@@ -15,7 +15,7 @@ LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
 cover in the heaviest rain, and how much light they add."""
 
 
-class Rain(Dials):
+class Rain(Drawn):
     """`x = x0 (1 - dark) (1 - a) + light a`, a the streaks of drops while the shutter is open; procedural.
 
     Drops stand at random pixels, drawn for each try: a drop is there while the rain is heavier than its own
@@ -38,9 +38,6 @@ class Rain(Dials):
     @property
     def words(self) -> str:
         return f"rain, at most {float(self.strength):.0%} strong, slanted by {float(self.slant):g} degrees"
-
-    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
-        return jax.random.key_data(key)
 
     def turned(
         self,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, UInt32
 
-from xplore.constraints._base import Dial, Dials, inside
+from xplore.constraints._base import Dial, Drawn, inside
 from xplore.units import Number
 
 LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
@@ -15,7 +15,7 @@ LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
 cover in the heaviest snow."""
 
 
-class Snow(Dials):
+class Snow(Drawn):
     """`x = s (1 - a) + a`, `s = x0 + haze (0.9 - x0)`, a the flakes; procedural.
 
     Flakes are soft discs of three sizes at random pixels, drawn for each try: a flake is there while the
@@ -31,9 +31,6 @@ class Snow(Dials):
     @property
     def words(self) -> str:
         return f"snow at most {float(self.strength):.0%} strong"
-
-    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
-        return jax.random.key_data(key)
 
     def turned(
         self,
