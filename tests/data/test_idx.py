@@ -151,6 +151,19 @@ def test_a_folder_of_four_files(tmp_path, mark, suffix):
     assert test.name == f"{tmp_path.name}/test"
 
 
+@pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
+def test_links_out_of_the_folder_are_refused(tmp_path, kind):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "t10k-images-idx3-ubyte").write_bytes(packed(digits()))
+    outside = tmp_path / "outside"
+    outside.write_bytes(packed(digits() if "images" in kind else np.zeros(3, np.uint8)))
+    (folder / f"t10k-{kind}-ubyte").unlink(missing_ok=True)
+    (folder / f"t10k-{kind}-ubyte").symlink_to(outside)
+    with pytest.raises(InputError, match="inside this folder"):
+        idx.load(folder)
+
+
 def test_gzip_is_told_by_content_not_by_name(tmp_path):
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(gzip.compress(packed(digits())))
     assert len(idx.load(tmp_path).images) == 3

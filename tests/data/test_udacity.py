@@ -81,7 +81,7 @@ def test_the_published_names_of_three_cameras(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text,message",
     [
-        ("", "columns frame_id and steering_angle"),
+        ("", "got an empty file"),
         ("a,b\n1,2\n", "columns frame_id and steering_angle .* got a, b"),
         ("frame_id,steering_angle\n", "a line for each frame"),
         ("frame_id,steering_angle\n12x,0.1\n", "line 2: expected frame_id in nanoseconds, got '12x'"),
@@ -131,6 +131,13 @@ def test_frames_that_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         udacity.load(folder)
     monkeypatch.setattr(udacity, "MOST_FRAMES", 3)
     with pytest.raises(InputError, match="at most 3 frames"):
+        udacity.load(folder)
+    monkeypatch.setattr(udacity, "LARGEST_TABLE", 20)
+    with pytest.raises(InputError, match="at most 20 bytes"):
+        udacity.load(folder)
+    (folder / udacity.TABLE).rename(tmp_path / "table.csv")
+    (folder / udacity.TABLE).symlink_to(tmp_path / "table.csv")
+    with pytest.raises(InputError, match="expected a file inside this folder"):
         udacity.load(folder)
 
 

@@ -1,10 +1,6 @@
 """What every data set hands over: images or rows, labels where there are any, and the classes' names."""
 
-import gzip
-import os
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
@@ -65,79 +61,6 @@ class Inputs:
                 expected=f"numbers from 0 to {len(self.classes) - 1}, for the named classes, or -1",
                 got=f"numbers from {self.labels.min()} to {self.labels.max()}",
             )
-
-
-def contents(path: str | os.PathLike[str], what: str, largest: int) -> bytes:
-    """The bytes of a file, unzipped where it is gzip: that is told by the first two, not by the suffix.
-
-    Raises:
-        InputError: no such file, none that can be read, a damaged gzip, an empty one, or more than `largest`
-            bytes, of which no more is ever read.
-    """
-    path = Path(path)
-    fix = "fetch the file again from where it came"
-    try:
-        if not path.is_file():
-            came = "something else" if path.exists() else "no such file"
-            raise InputError(str(path), expected=what, got=came, fix="check the path")
-        with path.open("rb") as plain:
-            gzipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            if gzipped:
-                with gzip.GzipFile(fileobj=plain) as unpacked:
-                    content = unpacked.read(largest + 1)
-            else:
-                content = plain.read(largest + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            str(path), expected="a whole gzip file", got=f"a damaged one ({error})", fix=fix
-        ) from error
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise InputError(str(path), expected=what, got=str(error)) from error
-    if not content:
-        raise InputError(str(path), expected=what, got="an empty file", fix=fix)
-    if len(content) > largest:
-        fix = "raise `largest` if the file is to be trusted"
-        raise InputError(str(path), expected=f"at most {largest} bytes", got="more", fix=fix)
-    return content
-
-
-def text(path: str | os.PathLike[str], what: str, largest: int) -> str:
-    """The text of a file; raises `InputError` as `contents` does, and where it is no UTF-8."""
-    try:
-        return contents(path, what, largest).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            str(path), expected=f"{what}, in UTF-8", got=f"other bytes ({error.reason})"
-        ) from error
-
-
-def inside(folder: str | os.PathLike[str], *names: str) -> Path | None:
-    """The first of some names that a folder holds, or none.
-
-    Raises:
-        InputError: no such folder, a name that leads up, or a link that leads out of the folder.
-    """
-    folder = Path(folder)
-    try:
-        if not folder.is_dir():
-            came = "a file" if folder.exists() else "no such folder"
-            raise InputError(str(folder), expected="a folder", got=came, fix="check the path")
-        home = folder.resolve()
-        for name in names:
-            path = folder / name
-            if not path.resolve().is_relative_to(home):
-                wanted, fix = "files inside this folder", "put the file itself there"
-                raise InputError(str(path), expected=wanted, got="a way out of it", fix=fix)
-            if path.exists():
-                return path
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:  # a null byte, a loop of links
-        raise InputError(str(folder), expected="a folder that can be read", got=str(error)) from error
-    return None
 
 
 def split(rows: Shaped[np.ndarray, "n d"]) -> dict[str, Int64[np.ndarray, " _"]]:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from xplore.data._base import PARTS, inside, split, text
+from xplore.data._base import PARTS, split
 from xplore.errors import InputError
+from xplore.files import found, inside, text
 
 if TYPE_CHECKING:
     from xplore.constraints import Additions
@@ -110,7 +111,7 @@ def additions(path: str | None = None, changes: int = 5, widest: int = WIDEST) -
 
 def read(folder: str | os.PathLike[str]) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
     """The features of each app of a folder, and which apps are malware; raises `InputError`."""
-    home = inside(folder, FOLDER)
+    home = found(folder, FOLDER)
     if home is None or not home.is_dir():
         wanted = f"a folder {FOLDER}/ and {FAMILIES}"
         raise InputError(
@@ -123,7 +124,6 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, frozenset[str]], fro
     seen: dict[str, str] = {}  # each name is kept once
     for name in files:
         path = inside(home, name)
-        assert path is not None
         lines = {line for line in text(path, "an app's features", LARGEST).splitlines() if line.strip()}
         wrong = next((line for line in lines if not all(line.partition("::")[::2])), None)
         if wrong is not None or not lines:
@@ -136,7 +136,7 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, frozenset[str]], fro
 
 
 def _malware(folder: str | os.PathLike[str]) -> Iterator[str]:
-    path = inside(folder, FAMILIES)
+    path = found(folder, FAMILIES)
     if path is None:
         raise InputError(os.fspath(folder), expected=f"{FAMILIES} in this folder", got="no such file")
     what = "a CSV file with the columns sha256 and family"

@@ -1,10 +1,8 @@
 """The idx format of MNIST and Fashion-MNIST: big-endian arrays behind a short header, plain or gzipped."""
 
-import gzip
 import io
 import math
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from xplore.data._base import Inputs
 from xplore.errors import InputError
+from xplore.files import FRESH_COPY, found, opened
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 LARGEST = 2**30  # bytes of one array; all of EMNIST stays below, a hostile header does not
@@ -19,7 +18,6 @@ PARTS = {"test": "t10k", "train": "train"}
 
 _MOST_DIMENSIONS = 8
 _CHUNK = 2**20
-_FRESH_COPY = "fetch the file again from where it came"
 
 
 def read_idx(path: str | os.PathLike[str], largest: int = LARGEST) -> Shaped[np.ndarray, "..."]:
@@ -36,27 +34,8 @@ def read_idx(path: str | os.PathLike[str], largest: int = LARGEST) -> Shaped[np.
     >>> read_idx(file)
     array([7, 2, 1], dtype=uint8)
     """
-    path = Path(path)
-    try:
-        if not path.exists():
-            raise InputError(str(path), expected="an idx file", got="no such file", fix="check the path")
-        if not path.is_file():
-            raise InputError(str(path), expected="an idx file", got="something else", fix="name one file")
-        with path.open("rb") as plain:
-            gzipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            if not gzipped:
-                return _read(plain, path, largest)
-            with gzip.GzipFile(fileobj=plain) as unpacked:
-                return _read(unpacked, path, largest)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            str(path), expected="a whole gzip file", got=f"a damaged one ({error})", fix=_FRESH_COPY
-        ) from error
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise InputError(str(path), expected="a readable idx file", got=str(error)) from error
+    with opened(path, "an idx file") as stream:
+        return _read(stream, Path(path), largest)
 
 
 def load(path: str | os.PathLike[str], part: str = "test", classes: tuple[str, ...] = ()) -> Inputs:
@@ -98,9 +77,9 @@ def _in_folder(folder: Path, part: str) -> Path:
     if part not in PARTS:
         raise InputError("part", expected=" or ".join(map(repr, PARTS)), got=repr(part))
     names = [f"{PARTS[part]}-images{mark}idx3-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
+    images = found(folder, *names)
+    if images is not None:
+        return images
     try:
         present = sorted(entry.name for entry in folder.iterdir())[:5]
     except OSError as error:
@@ -117,10 +96,8 @@ def _labels_beside(images_path: Path, images: UInt8[np.ndarray, "n h w"]) -> Int
     name = images_path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
     if "images" not in images_path.name:
         return None
-    for labels_path in (images_path.with_name(name), images_path.with_name(f"{name}.gz")):
-        if labels_path.is_file():
-            break
-    else:
+    labels_path = found(images_path.parent, name, f"{name}.gz")
+    if labels_path is None:
         return None
     labels = read_idx(labels_path)
     if labels.dtype != np.uint8 or labels.shape != images.shape[:1]:
@@ -136,7 +113,7 @@ def _labels_beside(images_path: Path, images: UInt8[np.ndarray, "n h w"]) -> Int
 def _read(stream: io.BufferedIOBase, path: Path, largest: int) -> Shaped[np.ndarray, "..."]:
     magic = stream.read(4)
     if not magic:
-        raise InputError(str(path), expected="an idx file", got="an empty file", fix=_FRESH_COPY)
+        raise InputError(str(path), expected="an idx file", got="an empty file", fix=FRESH_COPY)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise InputError(
             str(path),
@@ -150,13 +127,13 @@ def _read(stream: io.BufferedIOBase, path: Path, largest: int) -> Shaped[np.ndar
             str(path),
             expected=f"an idx type ({types}) and 1 to {_MOST_DIMENSIONS} dimensions",
             got=f"type {magic[2]:#04x} and {magic[3]} dimensions",
-            fix=_FRESH_COPY,
+            fix=FRESH_COPY,
         )
     dtype = np.dtype(DTYPES[magic[2]])
     header = stream.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise InputError(
-            str(path), expected=f"{magic[3]} dimensions", got="a file that ends before", fix=_FRESH_COPY
+            str(path), expected=f"{magic[3]} dimensions", got="a file that ends before", fix=FRESH_COPY
         )
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
     declared = math.prod(shape) * dtype.itemsize
@@ -165,7 +142,7 @@ def _read(stream: io.BufferedIOBase, path: Path, largest: int) -> Shaped[np.ndar
             str(path),
             expected=f"an array of 1 to {largest} bytes",
             got=f"{list(shape)} of {dtype.itemsize} bytes each, {declared} in all",
-            fix="raise `largest` if the file is to be trusted" if declared else _FRESH_COPY,
+            fix="raise `largest` if the file is to be trusted" if declared else FRESH_COPY,
         )
     content = bytearray()
     # In chunks: what is allocated follows what the file holds, not what its header claims.
@@ -177,6 +154,6 @@ def _read(stream: io.BufferedIOBase, path: Path, largest: int) -> Shaped[np.ndar
             str(path),
             expected=f"{declared} bytes after the header, for {list(shape)}",
             got=came,
-            fix=_FRESH_COPY,
+            fix=FRESH_COPY,
         )
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from xplore.data._base import PARTS, Inputs, inside, split, text
+from xplore.data._base import PARTS, Inputs, split
 from xplore.errors import InputError
+from xplore.files import found, text
 
 if TYPE_CHECKING:
     from xplore.constraints import Features
@@ -111,7 +112,7 @@ def load(part: str = "test", path: str | os.PathLike[str] | None = None, largest
 
 
 def _read(folder: str | os.PathLike[str], name: str, largest: int) -> tuple[Any, Any]:
-    path = inside(folder, name, f"{name}.gz")
+    path = found(folder, name, f"{name}.gz")
     if path is None:
         wanted = f"{name} or {name}.gz in this folder"
         raise InputError(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from xplore.data._base import PARTS, Inputs, split, text
+from xplore.data._base import PARTS, Inputs, split
 from xplore.errors import InputError, MissingExtraError
+from xplore.files import text
 
 if TYPE_CHECKING:
     from xplore.constraints import Features

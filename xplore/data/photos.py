@@ -20,8 +20,9 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from xplore.data._base import Inputs
-from xplore.data.pictures import SUFFIXES, inside, read_picture
+from xplore.data.pictures import SUFFIXES, read_picture
 from xplore.errors import InputError, MissingExtraError, first, told
+from xplore.files import found, inside, text
 
 LARGEST = 2**31  # bytes of all pictures together, once they are scaled
 LARGEST_SIZE = 2048
@@ -84,8 +85,8 @@ def load(
 
 def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size 3"]:
     """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing."""
-    margin = [(length - crop * min(image.size)) / 2 for length in image.size]
-    box = (*margin, *(length - cut for length, cut in zip(image.size, margin, strict=True)))
+    left, top = ((length - crop * min(image.size)) / 2 for length in image.size)
+    box = (left, top, image.width - left, image.height - top)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
@@ -160,11 +161,9 @@ def _folder_in(module: str, package: str) -> Path:
 def _files(folder: Path, most: int) -> list[tuple[str, str]]:
     """Each picture's name in the folder, and what its class is called, if it is."""
     try:
-        if not folder.is_dir():
-            came = "a file" if folder.exists() else "no such folder"
-            raise InputError(str(folder), expected="a folder of pictures", got=came, fix="check the path")
-        if (folder / "labels.csv").exists():
-            files = list(_limited(_table(folder), folder, most))
+        table = found(folder, "labels.csv")
+        if table is not None:
+            files = list(_limited(_table(table), folder, most))
         else:
             files = sorted(_limited(_listed(folder), folder, most))
     except InputError:
@@ -178,7 +177,7 @@ def _files(folder: Path, most: int) -> list[tuple[str, str]]:
             got="none",
             fix="name the folder that holds them, or its sub-folders",
         )
-    if len({bool(word) for _, word in files}) > 1 and not (folder / "labels.csv").exists():
+    if len({bool(word) for _, word in files}) > 1 and table is None:
         flat = [file for file, word in files if not word]
         raise InputError(
             str(folder),
@@ -215,12 +214,10 @@ def _listed(folder: Path) -> Iterator[tuple[str, str]]:
         yield from ((f"{kind}/{name}", kind) for name in pictures(inside(folder, kind)))
 
 
-def _table(folder: Path) -> Iterator[tuple[str, str]]:
-    path = inside(folder, "labels.csv")
-    if path.stat().st_size > _LARGEST_TABLE:
-        raise InputError(str(path), expected=f"at most {_LARGEST_TABLE} bytes", got="a larger file")
+def _table(path: Path) -> Iterator[tuple[str, str]]:
+    what = "a CSV file with the columns file and label"
     try:
-        rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig")), strict=True)
+        rows = csv.DictReader(io.StringIO(text(path, what, _LARGEST_TABLE)), strict=True)
         if rows.fieldnames is None or not {"file", "label"} <= {*rows.fieldnames}:
             came = str(rows.fieldnames or "an empty file")[:200]
             raise InputError(str(path), expected="the columns file and label", got=came)
@@ -230,8 +227,8 @@ def _table(folder: Path) -> Iterator[tuple[str, str]]:
                     f"{path}, line {rows.line_num}", expected="a file and a label", got=str(row)[:200]
                 )
             yield row["file"], row["label"].strip()
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(str(path), expected="a CSV file in UTF-8", got=told(error)) from error
+    except csv.Error as error:
+        raise InputError(str(path), expected=what, got=told(error)) from error
 
 
 def _label(folder: Path, file: str, word: str, names: tuple[str, ...], words: dict[str, set[int]]) -> int:

@@ -11,12 +11,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from xplore.errors import InputError, told
+from xplore.files import FRESH_COPY, contents
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 LARGEST = 2**26  # bytes of one file; how many pixels it may hold is Pillow's own limit
-
-_FRESH_COPY = "fetch the file again from where it came"
 
 
 def read_picture(path: str | os.PathLike[str]) -> Image.Image:
@@ -34,7 +33,7 @@ def read_picture(path: str | os.PathLike[str]) -> Image.Image:
     (128, 128, 128)
     """
     path = Path(path)
-    content = _content(path)
+    content = contents(path, "a picture", LARGEST, fix="scale the picture down")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a damaged EXIF block, of a palette's transparency
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -58,51 +57,8 @@ def read_picture(path: str | os.PathLike[str]) -> Image.Image:
             ) from error
         except Exception as error:  # decoders raise many kinds of error on damaged bytes
             raise InputError(
-                str(path), expected="a whole picture", got=f"a damaged one ({told(error)})", fix=_FRESH_COPY
+                str(path), expected="a whole picture", got=f"a damaged one ({told(error)})", fix=FRESH_COPY
             ) from error
-
-
-def inside(folder: str | os.PathLike[str], name: str) -> Path:
-    """The path of `name` in `folder`, links followed; raises `InputError` where that leads out of it.
-
-    >>> inside("/data", "frames/1.jpg").as_posix()
-    '/data/frames/1.jpg'
-    """
-    try:
-        place = Path(folder).resolve()
-        path = (place / name).resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # a null byte, a name too long, a loop of links
-        raise InputError(
-            f"{name!r} in {folder}", expected="the name of a file", got=told(error), fix="mend the name"
-        ) from error
-    if path == place or not path.is_relative_to(place):
-        raise InputError(
-            f"{name!r} in {folder}",
-            expected="a file inside this folder",
-            got=f"{path}, outside of it" if path != place else "the folder itself",
-            fix="copy the file into the folder",
-        )
-    return path
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            came = "something else" if path.exists() else "no such file"
-            raise InputError(str(path), expected="a picture's file", got=came, fix="check the path")
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise InputError(str(path), expected="a readable file", got=told(error)) from error
-    if not content:
-        raise InputError(str(path), expected="a picture", got="an empty file", fix=_FRESH_COPY)
-    if len(content) > LARGEST:
-        raise InputError(
-            str(path), expected=f"at most {LARGEST} bytes", got="a larger file", fix="scale the picture down"
-        )
-    return content
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from pathlib import Path
@@ -12,8 +13,9 @@ from jaxtyping import Float, Int
 
 from xplore.data._base import Inputs
 from xplore.data.motion import turns
-from xplore.data.pictures import inside, read_picture
+from xplore.data.pictures import read_picture
 from xplore.errors import InputError
+from xplore.files import found, text
 
 PARTS = ("test", "train")
 LABELS = ("table", "motion", "none")
@@ -21,6 +23,7 @@ TABLE = "interpolated.csv"
 GAP = 1_000_000_000
 """Nanoseconds between frames that are not of one block: the camera takes one every 50 ms or so."""
 MOST_FRAMES = 200_000
+LARGEST_TABLE = 2**27  # bytes
 MOST_BYTES = 2**31
 """Of all pixels together."""
 
@@ -70,16 +73,15 @@ def blocks(times: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 def _table(folder: Path) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Times and angles, in the order of the drive, each frame once."""
-    path = folder / TABLE
+    path = found(folder, TABLE)
+    if path is None:
+        fix = "name the folder of the drive, with center/ in it"
+        raise InputError(str(folder / TABLE), expected="the table of a drive", got="no such file", fix=fix)
+    what = "a table of comma-separated text"
     try:
-        if not path.is_file():
-            got = "no such file" if folder.is_dir() else "no such folder"
-            fix = "name the folder of the drive, with center/ in it"
-            raise InputError(str(path), expected="the table of a drive", got=got, fix=fix)
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = _rows(csv.DictReader(text), path)
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(str(path), expected="a table of comma-separated text", got=str(error)) from error
+        rows = _rows(csv.DictReader(io.StringIO(text(path, what, LARGEST_TABLE), newline="")), path)
+    except csv.Error as error:
+        raise InputError(str(path), expected=what, got=str(error)) from error
     if not rows:
         raise InputError(str(path), expected="a line for each frame", got="none of the camera in the centre")
     times = sorted(rows)
@@ -116,14 +118,12 @@ def _frames(folder: Path, times: Int[np.ndarray, " n"]) -> np.ndarray:
     """The pictures of some frames, which are of one size."""
     frames: np.ndarray | None = None
     for row, time in enumerate(times.tolist()):
-        found = next(
-            (f"center/{time}.{s}" for s in ("jpg", "png") if (folder / f"center/{time}.{s}").exists()), ""
-        )
-        if not found:
+        path = found(folder, f"center/{time}.jpg", f"center/{time}.png")
+        if path is None:
             raise InputError(
                 f"{folder}/center/{time}.jpg", expected="the frame that the table names", got="none"
             )
-        frame = np.asarray(read_picture(inside(folder, found)))
+        frame = np.asarray(read_picture(path))
         if frames is None:
             if frame.nbytes * len(times) > MOST_BYTES:
                 wanted, got = f"frames of {MOST_BYTES:,} bytes in all", f"{frame.nbytes * len(times):,}"
@@ -133,7 +133,7 @@ def _frames(folder: Path, times: Int[np.ndarray, " n"]) -> np.ndarray:
             frames = np.empty((len(times), *frame.shape), np.uint8)
         if frame.shape != frames.shape[1:]:
             wanted = f"frames of one size, {frames.shape[2]} x {frames.shape[1]}"
-            raise InputError(f"{folder}/{found}", expected=wanted, got=f"{frame.shape[1]} x {frame.shape[0]}")
+            raise InputError(str(path), expected=wanted, got=f"{frame.shape[1]} x {frame.shape[0]}")
         frames[row] = frame
     assert frames is not None
     return frames
