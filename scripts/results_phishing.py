@@ -73,10 +73,10 @@ def within_reach(
 def recall(models: Sequence[Any], features: Features, search: Search) -> Recall:
     """A search from every held-out page on which the models agree, beside all that could be found."""
     pages = phishing.load("test")
-    space = features.encode(phishing.every())
+    space = features.codes(phishing.every())
     panel = Panel.of([reading(model, features) for model in models])
     differ = differing(panel, space)
-    codes = features.encode(pages.images)
+    codes = features.codes(pages.images)
     agree = [code for code, apart in zip(codes, differing(panel, codes), strict=True) if not apart]
     reach = np.stack([within_reach(code, space, features.changes) & differ for code in agree])
     with tempfile.TemporaryDirectory() as folder:

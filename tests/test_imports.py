@@ -96,7 +96,7 @@ def faults(importer: tuple[str, ...], target: tuple[str, ...]) -> str:
         return f"{unknown} is not in the table"
     if importer[0] != target[0]:
         return "" if LEVEL[importer[0]] > LEVEL[target[0]] else "not below"
-    if len(importer) == 1 or len(target) == 1 or target[1] == "_base":  # __init__ gathers its files
+    if len(importer) == 1 or len(target) == 1 or target[1].startswith("_"):  # __init__ gathers its files
         return ""
     if (importer[0], importer[1], target[1]) in ALSO:
         return ""

@@ -90,7 +90,7 @@ def run(
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
     """
     chart, notes = checked_chart(constraint, inputs)
-    codes = checked_inputs("seeds", inputs, chart)
+    codes = checked_inputs(inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(codes.shape[1:])
     layout = panel.check(shape)

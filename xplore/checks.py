@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Int, Shaped
 
 from xplore.columns import is_frame
-from xplore.constraints import Additions, Constraint, Features, Occlusion
+from xplore.constraints import Constraint, Features, Occlusion
+from xplore.encoding import Rows
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
 from xplore.objectives import Diverge, Joint, Objective
@@ -33,40 +34,11 @@ def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constrain
     return Features.infer(inputs), ["no constraint was given: Features.infer(X) says what may change"]
 
 
-def checked_inputs(what: str, inputs: Any, constraint: Constraint) -> Shaped[np.ndarray, "n *x"]:
-    """Inputs as they will be stored: rows where the constraint is of a table's features, else images."""
-    if isinstance(constraint, Additions):
-        return constraint.encode(inputs)
-    if not isinstance(constraint, Features):
-        if is_frame(inputs):
-            fix = "use xplore.constraints.Features.infer(X), or no constraint"
-            raise InputError(what, expected="images, as the constraint changes", got="a table", fix=fix)
-        return checked_images(inputs)
-    rows = constraint.encode(inputs)
-    constraint.check(rows)
-    return rows
-
-
-def checked_images(images: Any) -> UInt8[np.ndarray, "n h w c"]:
-    """Images as 8 bits; an InputError for a wrong shape, type, domain, or none at all."""
-    fix = "give images [n h w c] as uint8, or as floats in [0, 1]"
-    array = np.asarray(images)
-    if array.ndim != 4 or 0 in array.shape:
-        raise InputError(
-            "seeds", expected="images [n h w c], at least one", got=f"shape {array.shape}", fix=fix
-        )
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InputError("seeds", expected="uint8 or floats", got=str(array.dtype), fix=fix)
-    if not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        raise InputError("seeds", expected="finite pixels", got=f"{count} NaN or infinite", fix=fix)
-    if array.min() < 0 or array.max() > 1:
-        raise InputError(
-            "seeds", expected="floats in [0, 1]", got=f"{array.min():g} to {array.max():g}", fix=fix
-        )
-    return np.round(array * 255).astype(np.uint8)
+def checked_inputs(inputs: Any, constraint: Constraint) -> Shaped[np.ndarray, "n *code"]:
+    """Seeds as they will be stored, in the constraint's encoding."""
+    codes = constraint.codes(inputs)
+    constraint.check(codes)
+    return codes
 
 
 def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ()) -> Int[np.ndarray, " n"]:
@@ -136,9 +108,8 @@ def checked_training(
         InputError: the seeds cannot be compared to them.
     """
     if training is None:
-        return seeds if isinstance(constraint, Features) else None
-    rows = isinstance(constraint, Features)
-    array = constraint.encode(training) if rows else checked_images(training)
+        return seeds if isinstance(constraint.encoding, Rows) else None
+    array = constraint.codes(training)
     if array.shape[1:] != seeds.shape[1:]:
         raise InputError(
             "training",

@@ -90,9 +90,13 @@ class Pixels(Encoding):
 
 
 class Rows(Encoding):
-    """Rows `[d]` of numbers, float32 exactly as models read them, as `.npy`; `whole` ones are rounded."""
+    """Rows `[d]` of numbers, float32 exactly as models read them, as `.npy`; `whole` ones are rounded.
+
+    A column of so many `values` (0: of numbers) holds the number of one of them, the nearest.
+    """
 
     whole: tuple[bool, ...] = struct.field(pytree_node=False, default=())
+    values: tuple[int, ...] = struct.field(pytree_node=False, default=())
 
     @property
     def media(self) -> str:
@@ -103,7 +107,9 @@ class Rows(Encoding):
         return np.float32
 
     def encode(self, x: Float[Array, "b d"]) -> Float32[Array, "b d"]:
-        return jnp.where(np.array(self.whole)[None], jnp.round(x), x).astype(jnp.float32)
+        few, last = np.array(self.values)[None] > 0, np.array(self.values)[None] - 1
+        x = jnp.where(np.array(self.whole)[None], jnp.round(x), x)
+        return jnp.where(few, jnp.clip(x, 0, last), x).astype(jnp.float32)
 
     def decode(self, codes: Float32[Array, "b d"] | Float32[np.ndarray, "b d"]) -> Float[Array, "b d"]:
         return jnp.asarray(codes, jnp.result_type(float))
@@ -205,3 +211,25 @@ def decode(codes: UInt8[Array, "*x"] | UInt8[np.ndarray, "*x"]) -> Float[Array, 
     The barrier keeps XLA from looking the levels up anew in every window that reads them.
     """
     return jax.lax.optimization_barrier(jnp.asarray(LEVELS, dtype=jnp.result_type(float))[codes])
+
+
+def pixels(images: Any) -> UInt8[np.ndarray, "n h w c"]:
+    """Images as levels, from levels or floats in [0, 1]; `InputError` for any others, or none at all."""
+    fix = "give images [n h w c] as uint8, or as floats in [0, 1]"
+    array = np.asarray(images)
+    if array.ndim != 4 or 0 in array.shape:
+        raise InputError(
+            "seeds", expected="images [n h w c], at least one", got=f"shape {array.shape}", fix=fix
+        )
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError("seeds", expected="uint8 or floats", got=str(array.dtype), fix=fix)
+    if not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise InputError("seeds", expected="finite pixels", got=f"{count} NaN or infinite", fix=fix)
+    if array.min() < 0 or array.max() > 1:
+        raise InputError(
+            "seeds", expected="floats in [0, 1]", got=f"{array.min():g} to {array.max():g}", fix=fix
+        )
+    return np.round(array * 255).astype(np.uint8)

@@ -132,7 +132,7 @@ def inspect(
     ([('lenet1', 52, True), ('lenet5', 268, True)], [])
     """
     chart, _ = checked_chart(constraint, inputs)
-    codes = checked_inputs("seeds", inputs, chart)
+    codes = checked_inputs(inputs, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(codes.shape[1:])
     layout = panel.check(shape)

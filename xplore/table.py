@@ -160,7 +160,7 @@ class Table(struct.PyTreeNode):
         return self.replace(rules=(*self.rules, holds))
 
     def check(self, rows: Float32[np.ndarray, "n d"]) -> None:
-        """An InputError for seeds that break a rule or a one-hot group, which no change may do."""
+        """An `InputError` for seeds that break a rule or a one-hot group, which no change may do."""
         for group in self.groups:
             wrong = int((rows[:, list(group)].sum(axis=1) != 1).sum())
             if wrong:
@@ -186,7 +186,7 @@ class Table(struct.PyTreeNode):
             rows[:, list(group)] = members.astype(int)[:, None] == np.arange(len(group))
         return np.concatenate([self.example[None], rows[1:]]).astype(np.float32)
 
-    def encode(self, table: Any) -> Float32[np.ndarray, "n d"]:
+    def codes(self, table: Any) -> Float32[np.ndarray, "n d"]:
         """A DataFrame or an array as rows that models read: categories by their number."""
         return tables.encoded(self.columns, table)
 

@@ -30,11 +30,11 @@ def train(chosen: argparse.Namespace) -> None:
     """Train, score and write each chosen model."""
     features, seen, held = phishing.realistic(), phishing.load("train"), phishing.load("test")
     x, y, (name_of, check_x, check_y) = (
-        features.encode(seen.images),
+        features.codes(seen.images),
         seen.labels,
         (held.name, None, held.labels),
     )
-    check_x = features.encode(held.images)
+    check_x = features.codes(held.images)
     if chosen.check:
         tenth = len(x) // 10
         name_of, check_x, check_y, x, y = "phishing/check", x[:tenth], y[:tenth], x[tenth:], y[tenth:]

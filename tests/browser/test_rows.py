@@ -26,7 +26,7 @@ def page(tmp_path_factory):
     table = frame(2, 40).rename(columns={"rate": SCRIPT, "age": "a feature of quite a long name, in years"})
     table["job"] = table["job"].replace({"clerk": f"clerk {SCRIPT}"})
     features = Features.infer(table, changes=4)
-    rows, folder = features.encode(table), tmp_path_factory.mktemp("rows") / "bank"
+    rows, folder = features.codes(table), tmp_path_factory.mktemp("rows") / "bank"
     keys, x0 = jax.random.split(jax.random.key(0), 40), features.encoding.decode(rows)
     after = np.asarray(features.encoding.encode(features.render(*features.sample(keys, x0), x0)))
     meta = {

@@ -63,7 +63,7 @@ def test_in_every_file_of_contagio_what_follows_does_and_the_rules_hold():
     rows = np.concatenate([pdf.load(part, CONTAGIO).images for part in pdf.PARTS])
     assert rows.shape == (9999, 135)
     features = zoo.realistic()
-    features.check(features.encode(rows))
+    features.check(features.codes(rows))
     row = Row(features.columns, jnp.asarray(rows))
     for name, value in pdf.FOLLOW.items():
         theirs, ours = rows[:, pdf.NAMES.index(name)], np.asarray(value(row))

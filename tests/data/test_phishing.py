@@ -101,7 +101,7 @@ def by_hand(seed, changes):
 @pytest.fixture(scope="module")
 def judged():
     """Every page, the panel, and on which pages its models differ."""
-    space = phishing.realistic().encode(phishing.every())
+    space = phishing.realistic().codes(phishing.every())
     panel = Panel.of([zoo.phishing1(), zoo.phishing2(), zoo.phishing3()])
     return space, panel, results.differing(panel, space)
 
@@ -110,7 +110,7 @@ def judged():
 def test_the_enumeration_is_what_brute_force_gives(changes, judged):
     space, panel, differ = judged
     assert 0 < differ.mean() < 0.5
-    for seed in phishing.realistic().encode(phishing.load("test").images[:3]):
+    for seed in phishing.realistic().codes(phishing.load("test").images[:3]):
         reach = results.within_reach(seed, space, changes)
         pages = by_hand(seed, changes)
         assert {tuple(page.tolist()) for page in space[reach]} == pages and len(pages) > 10

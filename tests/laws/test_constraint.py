@@ -26,7 +26,8 @@ from xplore.constraints import (
     Rain,
     Snow,
 )
-from xplore.constraints._base import Dials, content, cover, hidden_share, windows
+from xplore.constraints._dials import Dials
+from xplore.constraints._windows import content, cover, hidden_share, windows
 from xplore.encoding import decode, encode
 
 ROWS = 4

@@ -164,12 +164,12 @@ FULL = np.array([[0, 1, 2, 3]], np.int32)
         (lambda: Additions.of(NAMES, [0], 4, changes=4), ("changes", "1 to 3")),
         (lambda: Additions.of(NAMES, [], 4), ("allowed features", "one at least")),
         (lambda: Additions.of(NAMES, [4], 4), ("allowed features", "4 features")),
-        (lambda: SMALL.encode(np.zeros((2, 4))), ("int32 [n 4]", "float64 [2, 4]")),
-        (lambda: SMALL.encode(np.zeros((0, 4), np.int32)), ("int32 [n 4]",)),
-        (lambda: SMALL.encode(np.array([[2, 1, 4, 4]], np.int32)), ("another order",)),
-        (lambda: SMALL.encode(np.array([[1, 1, 4, 4]], np.int32)), ("another order",)),
-        (lambda: SMALL.encode(np.array([[-1, 1, 4, 4]], np.int32)), ("another order",)),
-        (lambda: SMALL.encode(FULL), ("room for 1 more",)),
+        (lambda: SMALL.codes(np.zeros((2, 4))), ("int32 [n 4]", "float64 [2, 4]")),
+        (lambda: SMALL.codes(np.zeros((0, 4), np.int32)), ("int32 [n 4]",)),
+        (lambda: SMALL.codes(np.array([[2, 1, 4, 4]], np.int32)), ("another order",)),
+        (lambda: SMALL.codes(np.array([[1, 1, 4, 4]], np.int32)), ("another order",)),
+        (lambda: SMALL.codes(np.array([[-1, 1, 4, 4]], np.int32)), ("another order",)),
+        (lambda: SMALL.check(FULL), ("room for 1 more",)),
     ],
 )
 def test_what_cannot_be_used_is_told(wrong, words):

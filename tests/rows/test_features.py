@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from laws.parts import TABLES, double, examples
 from tables import JOBS, frame, frames
 
+from xplore.columns import changes
 from xplore.constraints import Features
 from xplore.errors import InputError
 from xplore.table import Table
@@ -40,7 +41,7 @@ sizes_of = jax.jit(lambda features, before, after: features.sizes(before, after)
 
 def seeds_of(features, table):
     """The rows that keep the rules, as models read them."""
-    rows = features.encode(table[table["job"] != "student"].iloc[:8])
+    rows = features.codes(table[table["job"] != "student"].iloc[:8])
     return jnp.asarray(rows), jnp.asarray(features.encoding.decode(rows))
 
 
@@ -97,11 +98,11 @@ def test_laws(table, seed, changes, size):
 @given(frames)
 def test_a_table_survives_being_stored(table):
     features = Features.infer(table)
-    rows = features.encode(table)
+    rows = features.codes(table)
     back = features.frame(rows)
     single = table.assign(rate=table["rate"].astype("float32").astype("float64"))
     pd.testing.assert_frame_equal(back, single)
-    np.testing.assert_array_equal(features.encode(back), rows)
+    np.testing.assert_array_equal(features.codes(back), rows)
     again = Table.recorded(features.described())
     assert again.columns == features.columns and again.groups == features.groups
     np.testing.assert_array_equal(again.probes(9), features.probes(9))
@@ -182,7 +183,7 @@ def test_laws_hold_in_float64():
 def test_distances_are_shares_of_ranges():
     table = pd.DataFrame({"n": [0, 10], "job": ["clerk", "nurse"], "a": [1, 0], "b": [0, 1]})
     features = Features.infer(table)
-    x = jnp.asarray(features.encode(table))
+    x = jnp.asarray(features.codes(table))
     other = jnp.array([[5.0, 0, 0, 1]])
     sizes = jax.tree.map(float, {k: v[0] for k, v in features.sizes(x[:1], other).items()})
     assert sizes == {"changed": 2, "l1": pytest.approx(1.5), "l2": pytest.approx(1.25**0.5)}
@@ -193,6 +194,20 @@ def test_distances_are_shares_of_ranges():
 
 
 TABLE = frame(0)
+
+
+@examples(50)
+@given(frames, st.data())
+def test_whatever_is_stored_can_be_told(table, data):
+    """A search without bounds may ask for any number; a category that does not exist is never stored."""
+    features = Features.infer(table)
+    x = data.draw(st.lists(st.floats(-1e6, 1e6, width=32), min_size=len(features.columns)).map(np.float32))
+    (row,) = np.asarray(features.encoding.encode(jnp.asarray(x)[None, : len(features.columns)]))
+    told = features.frame(row[None])
+    for column, code in zip(features.columns, row, strict=True):
+        assert not column.values or told[column.name].iloc[0] in column.values
+        assert not column.whole or code == round(code)
+    changes(features.columns, features.codes(table)[0], row)
 
 
 @pytest.mark.parametrize(
@@ -224,10 +239,10 @@ TABLE = frame(0)
         (lambda f: Features.infer(TABLE.iloc[:0]), ("a row and a column",)),
         (lambda f: Features.infer(np.array([["a"]])), ("DataFrame",)),
         (lambda f: Features.infer(np.zeros(3)), ("[n d]",)),
-        (lambda f: f.encode(TABLE.drop(columns="age")), ("age",)),
-        (lambda f: f.encode(TABLE.assign(job="pilot")), ("'pilot'", "clerk")),
-        (lambda f: f.encode(TABLE.assign(age=1.5)), ("'age'", "whole numbers")),
-        (lambda f: f.encode(TABLE.assign(age="old")), ("'age'", "numbers")),
+        (lambda f: f.codes(TABLE.drop(columns="age")), ("age",)),
+        (lambda f: f.codes(TABLE.assign(job="pilot")), ("'pilot'", "clerk")),
+        (lambda f: f.codes(TABLE.assign(age=1.5)), ("'age'", "whole numbers")),
+        (lambda f: f.codes(TABLE.assign(age="old")), ("'age'", "numbers")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told(told, words):
@@ -239,7 +254,7 @@ def test_what_cannot_be_used_is_told(told, words):
 def test_seeds_that_break_a_rule_are_counted():
     features = Features.infer(TABLE).where(lambda row: row.age > 1000)
     with pytest.raises(InputError, match=r"rule 1 of 1.*24 of 24"):
-        features.check(features.encode(TABLE))
-    rows = Features.infer(TABLE).encode(TABLE.assign(town_a=1))
+        features.check(features.codes(TABLE))
+    rows = Features.infer(TABLE).codes(TABLE.assign(town_a=1))
     with pytest.raises(InputError, match="exactly one of town_a, town_b, town_c"):
         Features.infer(TABLE).check(rows)

@@ -49,7 +49,7 @@ def test_other_arrays_are_refused_unread(value):
 
 
 def test_whole_numbers_are_rounded_and_others_stay():
-    encoding = Rows((True, False))
+    encoding = Rows((True, False), (0, 0))
     stored = encoding.encode(jnp.array([[1.6, 1.6], [2.5, 0.1]]))
     assert np.asarray(stored).tolist() == [[2.0, np.float32(1.6)], [2.0, np.float32(0.1)]]
     np.testing.assert_array_equal(encoding.encode(encoding.decode(stored)), stored)

@@ -36,7 +36,7 @@ def no_kept_programs(monkeypatch):
 @pytest.fixture(scope="module")
 def models():
     """Two networks that mostly agree."""
-    rng, rows = np.random.default_rng(0), FEATURES.encode(TABLE)
+    rng, rows = np.random.default_rng(0), FEATURES.codes(TABLE)
     scale = {"mean": rows.mean(axis=0), "std": rows.std(axis=0) + 0.1}
     first = {"in": rng.normal(size=(rows.shape[1], 8)), "out": rng.normal(size=(8, 3))}
     near = jax.tree.map(lambda w: w + 0.1 * rng.normal(size=w.shape), first)
@@ -49,7 +49,7 @@ def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
     result = xplore.run(models, TABLE, constraint=FEATURES, search=search, lanes=16, out=tmp_path / "out",
                         progress=False)  # fmt: skip
     plain = jax.jit(lambda x: jnp.stack([model(x) for model in models]))
-    seeds, encoding = FEATURES.encode(TABLE), Rows()
+    seeds, encoding = FEATURES.codes(TABLE), Rows()
     assert len(result.findings) > 5, "a search that finds nothing shows nothing"
     for found in result.findings:
         before, after = encoding.unpack(found.before), encoding.unpack(found.after)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from xplore.encoding import Encoding, Pixels
+from xplore.columns import is_frame
+from xplore.constraints._windows import hidden_share
+from xplore.encoding import Encoding, Pixels, pixels
+from xplore.errors import InputError
 from xplore.recipe import Recipe
-from xplore.units import Number
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
@@ -31,6 +33,17 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     def encoding(self) -> Encoding:
         """How the inputs that it changes are stored: 8-bit images, unless a chart says otherwise."""
         return Pixels()
+
+    def codes(self, inputs: Any) -> Shaped[np.ndarray, "n *code"]:
+        """Inputs as users give them, as they are stored; an `InputError` for what they cannot be."""
+        if is_frame(inputs):
+            fix = "use xplore.constraints.Features.infer(X), or no constraint"
+            raise InputError("seeds", expected="images, as the constraint changes", got="a table", fix=fix)
+        return pixels(inputs)
+
+    def check(self, codes: Shaped[np.ndarray, "n *code"]) -> None:
+        """An `InputError` for seeds of which no change could be valid."""
+        del codes
 
     @property
     @abc.abstractmethod
@@ -126,97 +139,6 @@ def rendered(
     return inside & same.reshape(len(after), -1).all(axis=1)
 
 
-class Dial(NamedTuple):
-    """A number that may go as far as `limit`, both ways or up only."""
-
-    limit: Number
-    both: bool = True
-
-
-class Dials(Constraint):
-    """A chart of a few numbers: `z [b k]`, each a share of its limit, in [-1, 1], or [0, 1] if it only grows.
-
-    A subclass says which (`dials`), draws what a try keeps (`pattern`) and changes the seed (`turned`). The
-    bound shows in the latents alone. The score is no hill in so few numbers, and tries start far: at random
-    points, the first one with the dials that go both ways turned fully to where the seed's slope points.
-    """
-
-    @property
-    @abc.abstractmethod
-    def dials(self) -> dict[str, Dial]:
-        """What each latent is, by a name with its unit."""
-
-    @abc.abstractmethod
-    def turned(
-        self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
-    ) -> Float[Array, "b h w c"]:
-        """The input with each dial at its value, in the dial's unit; the seed where all are 0."""
-
-    def pattern(self, key: Key[Array, " b"]) -> Any:
-        """What is drawn once a try; numeric arrays that lead with b."""
-        del key
-        return ()
-
-    @property
-    def reach(self) -> Any:
-        return 1.0
-
-    @property
-    def needs_latents(self) -> bool:
-        return True
-
-    def _lowest(self) -> Float[Array, "1 k"]:
-        return jnp.array([[-1.0 if dial.both else 0.0 for dial in self.dials.values()]])
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b k"], Any]:
-        start, fixed = self.sample(key, x0)
-        both = self._lowest() < 0
-        beside = jnp.where(both, 1e-3 * start, start)  # exactly at 0, reading between pixels has a kink
-        _, pull = jax.vjp(lambda z: self.render(z, fixed, x0), beside)
-        (climb,) = pull(slope)
-        uphill = jnp.where(both & (climb != 0), jnp.sign(climb), start)
-        return jnp.where((turn == 0)[:, None], uphill, start), fixed
-
-    def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, "b k"], Any]:
-        k = len(self.dials)
-        share = jax.vmap(lambda key: jax.random.uniform(key, (k,), x0.dtype))(key)
-        low = self._lowest()
-        return low + (1 - low) * share, self.pattern(key)
-
-    def render(
-        self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
-    ) -> Float[Array, "b h w c"]:
-        limits = [dial.limit for dial in self.dials.values()]
-        values = tuple(z[:, i, None, None, None] * limit for i, limit in enumerate(limits))
-        return self.turned(values, fixed, x0)
-
-    def project(self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        return jnp.clip(z, self._lowest(), 1)
-
-    def within(
-        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
-    ) -> Bool[Array, " b"]:
-        return rendered(self, before, after, latents)
-
-    def settings(
-        self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
-    ) -> dict[str, Float[Array, " b"]]:
-        return {name: z[:, i] * dial.limit for i, (name, dial) in enumerate(self.dials.items())}
-
-
-class Drawn(Dials):
-    """Dials of a pattern that is drawn for each try, and again from its key whenever it is rendered."""
-
-    def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
-        return jax.random.key_data(key)
-
-
 def inside(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """Rounding errors beyond [0, 1] cut off; the slope passes."""
     return jax.lax.stop_gradient(jnp.clip(x, 0, 1)) + (x - jax.lax.stop_gradient(x))
@@ -251,48 +173,3 @@ def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> d
         "ssim": dm_pix.ssim(before, after, filter_size=min(11, *after.shape[1:3])),
         "hidden": hidden_share(before, after),
     }
-
-
-def content(x: Float[Array, "b h w c"], background: Number = 0.0) -> Float[Array, "b h w"]:
-    """What there is to see at each position: `sum_c |x - background|`."""
-    return jnp.abs(x - background).sum(axis=-1)
-
-
-def hidden_share(
-    before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], background: Number = 0.0
-) -> Float[Array, " b"]:
-    """The share of the seed's content at the positions that changed."""
-    seen = content(before, background)
-    changed = (before != after).any(axis=-1)
-    return jnp.where(changed, seen, 0).sum(axis=(1, 2)) / jnp.maximum(seen.sum(axis=(1, 2)), 1e-6)
-
-
-def windows(values: Float[Array, "b h w"], height: int, width: int) -> Float[Array, "b rows cols"]:
-    """The sum over every `height x width` window, as two products with banded matrices.
-
-    >>> windows(jnp.ones((1, 3, 3)), 2, 2).tolist()
-    [[[4.0, 4.0], [4.0, 4.0]]]
-    """
-    rows = jnp.asarray(_band(values.shape[1], height), values.dtype)
-    cols = jnp.asarray(_band(values.shape[2], width), values.dtype)
-    return jnp.einsum("rh,bhw,cw->brc", rows, values, cols)
-
-
-def hidden_by_window(
-    x0: Float[Array, "b h w c"], height: int, width: int, background: Number = 0.0
-) -> Float[Array, "b rows cols"]:
-    """The share of the content that a `height x width` window hides, for each of its places."""
-    seen = content(x0, background)
-    return windows(seen, height, width) / jnp.maximum(seen.sum(axis=(1, 2), keepdims=True), 1e-6)
-
-
-def cover(places: Float[Array, "b rows cols"], height: int, width: int) -> Float[Array, "b h w"]:
-    """The transpose of `windows`: each window's value spread over its pixels."""
-    rows = jnp.asarray(_band(places.shape[1] + height - 1, height), places.dtype)
-    cols = jnp.asarray(_band(places.shape[2] + width - 1, width), places.dtype)
-    return jnp.einsum("rh,brc,cw->bhw", rows, places, cols)
-
-
-def _band(size: int, window: int) -> Float[np.ndarray, "places size"]:
-    offset = np.arange(size)[None] - np.arange(size - window + 1)[:, None]
-    return ((offset >= 0) & (offset < window)).astype(float)

@@ -68,13 +68,9 @@ class Additions(Constraint):
         few, all_ = len(self.allowed), self.encoding.features
         return f"at most {self.changes} of {few:,} features added, of {all_:,} in all; none taken away"
 
-    def encode(self, codes: Any) -> Int32[np.ndarray, "n k"]:
-        """Inputs as they are stored: sorted numbers, filled up with the number of features.
-
-        Raises:
-            InputError: others, or inputs that leave no room for `changes` more.
-        """
-        codes, size = np.asarray(codes), self.encoding.features
+    def codes(self, inputs: Any) -> Int32[np.ndarray, "n k"]:
+        """Inputs as they are stored: sorted numbers, filled up with the number of features."""
+        codes, size = np.asarray(inputs), self.encoding.features
         wanted = f"sets as int32 [n {self.encoding.width}], sorted and filled up with {size}"
         shaped = codes.ndim == 2 and len(codes) and codes.shape[1] == self.encoding.width
         if not shaped or codes.dtype != np.int32:
@@ -82,9 +78,11 @@ class Additions(Constraint):
         rises = (np.diff(codes, axis=1) > 0) | (codes[:, 1:] == size)
         if not rises.all() or codes.min() < 0 or codes.max() > size:
             raise InputError("seeds", expected=wanted, got="numbers in another order, or of no feature")
-        if ((codes == size).sum(axis=1) < self.changes).any():
-            raise InputError("seeds", expected=f"room for {self.changes} more each", got="too little")
         return codes
+
+    def check(self, codes: Int32[np.ndarray, "n k"]) -> None:
+        if ((codes == self.encoding.features).sum(axis=1) < self.changes).any():
+            raise InputError("seeds", expected=f"room for {self.changes} more each", got="too little")
 
     def _free(self, x0: Float[Array, "b d"]) -> Bool[Array, "b a"]:
         """Which allowed features a seed lacks."""

@@ -11,7 +11,8 @@ from flax import struct
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
-from xplore.constraints._base import Dial, Dials, inside
+from xplore.constraints._base import inside
+from xplore.constraints._dials import Dial, Dials
 from xplore.units import Number
 
 

@@ -10,7 +10,8 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.constraints._base import HALF_LEVEL, Constraint, cover, hidden_by_window, hidden_share
+from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.constraints._windows import cover, hidden_by_window, hidden_share
 from xplore.recipe import Recipe
 from xplore.units import Number
 

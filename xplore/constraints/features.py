@@ -38,7 +38,9 @@ class Features(Ranges, Constraint, repr=False):
 
     @property
     def encoding(self) -> Rows:
-        return Rows(tuple(column.whole for column in self.columns))
+        return Rows(
+            tuple(column.whole for column in self.columns), tuple(len(c.values) for c in self.columns)
+        )
 
     @property
     def reach(self) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, UInt32
 
-from xplore.constraints._base import Dial, Drawn, cosines, inside
+from xplore.constraints._base import cosines, inside
+from xplore.constraints._dials import Dial, Drawn
 from xplore.units import Number
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from xplore.constraints._base import Dial, Dials
+from xplore.constraints._dials import Dial, Dials
 from xplore.units import Number
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
-from xplore.constraints._base import Dial, Drawn, inside
+from xplore.constraints._base import inside
+from xplore.constraints._dials import Dial, Drawn
 from xplore.units import Number
 
 LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
