@@ -1,5 +1,6 @@
 """Weights that Keras published before version 3: one `.h5` file, a group a layer."""
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xplore.errors import InputError, MissingExtraError, first, told
+from xplore.models import hdf5
 
 CAFFE: dict[str, Any] = {"columns": (2, 1, 0), "scale": 255.0, "mean": (103.939, 116.779, 123.68)}
 """How the models read that Keras converted from Caffe: BGR, less the mean of ImageNet."""
@@ -45,63 +47,39 @@ def read_layers(
     """The weights of `path`, as `like` has them: by layer, then in the order in which a layer lists them.
 
     A file lists its layers under `layer_names`, and each its weights under `weight_names`; of a whole model
-    saved, they lie in `model_weights`. Arrays alone are read. Raises `InputError` where it is missing or
-    damaged, or its layers, shapes or numbers do not fit; `MissingExtraError` without h5py.
+    saved, they lie in `model_weights`. Arrays alone are read, once their shapes fit. Raises `InputError`
+    where it is missing or damaged, or its layers, shapes or numbers do not fit; `MissingExtraError` without
+    h5py.
     """
     path = Path(path)
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtraError("h5py", extra="keras", purpose="weights of Keras") from error
+    if importlib.util.find_spec("h5py") is None:
+        raise MissingExtraError("h5py", extra="keras", purpose="weights of Keras")
+    wanted: hdf5.Wanted = {
+        layer: [(str(np.dtype(leaf.dtype)), list(leaf.shape)) for leaf in leaves.values()]
+        for layer, leaves in like.items()
+    }
     try:
         if not path.is_file():
             raise InputError(
                 str(path), expected="a file of weights", got="no such file", fix="check the path"
             )
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            found = {layer: _weights(h5py, root[layer]) for layer in _listed(root, "layer_names")}
+        read, faults = hdf5.read(path, wanted)
     except InputError:
         raise
-    except Exception as error:  # a file from anywhere may fail anywhere in HDF5
+    except (OSError, ValueError) as error:
         raise InputError(
             str(path),
             expected="weights as Keras 1 and 2 saved them (.h5)",
             got=told(error),
             fix="fetch the file again from where it came",
         ) from error
-    found = {layer: weights for layer, weights in found.items() if weights}
-    faults = list(_mismatches(found, like))
+    faults += [
+        f"{layer}: numbers that are not finite"
+        for layer, arrays in read.items()
+        if not all(np.isfinite(array).all() for array in arrays)
+    ]
     if faults:
         raise InputError(
             str(path), expected="the weights of this architecture", got=first(faults), fix="use its own file"
         )
-    return {layer: dict(zip(leaves, found[layer], strict=True)) for layer, leaves in like.items()}
-
-
-def _listed(group: Any, key: str) -> list[str]:
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[key]]
-
-
-def _weights(h5py: Any, group: Any) -> list[np.ndarray]:
-    weights = []
-    for name in _listed(group, "weight_names"):
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name} lies in another file")
-        if not isinstance(group[name], h5py.Dataset) or group[name].external or group[name].is_virtual:
-            raise ValueError(f"{name} is no array of this file")
-        weights.append(np.asarray(group[name][()]))
-    return weights
-
-
-def _mismatches(found: Mapping[str, list[np.ndarray]], like: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    faults = [f"no layer {layer}" for layer in like if layer not in found]
-    faults += [f"a layer {layer}" for layer in found if layer not in like]
-    for layer in [layer for layer in like if layer in found]:
-        came = [f"{weight.dtype} {list(weight.shape)}" for weight in found[layer]]
-        wanted = [f"{np.dtype(leaf.dtype)} {list(leaf.shape)}" for leaf in like[layer].values()]
-        if came != wanted:
-            faults.append(f"{layer}: {', '.join(came)} for {', '.join(wanted)}")
-        elif not all(np.isfinite(weight).all() for weight in found[layer]):
-            faults.append(f"{layer}: numbers that are not finite")
-    return faults
+    return {layer: dict(zip(leaves, read[layer], strict=True)) for layer, leaves in like.items()}

@@ -299,7 +299,7 @@ Written by `python scripts/results_domains.py --data FOLDER` on {date}, on {devi
 
 Each cell with three figures has one a model, in the order of the panel: the model that is to deviate
 (`objective.deviate`), as in the paper's table of differences. *Found* is what the search claims; *differ once
-stored* what is left when the stored input is judged again, alone; *valid* what counts besides: the seed was answered
+stored* what is left when the stored input is judged again, alone, equal inputs counted once; *valid* what counts besides: the seed was answered
 rightly by all models, and the change is within the bound of its constraint. *Coverage* is that of the deviating
 model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which models differ. Seconds
 include judging and storing, not compiling. `Original` is the published procedure, unclipped and without a bound, so

@@ -18,6 +18,7 @@ from xplore.constraints import (
     Ball,
     Blur,
     Chain,
+    Features,
     Fog,
     Latent,
     Lighting,
@@ -210,8 +211,10 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     apart = first.settings(z[0], (), x0) | second.settings(z[1], (), x0)
     assert told.keys() == apart.keys() and "turned (degrees)" in told and "gamma" in told
     assert all((told[name] == apart[name]).all() and told[name].any() for name in told)
-    with pytest.raises(InputError, match=r"Chain.parts: expected constraints, one at least, got none"):
-        Chain(())
+    rows = Features.infer(np.eye(3))
+    for parts, came in (((), "none"), ((Affine(), rows), "Features"), ((Affine,), "type")):
+        with pytest.raises(InputError, match=f"constraints on images, one at least, got {came}"):
+            Chain(parts)
 
     both, search = Chain((Lighting(0.3), Ball(0.1))), Gradient()
     start = Start(x0, key, jnp.ones(3, jnp.int32))

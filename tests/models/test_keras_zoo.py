@@ -11,10 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutation import mutated
 
 from models import keras_file, resnet, vgg
 from xplore.adapters.linen import linen
 from xplore.errors import InputError
+from xplore.models import hdf5
 
 MODULES = {"vgg16": vgg.module("vgg16"), "vgg19": vgg.module("vgg19"), "resnet50": resnet.module()}
 NEURONS = {"vgg16": 14_888, "vgg19": 16_168, "resnet50": 94_059}
@@ -114,13 +118,53 @@ def test_weights_that_do_not_fit_are_named(tmp_path, layers, came):
         keras_file.read_layers(tmp_path / "w.h5", LIKE)
 
 
-def test_links_out_of_the_file_are_not_followed(tmp_path):
+@pytest.mark.parametrize("link", ["fc/fc/0:0", "fc/fc", "fc"])
+def test_links_out_of_the_file_are_not_followed(tmp_path, link):
     save(tmp_path / "other.h5", {"fc": GOOD})
     save(tmp_path / "w.h5", {"fc": GOOD})
     with h5py.File(tmp_path / "w.h5", "a") as file:
-        del file["fc/fc/0:0"]
-        file["fc/fc/0:0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "fc/fc/0:0")
+        del file[link]
+        file[link] = h5py.ExternalLink(str(tmp_path / "other.h5"), link)
     with pytest.raises(InputError, match="another file"):
+        keras_file.read_layers(tmp_path / "w.h5", LIKE)
+
+
+def test_an_array_of_another_size_is_never_read(tmp_path):
+    """A terabyte of zeros is a few bytes of HDF5."""
+    save(tmp_path / "w.h5", {"fc": GOOD})
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        del file["fc/fc/0:0"]
+        file["fc"].create_dataset("fc/0:0", (2**20, 2**18), np.float32, chunks=(256, 256))
+    assert (tmp_path / "w.h5").stat().st_size < 10**5
+    with pytest.raises(InputError, match=r"fc: float32 \[1048576, 262144\], float32 \[3\] for"):
+        keras_file.read_layers(tmp_path / "w.h5", LIKE)
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_a_damaged_file_is_told_or_read(tmp_path_factory, data):
+    """In a process of its own: HDF5's library does not survive each of them."""
+    file = tmp_path_factory.getbasetemp() / "damaged.h5"
+    save(file, {"fc": GOOD})
+    file.write_bytes(mutated(data, file.read_bytes(), most=6, cut=data.draw(st.booleans())))
+    try:
+        read = keras_file.read_layers(file, LIKE)
+    except InputError as error:
+        assert str(file) in str(error)
+    else:
+        assert read["fc"]["kernel"].shape == (2, 3) and np.isfinite(read["fc"]["bias"]).all()
+
+
+def test_a_file_that_the_library_does_not_survive(tmp_path, monkeypatch):
+    save(tmp_path / "w.h5", {"fc": GOOD})
+    crash = tmp_path / "crash.py"
+    crash.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(hdf5, "__file__", str(crash))
+    with pytest.raises(InputError, match="HDF5 crashed on it"):
+        keras_file.read_layers(tmp_path / "w.h5", LIKE)
+    crash.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(hdf5, "SECONDS", 0.2)
+    with pytest.raises(InputError, match=r"not read within 0.2 seconds"):
         keras_file.read_layers(tmp_path / "w.h5", LIKE)
 
 

@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.constraints._base import Constraint, rendered
-from xplore.encoding import Encoding
+from xplore.encoding import Pixels
 from xplore.errors import InputError
 from xplore.recipe import Recipe
 
@@ -32,26 +32,18 @@ class Chain(Constraint):
     parts: tuple[Constraint, ...] = struct.field()
 
     def __post_init__(self) -> None:
-        strange = [part for part in self.parts if not isinstance(part, Constraint)]
+        strange = [
+            part
+            for part in self.parts
+            if not (isinstance(part, Constraint) and isinstance(part.encoding, Pixels))
+        ]
         if strange or not self.parts:
             raise InputError(
                 "Chain.parts",
-                expected="constraints, one at least",
+                expected="constraints on images, one at least",
                 got=", ".join(type(part).__name__ for part in strange) or "none",
                 fix="Chain((Affine(), Lighting())); see xplore.constraints",
             )
-        codes: list[Any] = [part.encoding for part in self.parts]
-        if any(code != codes[0] for code in codes):
-            raise InputError(
-                "Chain.parts",
-                expected="constraints on inputs of one kind",
-                got=" and ".join(sorted({type(code).__name__ for code in codes})),
-                fix="chain constraints on images, or on rows",
-            )
-
-    @property
-    def encoding(self) -> Encoding:
-        return self.parts[0].encoding
 
     @property
     def reach(self) -> tuple[Any, ...]:
@@ -76,24 +68,24 @@ class Chain(Constraint):
     def init(
         self,
         key: Key[Array, " b"],
-        x0: Float[Array, "b *x"],
-        slope: Float[Array, "b *x"],
+        x0: Float[Array, "b h w c"],
+        slope: Float[Array, "b h w c"],
         turn: Int[Array, " b"],
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return self._drawn(key, x0, lambda n, key, x: self.parts[n].init(key, x, slope, turn))
 
     def sample(
-        self, key: Key[Array, " b"], x0: Float[Array, "b *x"]
+        self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return self._drawn(key, x0, lambda n, key, x: self.parts[n].sample(key, x))
 
     def near(
-        self, key: Key[Array, " b"], z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+        self, key: Key[Array, " b"], z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return self._drawn(key, x0, lambda n, key, x: self.parts[n].near(key, z[n], fixed[n], x))
 
     def _drawn(
-        self, key: Key[Array, " b"], x: Float[Array, "b *x"], draw: Callable[..., Any]
+        self, key: Key[Array, " b"], x: Float[Array, "b h w c"], draw: Callable[..., Any]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Each part's `(z, fixed)`, drawn on what the parts before it made."""
         z, fixed = [], []
@@ -106,14 +98,14 @@ class Chain(Constraint):
         return tuple(z), tuple(fixed)
 
     def render(
-        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
-    ) -> Float[Array, "b *x"]:
+        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w c"]:
         for part, own, place in zip(self.parts, z, fixed, strict=True):
             x0 = part.render(own, place, x0)
         return x0
 
     def project(
-        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> tuple[Any, ...]:
         kept = []
         for part, own, place in zip(self.parts, z, fixed, strict=True):
@@ -122,7 +114,7 @@ class Chain(Constraint):
         return tuple(kept)
 
     def within(
-        self, before: Float[Array, "b *x"], after: Float[Array, "b *x"], latents: Any = None
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:
         z, fixed = latents
         kept, x = rendered(self, before, after, latents), before
@@ -134,7 +126,7 @@ class Chain(Constraint):
         return kept
 
     def settings(
-        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b *x"]
+        self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         told: dict[str, Float[Array, " b"]] = {}
         for part, own, place in zip(self.parts, z, fixed, strict=True):
