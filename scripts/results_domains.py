@@ -183,7 +183,7 @@ def line(method: str, told: list[dict[str, Any]]) -> str:
         three([one["findings"] for one in told]),
         f"**{three([one['valid'] for one in told])}**",
         three(covered),
-        " / ".join(f"{one['seconds']:.0f}" for one in told),
+        " / ".join(f"{one['seconds']:.{0 if one['seconds'] >= 10 else 1}f}" for one in told),
         f"{sum(one['replayed'] for one in told):,} of {sum(one['findings'] for one in told):,}",
     ]
     return "| " + " | ".join(cells) + " |"
@@ -299,11 +299,11 @@ Written by `python scripts/results_domains.py --data FOLDER` on {date}, on {devi
 
 Each cell with three figures has one a model, in the order of the panel: the model that is to deviate
 (`objective.deviate`), as in the paper's table of differences. *Found* is what the search claims; *differ once
-stored* what is left when the stored input is judged again, alone, equal inputs counted once; *valid* what counts besides: the seed was answered
-rightly by all models, and the change is within the bound of its constraint. *Coverage* is that of the deviating
-model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which models differ. Seconds
-include judging and storing, not compiling. `Original` is the published procedure, unclipped and without a bound, so
-that what of it is valid only has the seed's answer to satisfy.
+stored* what is left when the stored input is judged again, alone, equal inputs counted once; *valid* what counts
+besides: the seed was answered rightly by all models, and the change is within the bound of its constraint. *Coverage*
+is that of the deviating model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which
+models differ. Seconds include judging and storing, not compiling; little else ran. `Original` is the published
+procedure, unclipped and without a bound, so that what of it is valid only has the seed's answer to satisfy.
 
 {sections}
 ## The steering angles that were published
