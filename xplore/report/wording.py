@@ -99,20 +99,21 @@ def short_names(names: Sequence[str], most: int = 14) -> list[str]:
     >>> short_names(["lenet1", "lenet4"])
     ['lenet1', 'lenet4']
     >>> short_names(["resnet50-imagenet-float32", "resnet50-imagenet-int8"], 12)
-    ['…net-float32', '…agenet-int8']
+    ['…float32', '…int8']
     """
     head = _shared(names)
     tail = _shared([name[head:][::-1] for name in names])
     return [name if len(name) <= most else _window(name, head, len(name) - tail, most) for name in names]
 
 
-def _window(name: str, start: int, stop: int, most: int) -> str:
-    """What lies between start and stop, with as much before it as there is room for."""
-    start = max(0, min(start, stop - (most - 2)))
+def _window(name: str, head: int, stop: int, most: int) -> str:
+    """What lies between head and stop, with as much before it as there is room for; a last word whole."""
+    start = max(0, min(head, stop - (most - 2)))
     if start <= 1:
         return f"{name[: most - 1]}…"
     if start + most - 1 >= len(name):
-        return f"…{name[1 - most :]}"
+        word = max(name.rfind(mark, 0, min(head, len(name) - 1)) + 1 for mark in "-_ ./:")
+        return f"…{name[max(word, len(name) + 1 - most) :]}"
     return f"…{name[start : start + most - 2]}…"
 
 
