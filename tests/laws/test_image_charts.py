@@ -212,7 +212,7 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     assert told.keys() == apart.keys() and "turned (degrees)" in told and "gamma" in told
     assert all((told[name] == apart[name]).all() and told[name].any() for name in told)
     rows = Features.infer(np.eye(3))
-    for parts, came in (((), "none"), ((Affine(), rows), "Features"), ((Affine,), "type")):
+    for parts, came in (((), "none"), ((Affine(), rows), "Features"), ((Affine,), "the class Affine")):
         with pytest.raises(InputError, match=f"constraints on images, one at least, got {came}"):
             Chain(parts)
 

@@ -41,7 +41,7 @@ class Chain(Constraint):
             raise InputError(
                 "Chain.parts",
                 expected="constraints on images, one at least",
-                got=", ".join(type(part).__name__ for part in strange) or "none",
+                got=", ".join(_named(part) for part in strange) or "none",
                 fix="Chain((Affine(), Lighting())); see xplore.constraints",
             )
 
@@ -134,6 +134,10 @@ class Chain(Constraint):
                 told[name if name not in told else f"{name}, again"] = value
             x0 = part.render(own, place, x0)
         return told
+
+
+def _named(part: Any) -> str:
+    return f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
 
 
 def _side_by_side(recipes: tuple[Recipe, ...]) -> optax.GradientTransformation:
