@@ -3,7 +3,8 @@
     python scripts/gallery.py [--only Rain ...]
 
 For each constraint a small campaign is run, and of its valid findings the page shows the one with the largest
-margin (how sure two models are that disagree). `--only` draws some anew and keeps the others as they are.
+margin (how sure two models are that disagree), of digits among those whose label a referee keeps. `--only`
+draws some anew and keeps the others as they are.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from xplore.data._base import Inputs
 from xplore.models.efficientnet import lite0, lite1, lite2
 from xplore.models.lenet import lenet1, lenet4, lenet5
 from xplore.models.pca import decoder, encoder
+from xplore.models.referee import referee
 from xplore.report.pictures import decode, png, triptych, webp
 from xplore.report.reading import Reading, Row, read
 from xplore.search import Gradient, Random, Search
@@ -48,8 +50,9 @@ HEAD = """# Gallery
 
 One valid finding of every constraint on images: the seed, the finding, and what changed (orange is brighter,
 blue darker, amplified). Of a small campaign's valid findings each is the one with the largest margin: the
-probability by which the less sure of two models that disagree prefers its answer. Nothing else was chosen.
-That the label still holds is an assumption: judge for yourself.
+probability by which the less sure of two models that disagree prefers its answer; of digits, among those that
+an outside referee still answers as the seed. Nothing else was chosen. That the label still holds is an
+assumption: judge for yourself.
 
 Made by `python scripts/gallery.py`. Constraints on tables change features, not pictures: see
 [Tables](design.md#tables).
@@ -63,6 +66,7 @@ class Domain(NamedTuple):
     models: Callable[[], list[Any]]
     seeds: Callable[[], Inputs]
     lanes: int
+    referee: Callable[[], Any] | None = None
 
 
 def digits() -> Inputs:
@@ -78,7 +82,7 @@ def photographs() -> Inputs:
     return Inputs(every.images[known], every.labels[known], every.name, every.classes)
 
 
-DIGITS = Domain("digit", lambda: [lenet1(), lenet4(), lenet5()], digits, 64)
+DIGITS = Domain("digit", lambda: [lenet1(), lenet4(), lenet5()], digits, 64, referee)
 PHOTOS = Domain("photograph", lambda: [lite0(), lite1(), lite2()], photographs, 12)
 CASES: list[tuple[Constraint, Domain, Search]] = [
     (Lighting(), DIGITS, Gradient(steps=4, tries=16)),
@@ -107,6 +111,7 @@ def campaign(constraint: Constraint, domain: Domain, search: Search) -> xplore.R
         seeds.labels,
         constraint=constraint,
         search=search,
+        referee=domain.referee and domain.referee(),
         lanes=domain.lanes,
         classes=seeds.classes,
     )
@@ -133,7 +138,8 @@ def section(constraint: Constraint, domain: Domain, search: Search) -> str:
     title = type(constraint).__name__
     result = campaign(constraint, domain, search)
     reading = read(result.archive)
-    row = max(reading.valid, key=lambda row: (row.measure("margin") or 0, row.id), default=None)
+    kept = [row for row in reading.valid if row.measures.get("referee", row.expected) == row.expected]
+    row = max(kept, key=lambda row: (row.measure("margin") or 0, row.id), default=None)
     lines = [f"## {title}", "", f"Bound: {constraint.words}.", ""]
     if row is None:
         return "\n".join([*lines, f"No {domain.name} divided the models within this budget.", ""])

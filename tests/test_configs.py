@@ -1,5 +1,7 @@
 """Every config that comes with xplore can be built; what is wrong in nested parts is told by its path."""
 
+import re
+
 import pytest
 
 from xplore import config as configs
@@ -21,6 +23,19 @@ def test_every_config_builds(name):
         build(part)
 
 
+def test_what_the_comments_of_a_config_offer_instead_can_be_built():
+    offered = [
+        (name, other)
+        for name in CONFIGS
+        for other in re.findall(
+            r"(?m)^# +(\{use.*\})$", (configs.folder() / f"{name}.toml").read_text("utf-8")
+        )
+    ]
+    assert len(offered) >= 16 and {name for name, _ in offered} >= {"imagenet", "driving"}
+    for name, other in offered:
+        assert isinstance(build(load(name, [f"constraint={other}"]).constraint), Constraint)
+
+
 def test_a_chain_and_a_decoder_are_what_their_configs_say():
     chain = build(load("mnist_chain", ["constraint.parts.1.brightness=0.1"]).constraint)
     assert chain == Chain((Affine(), Photometric(brightness=0.1)))
@@ -36,7 +51,7 @@ def test_a_chain_and_a_decoder_are_what_their_configs_say():
         ("constraint.parts.1.brightnes=0.1", r"constraint.parts\[1\].brightnes: .*brightness"),
         ('constraint.parts.0.use="xplore.constraints:Afine"', r"constraint.parts\[0\].use: .*'Affine'"),
         ("constraint.parts.0.rotate=[1]", r"constraint.parts\[0\].rotate: expected a number"),
-        ("constraint.parts=[]", r"Chain.parts: expected constraints, one at least, got none"),
+        ("constraint.parts=[]", r"Chain.parts: expected constraints on images, one at least, got none"),
         ("constraint.parts=[{bound=0.1}]", r"constraint.parts\[0\].use: expected \"module:Name\""),
         ("constraint.parts=3", r"constraint.parts: expected"),
         (
