@@ -1,8 +1,8 @@
 """The arrays of a Keras weight file, read by a process of its own: on damaged files HDF5's library may crash.
 
 Run as a script, it reads a request from its input as JSON: `path`, `out` and, for each layer that is wanted,
-its name with a type and a shape an array. It writes the arrays to `out` (.npz: 0, 1, ...), and what does not
-fit as JSON to its output.
+its name with a type and a shape an array. It writes the arrays to `out` (safetensors, by number), and what
+does not fit as JSON to its output.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 Wanted = dict[str, list[tuple[str, Sequence[int]]]]
 """A type and a shape for each array of each layer."""
@@ -29,7 +30,7 @@ def read(path: Path, wanted: Wanted) -> tuple[dict[str, list[np.ndarray]], list[
         ValueError: a file that cannot be read, or that the library does not survive.
     """
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "arrays.npz")
+        out = Path(folder, "arrays.safetensors")
         request = json.dumps({"path": str(path.absolute()), "out": str(out), "wanted": wanted})
         command = [sys.executable, "-P", __file__]
         try:
@@ -44,8 +45,8 @@ def read(path: Path, wanted: Wanted) -> tuple[dict[str, list[np.ndarray]], list[
         faults = json.loads(done.stdout)
         if faults:
             return {}, faults
-        with np.load(out, allow_pickle=False) as stored:
-            arrays = iter([stored[str(number)] for number in range(len(stored.files))])
+        stored = load_file(out)
+        arrays = iter([stored[str(number)] for number in range(len(stored))])
         return {layer: [next(arrays) for _ in of] for layer, of in wanted.items()}, []
 
 
@@ -61,7 +62,7 @@ def main() -> None:
         faults = _mismatches(found, request["wanted"])
         if not faults:
             arrays = [array[()] for layer in request["wanted"] for array in found[layer]]
-            np.savez(request["out"], **{str(number): array for number, array in enumerate(arrays)})
+            save_file({str(number): array for number, array in enumerate(arrays)}, request["out"])
     json.dump(faults, sys.stdout)
 
 

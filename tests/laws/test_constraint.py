@@ -248,6 +248,17 @@ def test_blackout_only_darkens(constraint, shape):
     assert (seen["image"] < x0).any()
 
 
+def test_what_hides_says_how_much():
+    """The share that its bound is of; of charts that hide nothing, there is none to tell."""
+    for constraint, shape in {type(constraint): (constraint, shape) for constraint, shape in PAIRS}.values():
+        told = jax.eval_shape(constraint.sizes, *2 * [jnp.zeros((2, *shape))])
+        assert ("hidden" in told) == isinstance(constraint, Occlusion | Blackout)
+    x0 = jnp.full((1, 13, 16, 1), 0.5).at[:, :, 8:].set(0.25)
+    share = Occlusion(4, 4, background=0.25).sizes(x0, x0.at[:, :3, 7:9].set(1))["hidden"]
+    np.testing.assert_allclose(share, 3 / (13 * 8), rtol=1e-6)
+    np.testing.assert_allclose(Blackout().sizes(x0, x0.at[:, :, 8:].set(0))["hidden"], 1 / 3, rtol=1e-6)
+
+
 def _same(x):
     """A decoder and an encoder of images as they are."""
     return x.reshape(len(x), -1) if x.ndim == 4 else x.reshape(len(x), 10, 10, 1)

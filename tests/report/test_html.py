@@ -150,7 +150,7 @@ def test_what_the_page_says(build, tmp_path, traits, says):
 
 def test_a_card_says_what_the_chart_was_set_to(build, tmp_path):
     settings = {"turned (degrees)": 7.123, "shifted down (px)": -1.96, "larger (%)": 0.001, "gamma": 0.25}
-    campaign = build(seeds=24, measures={"settings": settings})
+    campaign = build(seeds=24, measures={"settings": settings, "hidden": None})
     text = write(campaign, tmp_path)
     assert "<span>turned 7.1 degrees, shifted down -2 px, gamma 0.25</span>" in text
     hidden = "\xa0% hidden</span>"

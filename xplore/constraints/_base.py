@@ -13,7 +13,6 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore.columns import is_frame
-from xplore.constraints._windows import hidden_share
 from xplore.encoding import Encoding, Pixels, pixels
 from xplore.errors import InputError
 from xplore.recipe import Recipe
@@ -162,7 +161,7 @@ def cosines(size: int, count: int) -> Float[np.ndarray, "count size"]:
 
 
 def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:
-    """Distances in [0, 1] pixels, pixels changed, likeness (SSIM), and how much of the content is hidden."""
+    """Distances in [0, 1] pixels, pixels changed, and likeness (SSIM)."""
     import dm_pix
 
     change = (after - before).reshape(len(after), -1)
@@ -171,5 +170,4 @@ def _sizes(before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> d
         "linf": jnp.abs(change).max(axis=1),
         "changed": (before != after).any(axis=-1).sum(axis=(1, 2)),
         "ssim": dm_pix.ssim(before, after, filter_size=min(11, *after.shape[1:3])),
-        "hidden": hidden_share(before, after),
     }

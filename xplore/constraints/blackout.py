@@ -87,6 +87,9 @@ class Blackout(Constraint):
             candidates = jnp.where(overlaps, -jnp.inf, candidates)
         return jnp.minimum(kept, 1)
 
+    def sizes(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:
+        return super().sizes(before, after) | {"hidden": hidden_share(before, after)}
+
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:

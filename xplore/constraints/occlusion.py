@@ -88,6 +88,9 @@ class Occlusion(Constraint):
     ) -> Float[Array, "b h w c"]:
         return jnp.clip(z, -x0, 1 - x0) * fixed
 
+    def sizes(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:
+        return super().sizes(before, after) | {"hidden": hidden_share(before, after, self.background)}
+
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:

@@ -95,7 +95,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     badges = [f"{label} {value:.2f}" for label, value in measured if value is not None]
     hidden, referee = row.measure("hidden"), row.measures.get("referee")
     badges = [row.settings, *badges] if row.settings else badges
-    badges += [f"{wording.percent(hidden)} hidden"] if hidden is not None and not row.settings else []
+    badges += [f"{wording.percent(hidden)} hidden"] if hidden is not None else []
     # A referee that agrees is no news on a card; the share is told below.
     differs = isinstance(referee, int) and referee != row.expected
     badges += [f"referee: {reading.class_name(referee)}"] if differs else []
