@@ -36,7 +36,7 @@ layers
 ranges
 table
 encoding finding recipe rules units weights torch_file
-columns files media peers tensor_program
+columns files media peers struct tensor_program
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -13,10 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 
-from xplore import media
+from xplore import media, struct
 from xplore.errors import InputError
 
 LEVELS = np.arange(256) / 255.0

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from xplore import struct
 from xplore.constraints import Constraint
 from xplore.objectives import Objective
 from xplore.oracles import Oracle

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float
 
+from xplore import struct
 from xplore.capture import capture
 from xplore.errors import InputError
 from xplore.heads import Head, head_layer, spread

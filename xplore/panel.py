@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, Int
 
+from xplore import struct
 from xplore.adapters import adapt
 from xplore.errors import InputError, told
 from xplore.gradient import no_gradient

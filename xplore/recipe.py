@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flax import struct
+from xplore import struct
 
 
 class Recipe(struct.PyTreeNode):

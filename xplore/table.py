@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Float32
 
 from xplore import columns as tables
 from xplore import rules as rule
+from xplore import struct
 from xplore.columns import Column
 from xplore.errors import InputError
 from xplore.units import Number

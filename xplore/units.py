@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, Int
+
+from xplore import struct
 
 Number: TypeAlias = Any
 """A float that may be traced: hyperparameters are float32 leaves, so new values never retrace."""

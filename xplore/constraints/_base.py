@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from xplore import struct
 from xplore.columns import is_frame
 from xplore.encoding import Encoding, Pixels, pixels
 from xplore.errors import InputError

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, Shaped
 
+from xplore import struct
 from xplore.constraints._base import Constraint
 from xplore.encoding import Names, Sparse
 from xplore.errors import InputError

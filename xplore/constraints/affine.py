@@ -7,10 +7,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
+from xplore import struct
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Dials
 from xplore.units import Number

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.units import Number
 

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.constraints._windows import cover, hidden_by_window, hidden_share
 from xplore.recipe import Recipe

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 import optax
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints._base import Constraint, rendered
 from xplore.encoding import Pixels
 from xplore.errors import InputError

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, UInt32
 
+from xplore import struct
 from xplore.constraints._base import cosines, inside
 from xplore.constraints._dials import Dial, Drawn
 from xplore.units import Number

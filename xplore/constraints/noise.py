@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints._base import Constraint, added, cosines, rendered
 from xplore.recipe import Recipe
 from xplore.units import Number

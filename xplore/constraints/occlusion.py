@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints._base import Constraint
 from xplore.constraints._windows import cover, hidden_by_window, hidden_share, windows
 from xplore.units import Number

@@ -6,9 +6,9 @@ import abc
 from typing import Any
 
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
+from xplore import struct
 from xplore.units import Activations, Layout
 
 

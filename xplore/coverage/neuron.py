@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Int
 
+from xplore import struct
 from xplore.coverage._base import CellCriterion
 from xplore.units import Activations, Number
 

@@ -7,9 +7,9 @@ import itertools
 from typing import Any, Literal
 
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.errors import InputError
 from xplore.heads import EXCLUSIVE, Head
 from xplore.panel import Forward

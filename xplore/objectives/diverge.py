@@ -6,9 +6,9 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore import struct
 from xplore.heads import Head
 from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
 from xplore.panel import Forward

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from xplore import struct
 from xplore.errors import InputError
 from xplore.heads import Head
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
+from xplore import struct
 from xplore.oracles._base import OfValues
 
 SIDES = ("right", "straight on", "left")

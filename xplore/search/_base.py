@@ -6,9 +6,9 @@ import abc
 from typing import TYPE_CHECKING, Any
 
 import jax
-from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints import Constraint
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float
 
+from xplore import struct
 from xplore.constraints import Constraint
 from xplore.search._base import Blind, Seen, Start, where_rows
 

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jaxtyping import Array, Bool, Float
 
+from xplore import struct
 from xplore.constraints import Constraint
 from xplore.recipe import Recipe
 from xplore.search._base import Search, Seen, Start, where_rows

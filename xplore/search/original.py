@@ -7,9 +7,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
+from xplore import struct
 from xplore.constraints import Additions, Constraint, Features
 from xplore.errors import InputError
 from xplore.search._base import Search, Seen, Start

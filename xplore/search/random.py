@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from flax import struct
 from jaxtyping import Array, Float
 
+from xplore import struct
 from xplore.constraints import Constraint
 from xplore.search._base import Blind, Seen, Start
 
