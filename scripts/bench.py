@@ -28,6 +28,7 @@ import numpy as np
 from xplore import config
 from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign
+from xplore.checks import checked_oracle
 from xplore.encoding import decode
 from xplore.lanes import CHUNK, Method
 from xplore.panel import Panel
@@ -44,13 +45,15 @@ def prepared(name: str, seeds: int, lanes: int) -> Campaign:
     inputs = config.build(chosen.seeds)
     rows = np.arange(seeds) % len(inputs.images)
     panel = Panel.of([config.build_model(part) for part in chosen.models])
-    parts = [config.build(getattr(chosen, key)) for key in ("objective", "constraint", "oracle", "search")]
-    method = Method(panel, *parts)
+    layout = panel.check(inputs.images.shape[1:])
+    given = {key: getattr(chosen, key) for key in ("objective", "constraint", "oracle", "search")}
+    parts = {key: None if part is None else config.build(part) for key, part in given.items()}
+    parts["oracle"] = checked_oracle(parts["oracle"], panel, inputs.images.shape[1:])
+    method = Method(panel, **parts)
     criteria = tuple(config.build(part) for part in chosen.criteria)
     referee = None if chosen.referee is None else config.build(chosen.referee)
     training = None if chosen.training is None else config.build(chosen.training).images
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training)
-    layout = panel.check(inputs.images.shape[1:])
     plan = Plan(lanes=lanes, main_criterion=chosen.campaign.main_criterion)
     return Campaign(method, judge, layout, inputs.images[rows], inputs.labels[rows], plan)
 
@@ -60,7 +63,7 @@ def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
     method, lanes = campaign.method, campaign.plan.lanes
     x = decode(campaign.inputs[:lanes])
     before = jnp.asarray(campaign.judge.read(campaign.inputs[:lanes])[0])
-    covered = tuple(np.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
+    covered = tuple(jnp.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
     aim = method.objective.aim(
         jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int)
     )
