@@ -1,8 +1,8 @@
 """The arrays of a Keras weight file, read by a process of its own: on damaged files HDF5's library may crash.
 
 Run as a script, it reads a request from its input as JSON: `path`, `out` and, for each layer that is wanted,
-its name with a type and a shape an array. It writes the arrays to `out` (safetensors, by number), and what
-does not fit as JSON to its output.
+its name with a type and a shape an array. It writes the arrays to `out` (safetensors, by layer and number),
+and what does not fit as JSON to its output.
 """
 
 import json
@@ -46,8 +46,7 @@ def read(path: Path, wanted: Wanted) -> tuple[dict[str, list[np.ndarray]], list[
         if faults:
             return {}, faults
         stored = load_file(out)
-        arrays = iter([stored[str(number)] for number in range(len(stored))])
-        return {layer: [next(arrays) for _ in of] for layer, of in wanted.items()}, []
+        return {layer: [stored[f"{layer}/{at}"] for at in range(len(of))] for layer, of in wanted.items()}, []
 
 
 def main() -> None:
@@ -61,8 +60,8 @@ def main() -> None:
         found = {layer: arrays for layer, arrays in found.items() if arrays}
         faults = _mismatches(found, request["wanted"])
         if not faults:
-            arrays = [array[()] for layer in request["wanted"] for array in found[layer]]
-            save_file({str(number): array for number, array in enumerate(arrays)}, request["out"])
+            arrays = {f"{layer}/{at}": one[()] for layer, of in found.items() for at, one in enumerate(of)}
+            save_file(arrays, request["out"])
     json.dump(faults, sys.stdout)
 
 
