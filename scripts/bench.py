@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xplore import config
-from xplore.archive import FILE, Archive
+from xplore.archive import Archive
 from xplore.campaign import Campaign
 from xplore.checks import checked_oracle
 from xplore.encoding import decode
@@ -34,6 +34,8 @@ from xplore.lanes import CHUNK, Method
 from xplore.panel import Panel
 from xplore.plan import Plan
 from xplore.record import device
+from xplore.schema import FILE
+from xplore.seeds import Held
 from xplore.validity import Judge
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,14 +57,14 @@ def prepared(name: str, seeds: int, lanes: int) -> Campaign:
     training = None if chosen.training is None else config.build(chosen.training).images
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training)
     plan = Plan(lanes=lanes, main_criterion=chosen.campaign.main_criterion)
-    return Campaign(method, judge, layout, inputs.images[rows], inputs.labels[rows], plan)
+    return Campaign(method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan)
 
 
 def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
     """The bare jitted gradient of the campaign's objective, at its batch: a function that starts one."""
     method, lanes = campaign.method, campaign.plan.lanes
-    x = decode(campaign.inputs[:lanes])
-    before = jnp.asarray(campaign.judge.read(campaign.inputs[:lanes])[0])
+    x = decode(campaign.seeds.read(0, lanes).codes)
+    before = jnp.asarray(campaign.judge.read(campaign.seeds.read(0, lanes).codes)[0])
     covered = tuple(jnp.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
     aim = method.objective.aim(
         jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int)

@@ -20,7 +20,7 @@ import numpy as np
 
 import xplore
 from xplore import config
-from xplore.api import run_config
+from xplore.configured import run_config
 from xplore.errors import InputError
 from xplore.record import device
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import xplore
 from xplore import config
-from xplore.api import run_config
+from xplore.configured import run_config
 from xplore.record import device
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import examples
 
-from xplore.archive import FILE, SCHEMA, Archive
+from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.media import from_png, to_png
+from xplore.schema import FILE, SCHEMA
 
 META = {
     "layout": [{"name": "net", "layers": [{"name": "fc", "kind": "dense", "units": 12}]}],
@@ -39,6 +40,7 @@ from xplore.lanes import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.search import Sweep
+from xplore.seeds import Held
 from xplore.validity import Judge
 
 panel, codes = relatives(1, (8, 8, 1), channels=()), pictures(0, 4000, (8, 8, 1))
@@ -47,7 +49,7 @@ judge = Judge(panel, method.oracle, method.constraint, (NeuronCoverage(),))
 layout = panel.check(codes.shape[1:])
 layers = [{"name": m, "layers": [{"units": la.units} for la in each]} for m, each in layout.models]
 archive = Archive.create(Path(sys.argv[1]), {"layout": layers, "criteria": ["nc"]})
-campaign = Campaign(method, judge, layout, codes, None, Plan(lanes=16, round_size=64))
+campaign = Campaign(method, judge, layout, Held(codes), Plan(lanes=16, round_size=64))
 for tally in campaign.run(archive):
     print(tally.closed, tally.findings + tally.already_differ, flush=True)
 print("ended")

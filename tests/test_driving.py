@@ -11,7 +11,7 @@ from PIL import Image
 
 import xplore
 from xplore import config
-from xplore.api import run_config
+from xplore.configured import run_config
 from xplore.report.steering import COLOURS, arrows
 
 

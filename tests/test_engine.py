@@ -22,6 +22,7 @@ from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.recipe import Recipe
 from xplore.search import Gradient
+from xplore.seeds import Held
 
 SHAPE = (8, 8, 1)
 plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
@@ -106,7 +107,7 @@ def run(panel, codes, constraint, numbers):
     method = Method(panel, Joint(lambda1, lambda2), constraint(bound), LabelsDiffer(), search)
     judge = validity.Judge(panel, method.oracle, method.constraint, (NeuronCoverage(t),))
     layout = panel.check(codes.shape[1:])
-    runs = campaign.Campaign(method, judge, layout, codes, None, campaign.Plan(lanes=8, round_size=16, lag=1))
+    runs = campaign.Campaign(method, judge, layout, Held(codes), campaign.Plan(lanes=8, round_size=16, lag=1))
     for _ in runs.run():
         pass
     return runs.tally

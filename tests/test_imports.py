@@ -19,12 +19,14 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 # Each line imports only from lines below it; names on one line never see each other.
 LAYERS = """
 cli pytest_plugin
+configured
 api
 inspection
 rejudge record result checks progress
 campaign report config
-archive engine data parts plan
-lanes
+recall
+archive engine data parts seeds keeping
+lanes plan rounds
 search validity
 objectives constraints oracles
 coverage
@@ -35,7 +37,10 @@ capture capture_torch heads host gradient
 layers
 ranges
 table
-encoding finding recipe rules units weights torch_file
+encoding recipe rules units weights torch_file
+stored
+finding
+schema
 columns files media peers struct tensor_program
 errors
 """
@@ -49,6 +54,7 @@ SHARED_IN_REPORT = {
     "steering",
     "summary",
     "wording",
+    "words",
 }
 ALSO = {
     ("data", "mnist", "idx"),

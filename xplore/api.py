@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from xplore.adapters.predictor import reading
-from xplore.archive import Archive
+from xplore.archive import FILE, Archive
 from xplore.campaign import Campaign
 from xplore.checks import (
     checked_chart,
-    checked_inputs,
     checked_objective,
     checked_oracle,
     checked_part,
@@ -32,24 +30,26 @@ from xplore.checks import (
     default_search,
     fits,
 )
-from xplore.columns import is_frame
-from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.errors import InputError
 from xplore.host import faults
-from xplore.inspection import Inspection, inspect
 from xplore.lanes import Method
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
-from xplore.plan import Plan, Tally
-from xplore.progress import Watch, display
+from xplore.plan import Budget, Plan, Tally
+from xplore.progress import Watch, display, interruptible
+from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
 from xplore.search import Random, Search
+from xplore.seeds import Held, labelled, opened
 from xplore.validity import Judge
 
+BASELINE_SEEDS = 10_000
+"""What a baseline searches from at most: it goes breadth first, and holds them all."""
+INTERRUPTED = "interrupted"
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
 
 
@@ -71,7 +71,9 @@ def run(
     plan: Plan | None = None,
     rng: int | None = None,
     lanes: int | None = None,
+    budget: Budget | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     name: str = "campaign",
     classes: Sequence[str] | None = None,
     progress: bool = True,
@@ -81,23 +83,27 @@ def run(
 
     Inputs are images `[n h w c]`, uint8, or floats in [0, 1] that are stored (and so judged) as 8 bits; or
     a table, a DataFrame or numbers `[n d]`, which `Features` describe (inferred, without a constraint).
+    What is memory-mapped, has slices (a file, a folder), or is a generator, is read a round at a time.
     Labels, class numbers or the models' classes, are optional: without them (or where one is -1) a seed
     counts as answered rightly where all models agree. `steps` and `tries` override the search's, by default
     `Gradient`, or `Flips` where a model has no gradient; `baseline` searches the same seeds at the same
     number of model queries. Without `out` the archive is temporary: `result.save(folder)` keeps it.
 
+    A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
+    lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
+
     Raises:
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
     """
     chart, notes = checked_chart(constraint, inputs)
-    codes = checked_inputs(inputs, chart)
+    seeds = opened(inputs, labels, chart)
     panel = Panel.of([reading(model, chart) for model in models])
-    shape = chart.encoding.shape(codes.shape[1:])
+    shape = chart.encoding.shape(seeds.first.shape[1:])
     layout = panel.check(shape)
     judging = checked_oracle(oracle, panel, shape)
     n_classes = panel.shapes(shape).outputs.shape[2]
     names = tuple(panel.classes or classes or ())
-    truth = None if labels is None else checked_truth(labels, len(codes), panel, n_classes, names)
+    seeds = labelled(seeds, labels, lambda given, n: checked_truth(given, n, panel, n_classes, names))
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
@@ -116,14 +122,17 @@ def run(
         climbable(panel, checked_search("baseline", baseline), shape)
     for criterion in criteria:
         checked_part("criteria", criterion, CellCriterion)
-    known = checked_training(training, codes, chart)
+    known = checked_training(training, seeds, chart)
+    if baseline is not None and hasattr(inputs, "__next__"):
+        fix = "give a function that returns a new generator"
+        raise InputError("seeds", expected="to be read again, as a baseline asks", got="a generator", fix=fix)
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known, min(BATCH, plan.lanes))
     _keep_compilations()
     meta = record(method, layout, criteria, plan) | {
         "name": name,
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
-        "labelled": truth is not None,
-        "seeds_total": len(codes),
+        "labelled": seeds.labelled,
+        "seeds_total": seeds.total,
         "notes": notes,
         **(recorded or {}),
     }
@@ -131,92 +140,33 @@ def run(
         folder = Path(tempfile.mkdtemp(prefix="xplore-") if out is None else out)
         if out is None:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        with closing(Archive.create(folder, meta)) as archive, faults():
-            campaign = Campaign(method, judge, layout, codes, truth, plan)
-            tally = _watched(campaign, archive, name, progress)
-            archive.note(**_ending(tally), baselines=[])
-            if baseline is not None:
-                archive.note(baselines=[_baseline(baseline, campaign, tally, progress)])
-            archive.note(finished=True)
+        again = resume and (folder / FILE).exists()
+        with closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive, faults():
+            _go(
+                archive,
+                Campaign(method, judge, layout, seeds, plan, budget or Budget()),
+                baseline,
+                name,
+                progress,
+            )
         if out is not None:
             write_reports(folder)
         undo.pop_all()
     return Result(folder, temporary=out is None)
 
 
-def run_config(
-    config: Config, out: str | Path | None, *, command: str, file: str = "", progress: bool = True
-) -> Result:
-    """Run a campaign as a config says; `command` and the config's `file` are recorded."""
-    settings = config.campaign
-    models, images, labels, classes, seeds = _tested(config)
-    return run(
-        models,
-        images,
-        labels,
-        constraint=checked_part("constraint", build(config.constraint), Constraint),
-        objective=_built("objective", config.objective, Objective),
-        search=checked_search("search", build(config.search)),
-        oracle=_built("oracle", config.oracle, Oracle),
-        criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
-        baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
-        referee=None if config.referee is None else build(config.referee),
-        training=None if config.training is None else _inputs("training", config.training)[0].images,
-        plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),
-        out=out,
-        name=config.name,
-        classes=classes,
-        progress=progress,
-        recorded={"config": config.model_dump(), "command": command, "config_file": file, "notes": seeds},
-    )
-
-
-def _built(name: str, part: dict[str, Any] | None, kind: type[Any]) -> Any:
-    """A part of the right kind, if the config has one."""
-    return None if part is None else checked_part(name, build(part), kind)
-
-
-def inspect_config(config: Config) -> Inspection:
-    """What a config's models are, and how right they are on its seeds."""
-    models, inputs, labels, classes, _ = _tested(config)
-    constraint = checked_part("constraint", build(config.constraint), Constraint)
-    return inspect(models, inputs, labels, constraint=constraint, classes=classes)
-
-
-def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None, list[str]]:
-    """A config's models, as many inputs, labels and names of classes as it asks for, and what these are."""
-    inputs, n = _inputs("seeds", config.seeds)
-    # More seeds than inputs: they repeat, each with a key of its own.
-    rows = np.arange(n if config.campaign.seeds is None else config.campaign.seeds) % n
-    labels = getattr(inputs, "labels", None)
-    if labels is not None and len(labels) != n:
-        raise InputError(
-            "labels",
-            expected=f"one a seed, {n}",
-            got=str(len(labels)),
-            fix=f"mend what {config.seeds['use']} gives",
-        )
-    return (
-        [build_model(part) for part in config.models],
-        inputs.images.iloc[rows] if is_frame(inputs.images) else np.asarray(inputs.images)[rows],
-        None if labels is None else np.asarray(labels)[rows],
-        getattr(inputs, "classes", None) or None,
-        [f"seeds: {inputs.name}"] if getattr(inputs, "name", "") else [],
-    )
-
-
-def _inputs(key: str, part: dict[str, Any]) -> tuple[Any, int]:
-    """Inputs with `images`, maybe `labels`, as a config's part gives them, and how many there are."""
-    inputs = build(part)
-    n = len(inputs.images) if hasattr(inputs, "images") else 0
-    if not n:
-        raise InputError(
-            f"{key}, {part['use']}",
-            expected="inputs with `images`, one at least",
-            got=f"{type(inputs).__name__} with none",
-            fix="name a function like xplore.data.mnist:load",
-        )
-    return inputs, n
+def _go(archive: Archive, campaign: Campaign, baseline: Search | None, name: str, progress: bool) -> None:
+    """Run a campaign to its end, and after it the baseline."""
+    if archive.meta["finished"] and not archive.meta.get("ended") and archive.meta["seeds_total"]:
+        return  # resumed, and nothing was left
+    tally = _watched(campaign, archive, name, progress)
+    archive.note(**_ending(tally), ended=campaign.ended, seeds_total=campaign.seeds.total or tally.seeds)
+    if campaign.ended == INTERRUPTED:
+        return
+    if baseline is not None:
+        compared = _baseline(baseline, campaign, tally, progress)
+        archive.note(baselines=[compared] if compared else [])
+    archive.note(finished=True)
 
 
 def _keep_compilations() -> None:
@@ -230,14 +180,15 @@ def _keep_compilations() -> None:
 
 def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: bool) -> Tally:
     def follow(watch: Watch | None) -> Tally:
-        for tally in campaign.run(archive):
-            if watch is not None:
-                watch(tally)
+        with interruptible(lambda: campaign.stop(INTERRUPTED)):
+            for tally in campaign.run(archive):
+                if watch is not None:
+                    watch(tally)
         return campaign.tally
 
     if not progress:
         return follow(None)
-    with display(title, len(campaign.inputs)) as watch:
+    with display(title, campaign.seeds.total) as watch:
         return follow(watch)
 
 
@@ -250,21 +201,28 @@ def _ending(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -> dict[str, Any]:
+def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -> dict[str, Any] | None:
     """Another search on the same seeds: random search until it has asked the models as often in all.
 
     It goes breadth first, one query a seed and turn, so that no seed is favoured. Any other search keeps
-    to its own budget a seed.
+    to its own budget a seed. Nothing, where it was interrupted.
     """
     limit, note = None, "its own budget a seed"
     if isinstance(search, Random):
         search = search.replace(steps=1, tries=sys.maxsize)
         limit, note = main.queries, "the same seeds, again and again, until as many model queries were spent"
-    plan = replace(campaign.plan, round_size=len(campaign.inputs), query_limit=limit)
+    seeds = campaign.seeds.read(0, min(main.seeds, BASELINE_SEEDS))
+    plan = replace(campaign.plan, round_size=len(seeds))
+    if len(seeds) < main.seeds:
+        limit = limit and limit * len(seeds) // main.seeds
+        note += f"; the first {len(seeds)} seeds, with their share of the queries"
     judge = replace(campaign.judge, referee=None, training=None)
     method = campaign.method.replace(search=search)
-    other = Campaign(method, judge, campaign.layout, campaign.inputs, campaign.truth, plan)
+    held = Held(seeds.codes, seeds.truth)
+    other = Campaign(method, judge, campaign.layout, held, plan, Budget(queries=limit))
     tally = _watched(other, None, f"{type(search).__name__.lower()} search, to compare", progress)
+    if other.ended == INTERRUPTED:
+        return None
     return {
         "search": type(search).__name__,
         "seeds": tally.seeds,
@@ -272,7 +230,7 @@ def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -
         "found": tally.found,
         "findings": tally.findings,
         "valid": tally.valid,
-        "groups": len(tally.groups),
+        "groups": len(tally.disagreements),
         "seconds": tally.seconds,
         "note": note,
     }

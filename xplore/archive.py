@@ -20,29 +20,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from xplore import schema
 from xplore.errors import InputError, told
-from xplore.finding import Finding, SeedRecord, content_hash
+from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.schema import FILE
+from xplore.stored import FINDINGS, FIRST_KEPT, finding_of, finding_row, floats, pack, seed_row, unpack
 
-FILE = "archive.sqlite"
-SCHEMA = 2
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE artefacts (hash TEXT PRIMARY KEY, media TEXT NOT NULL, data BLOB NOT NULL);
-CREATE TABLE rounds (
-  round INTEGER PRIMARY KEY, seeds INTEGER NOT NULL, seed_coverage BLOB NOT NULL
-);
-CREATE TABLE seeds (
-  seed INTEGER PRIMARY KEY, round INTEGER NOT NULL, label INTEGER, decisions TEXT NOT NULL,
-  fate TEXT NOT NULL, tries INTEGER NOT NULL, steps INTEGER NOT NULL, queries INTEGER NOT NULL
-);
-CREATE TABLE findings (
-  id TEXT PRIMARY KEY, origin TEXT NOT NULL, seed INTEGER NOT NULL REFERENCES seeds(seed),
-  seed_artefact TEXT NOT NULL REFERENCES artefacts(hash), artefact TEXT NOT NULL REFERENCES artefacts(hash),
-  label INTEGER, decisions TEXT NOT NULL, probabilities BLOB NOT NULL, valid INTEGER NOT NULL,
-  reasons TEXT NOT NULL, measures TEXT NOT NULL, steps INTEGER NOT NULL, covered BLOB NOT NULL
-);
-CREATE INDEX findings_seed ON findings(seed);
-"""
+MOST_UNITS, MOST_CRITERIA = 2**26, 2**10
+"""Limits of what a file may say of itself."""
 
 
 def unused(folder: Path, *, fix: str) -> Path:
@@ -68,30 +53,13 @@ def from_zoo(meta: dict[str, Any]) -> bool:
     return bool(named) and not nested and all(name.startswith("xplore.models.") for name in named)
 
 
-def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
-    """Bits, compressed.
-
-    >>> unpack(pack(np.eye(3, dtype=bool)), 3).astype(int).tolist()
-    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    """
-    return zlib.compress(np.packbits(covered, axis=1).tobytes())
-
-
-def unpack(data: bytes, units: int) -> Bool[np.ndarray, "k u"]:
-    width = -(-units // 8)
-    if not width:  # models without neurons
-        return np.zeros((1, 0), bool)
-    rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(-1, width)
-    return np.unpackbits(rows, axis=1, count=units).astype(bool)
-
-
 class Archive:
     """A campaign on disk. `meta` holds what was run: config, models, layout, criteria, versions, device."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, writes: bool = False) -> None:
         self._db = connection
         self.path = path
-        self._writes = False
+        self._writes = writes
 
     @classmethod
     def create(cls, folder: Path, meta: dict[str, Any]) -> Archive:
@@ -100,44 +68,26 @@ class Archive:
         Raises:
             InputError: the folder already holds a campaign, or cannot be written.
         """
-        path = unused(folder, fix="choose a new folder with --out")
+        path = unused(folder, fix="choose a new folder with --out, or go on with --resume")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(path)
-            db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-            db.executescript("BEGIN;" + _TABLES + f"PRAGMA user_version={SCHEMA}; COMMIT;")
+            db = schema.create(path)
         except (OSError, sqlite3.Error) as error:
             what, wanted = f"output folder {folder}", "a folder that can be written"
             raise InputError(what, expected=wanted, got=str(error), fix="choose --out") from error
-        db.execute("PRAGMA foreign_keys=ON")
-        archive = cls(db, path)
-        archive._writes = True
+        archive = cls(db, path, writes=True)
         archive.note(**meta)
         return archive
 
     @classmethod
-    def open(cls, folder: Path) -> Archive:
-        """An archive that exists, read only.
+    def open(cls, folder: Path, *, write: bool = False) -> Archive:
+        """An archive that exists: read only, or to `write` more into it.
 
         Raises:
             InputError: there is none, it is damaged, or another version of xplore wrote it.
         """
         path = Path(folder)
         path = path / FILE if path.is_dir() else path
-        if not path.is_file():
-            raise InputError(
-                str(path), expected="an archive", got="no such file", fix="name a campaign's folder"
-            )
-        try:
-            # A result may be collected, and so closed, in another thread.
-            db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            db.execute("SELECT count(*) FROM meta, rounds").fetchone()
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes what is damaged
-            raise InputError(str(path), expected="an archive of xplore", got=str(error)) from error
-        if version != SCHEMA:
-            raise InputError(str(path), expected=f"schema version {SCHEMA}", got=str(version))
-        return cls(db, path)
+        return cls(schema.connect(path, write=write), path, writes=write)
 
     def close(self) -> None:
         """Close; what was written is one file from now on, without a log beside it."""
@@ -148,32 +98,65 @@ class Archive:
 
     def note(self, **meta: Any) -> None:
         """Add to, or replace in, what is known of the campaign as a whole."""
-        rows = [(key, json.dumps(value)) for key, value in meta.items()]
-        self._write([("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)])
+        self._write([_noted(meta)])
 
-    def commit(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> None:
-        """One batch, whole or not at all."""
-        inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
+    def commit(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding], **meta: Any) -> None:
+        """One batch, whole or not at all; `meta` is noted with it."""
+        self._write([*_batch(seeds, findings), _noted(meta)])
+
+    def commit_round(
+        self,
+        index: int,
+        seeds: int,
+        seed_coverage: Bool[np.ndarray, "criteria u"],
+        digest: str = "",
+        records: Sequence[SeedRecord] = (),
+        findings: Sequence[Finding] = (),
+    ) -> None:
+        """The seeds of a round were read: what they cover as they are, and those on which models differ.
+
+        `digest` tells a later run whether its seeds are the same.
+        """
+        row = (0, index, seeds, digest, pack(seed_coverage))
+        sql = "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?)"
+        self._write([(sql, [row]), *_batch(records, findings)])
+
+    def keep_shrunk(self, shrunk: dict[str, Shrunk]) -> None:
+        """The smallest changes that still show findings, by the findings' ids."""
+        artefacts = [(content_hash(one.after), one.after, name) for name, one in shrunk.items()]
+        as_found = (
+            "INSERT OR IGNORE INTO artefacts SELECT ?, a.media, ? FROM findings f"
+            " JOIN artefacts a ON a.hash = f.artefact WHERE f.id = ?"
+        )
+        rows = [
+            (name, content_hash(one.after), floats(one.probabilities), json.dumps(one.measures), one.queries)
+            for name, one in shrunk.items()
+        ]
         self._write(
             [
-                ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
-                ("INSERT INTO seeds VALUES (?,?,?,?,?,?,?,?)", [_seed_row(s) for s in seeds]),
-                (
-                    "INSERT OR IGNORE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    [_row(f) for f in findings],
-                ),
+                (as_found, artefacts),
+                ("INSERT OR REPLACE INTO shrunk VALUES (?,?,?,?,?)", rows),
             ]
         )
 
-    def commit_round(self, index: int, seeds: int, seed_coverage: Bool[np.ndarray, "criteria u"]) -> None:
-        """The seeds of a round were read: what they cover as they are."""
-        self._write([("INSERT INTO rounds VALUES (?,?,?)", [(index, seeds, pack(seed_coverage))])])
+    def answer(self, finding: str, reviewer: str, answer: str, time: str) -> None:
+        """A person says that a finding is `valid`, `invalid` or `unsure`; a later answer replaces it."""
+        self._write(
+            [("INSERT OR REPLACE INTO answers VALUES (?,?,?,?)", [(finding, reviewer, answer, time)])]
+        )
 
     def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:
             with self._db:
                 for sql, rows in statements:
                     self._db.executemany(sql, rows)
+        except sqlite3.IntegrityError as error:
+            raise InputError(
+                str(self.path),
+                expected="one run at a time",
+                got=f"seeds that another one has ended ({error})",
+                fix="let that one end; nothing was written twice",
+            ) from error
         except sqlite3.OperationalError as error:
             raise InputError(
                 str(self.path),
@@ -189,7 +172,7 @@ class Archive:
             yield
         except InputError:
             raise
-        except (sqlite3.Error, zlib.error, ValueError, TypeError, KeyError) as error:
+        except (sqlite3.Error, zlib.error, ValueError, TypeError, KeyError, OverflowError) as error:
             raise InputError(
                 str(self.path),
                 expected="an archive that is whole",
@@ -204,10 +187,18 @@ class Archive:
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""
+        sql = (
+            "SELECT seed, round, label, decisions, fate, tries, steps, queries, finding, campaign FROM seeds"
+        )
         with self._reading():
-            for row in self._db.execute("SELECT * FROM seeds ORDER BY seed"):
+            for row in self._db.execute(f"{sql} ORDER BY campaign, seed"):
                 seed, index, label, decisions, *rest = row
                 yield SeedRecord(seed, index, label, tuple(json.loads(decisions)), *rest)
+
+    def rounds(self) -> Iterator[tuple[int, int, str]]:
+        """Of each round that was read: its number, how many seeds it had, and their digest."""
+        with self._reading():
+            yield from self._db.execute("SELECT round, seeds, digest FROM rounds ORDER BY campaign, round")
 
     def findings(self, *, origin: str | None = "search", prefix: str = "") -> Iterator[Finding]:
         """Findings in the order of their seeds; `prefix` selects by the start of the id.
@@ -215,28 +206,25 @@ class Archive:
         Raises:
             InputError: the archive is damaged; inputs must have the hash under which they lie.
         """
-        query = (
-            "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
-            " f.measures, f.steps, f.covered, s.hash, a.hash, a.media FROM findings f"
-            " JOIN artefacts a ON a.hash = f.artefact JOIN artefacts s ON s.hash = f.seed_artefact"
-            " WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2 ORDER BY f.seed, f.id"
-        )
         with self._reading():
-            units = self.units
-            for row in self._db.execute(query, (origin, prefix)):
-                name, source, seed, before, after, label = row[:6]
-                if (content_hash(before), content_hash(after)) != row[12:14]:
-                    raise ValueError(f"an input of finding {name} does not have the hash it lies under")
-                decisions = tuple(json.loads(row[6]))
-                probabilities = np.frombuffer(row[7], np.float32).reshape(len(decisions), -1)
-                reasons, measures = tuple(json.loads(row[8])), json.loads(row[9])
-                judged = (decisions, probabilities, reasons, measures, row[10], unpack(row[11], units))
-                yield Finding(name, source, seed, before, after, row[14], label, *judged)
+            size = self.units, self._criteria
+            for row in self._db.execute(FINDINGS, (origin, prefix)):
+                yield finding_of(row, size)
 
     @property
     def units(self) -> int:
         with self._reading():
-            return sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
+            units = sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
+            if not 0 <= units <= MOST_UNITS:
+                raise ValueError(f"{units} units")
+            return units
+
+    @property
+    def _criteria(self) -> int:
+        criteria = len(self.meta["criteria"])
+        if criteria > MOST_CRITERIA:
+            raise ValueError(f"{criteria} criteria")
+        return criteria
 
     def seed_coverage(self) -> Bool[np.ndarray, "criteria u"]:
         """What the seeds cover as they are, all of them together."""
@@ -247,30 +235,48 @@ class Archive:
         where = " WHERE valid AND origin = 'search'" if valid else ""
         return self._union("SELECT covered FROM findings" + where)
 
+    def due(self, round_size: int) -> Iterator[tuple[int, Bool[np.ndarray, "criteria u"]]]:
+        """What guides later rounds: the round from which it counts as known, and what was covered by then."""
+        query = (
+            "SELECT s.seed / ?1 + max(s.tries - 1, 0), f.covered FROM seeds s"
+            " JOIN findings f ON f.id = s.finding"
+        )
+        with self._reading():
+            size = self.units, self._criteria
+            for index, data in self._db.execute(query, (round_size,)):
+                yield index, unpack(data, *size)
+
+    def answers(self) -> dict[str, dict[str, str]]:
+        """`{finding: {reviewer: answer}}`."""
+        told: dict[str, dict[str, str]] = {}
+        with self._reading():
+            for finding, reviewer, answer in self._db.execute(
+                "SELECT finding, reviewer, answer FROM answers"
+            ):
+                told.setdefault(finding, {})[reviewer] = answer
+        return told
+
     def _union(self, query: str) -> Bool[np.ndarray, "criteria u"]:
         with self._reading():
-            covered = np.zeros((len(self.meta["criteria"]), self.units), bool)
+            size = self.units, self._criteria
+            covered = np.zeros(size[::-1], bool)
             for (data,) in self._db.execute(query):
-                covered |= unpack(data, covered.shape[1])
+                covered |= unpack(data, *size)
             return covered
 
 
-def _seed_row(s: SeedRecord) -> tuple[Any, ...]:
-    return (s.seed, s.round, s.label, json.dumps(s.decisions), s.fate, s.tries, s.steps, s.queries)
+def _noted(meta: dict[str, Any]) -> tuple[str, list[tuple[Any, ...]]]:
+    rows = [(key, json.dumps(value)) for key, value in meta.items()]
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", rows
 
 
-def _row(f: Finding) -> tuple[Any, ...]:
-    inputs = (content_hash(f.before), content_hash(f.after))
-    probabilities = f.probabilities.astype(np.float32).tobytes()
-    judged = (json.dumps(f.decisions), probabilities, f.valid, json.dumps(f.reasons))
-    return (
-        f.id,
-        f.origin,
-        f.seed,
-        *inputs,
-        f.label,
-        *judged,
-        json.dumps(f.measures),
-        f.steps,
-        pack(f.covered),
-    )
+def _batch(
+    seeds: Sequence[SeedRecord], findings: Sequence[Finding]
+) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """Findings with the same content fall together: the one of the first seed is kept."""
+    inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
+    return [
+        ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
+        (f"INSERT INTO seeds VALUES ({','.join('?' * 10)})", [seed_row(s) for s in seeds]),
+        (FIRST_KEPT, [finding_row(f) for f in findings]),
+    ]

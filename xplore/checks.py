@@ -21,6 +21,7 @@ from xplore.panel import Panel
 from xplore.plan import Plan
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
+from xplore.seeds import Held, Seeds, lazy, streams
 
 Part = TypeVar("Part")
 
@@ -29,16 +30,9 @@ def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constrain
     """The constraint, or the one that suits the inputs, and what is to be said of the choice."""
     if constraint is not None:
         return checked_part("constraint", constraint, Constraint), []
-    if not is_frame(inputs) and np.ndim(inputs) != 2:
+    if lazy(inputs) or streams(inputs) or (not is_frame(inputs) and np.ndim(inputs) != 2):
         return Occlusion(), []
     return Features.infer(inputs), ["no constraint was given: Features.infer(X) says what may change"]
-
-
-def checked_inputs(inputs: Any, constraint: Constraint) -> Shaped[np.ndarray, "n *code"]:
-    """Seeds as they will be stored, in the constraint's encoding."""
-    codes = constraint.codes(inputs)
-    constraint.check(codes)
-    return codes
 
 
 def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ()) -> Int[np.ndarray, " n"]:
@@ -99,21 +93,19 @@ def checked_objective(objective: Objective | None, panel: Panel) -> Objective:
     return objective
 
 
-def checked_training(
-    training: Any, seeds: Shaped[np.ndarray, "n *x"], constraint: Constraint
-) -> Shaped[np.ndarray, "..."] | None:
+def checked_training(training: Any, seeds: Seeds, constraint: Constraint) -> Shaped[np.ndarray, "..."] | None:
     """The training inputs, whose distance is measured: of a table, the seeds themselves where none are given.
 
     Raises:
         InputError: the seeds cannot be compared to them.
     """
     if training is None:
-        return seeds if isinstance(constraint.encoding, Rows) else None
-    array = constraint.codes(training)
-    if array.shape[1:] != seeds.shape[1:]:
+        return seeds.codes if isinstance(constraint.encoding, Rows) and isinstance(seeds, Held) else None
+    array, shape = constraint.codes(training), seeds.first.shape[1:]
+    if array.shape[1:] != shape:
         raise InputError(
             "training",
-            expected=f"inputs of the seeds' shape {seeds.shape[1:]}",
+            expected=f"inputs of the seeds' shape {shape}",
             got=str(array.shape[1:]),
             fix="give the training inputs of this task, or none",
         )

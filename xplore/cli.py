@@ -6,7 +6,7 @@ import shlex
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+UNITS = {"s": 1, "m": 60, "h": 3600}
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 UNEXPECTED = 70
 """Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""
 
@@ -44,13 +47,30 @@ def run(
     steps: Annotated[int | None, typer.Option(help="Steps a try.")] = None,
     lanes: Annotated[int | None, typer.Option(help="How many inputs step together.")] = None,
     rng: Annotated[int | None, typer.Option(help="The random state.")] = None,
+    time: Annotated[str | None, typer.Option(help="End after so long: 90s, 10m, 2h.")] = None,
+    findings: Annotated[int | None, typer.Option(help="End with so many valid findings.")] = None,
+    queries: Annotated[int | None, typer.Option(help="End after so many queries of the models.")] = None,
+    until_coverage: Annotated[
+        float | None, typer.Option(help="End when every model has this coverage, above 0, at most 1.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the campaign in the folder, if it holds one.")
+    ] = False,
     out: Out = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key.path=value over the config's.")] = None,
 ) -> None:
-    """Run a campaign, and write its archive, summary and report."""
+    """Run a campaign, and write its archive, summary and report.
+
+    Ctrl-C ends it after the running step, with a report of what is there; --resume goes on from there.
+    """
     from xplore import config as configs
 
-    given = {"campaign.seeds": seeds, "search.steps": steps, "campaign.lanes": lanes, "campaign.rng": rng}
+    given: dict[str, Any] = {
+        "campaign.seeds": seeds,
+        "search.steps": steps,
+        "campaign.lanes": lanes,
+        "campaign.rng": rng,
+    }
     for key, value in given.items():
         least = 0 if key == "campaign.rng" else 1
         if value is not None and value < least:
@@ -58,18 +78,41 @@ def run(
             raise InputError(
                 name, expected=f"a whole number >= {least}", got=str(value), fix=f"use {name} 64"
             )
+    limits = {"findings": findings, "queries": queries, "until_coverage": until_coverage}
+    given |= {f"campaign.{key}": value for key, value in limits.items()}
+    given["campaign.seconds"] = None if time is None else duration(time)
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     loaded = configs.load(config, [*(set_ or []), *settings])
     folder = out or Path("runs") / loaded.name
-    from xplore.api import run_config
+    from xplore.configured import run_config
     from xplore.report.wording import counted
 
     command = shlex.join(["xplore", *sys.argv[1:]])
-    result = run_config(loaded, folder, command=command, file=str(configs.find(config)))
+    result = run_config(loaded, folder, command=command, file=str(configs.find(config)), resume=resume)
     figures = result.summary
     beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
     print(f"{counted(figures)} ({beside}) in {seconds}")
     print(f"report: {folder / 'report.html'}")
+    if figures["ended"]:
+        print(f"ended by {figures['ended']}; xplore run ... --out {folder} --resume goes on")
+    if figures["ended"] == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def duration(time: str) -> float:
+    """A length of time in seconds.
+
+    >>> duration("90s"), duration("10m"), duration("1.5h"), duration("20")
+    (90.0, 600.0, 5400.0, 20.0)
+    """
+    number, unit = (time[:-1], time[-1]) if time[-1:] in UNITS else (time, "s")
+    try:
+        came = float(number) * UNITS[unit]
+    except ValueError:
+        came = 0.0
+    if not 0 < came < float("inf"):
+        raise InputError("--time", expected="a length of time above 0", got=repr(time), fix="use --time 10m")
+    return came
 
 
 @app.command()
@@ -83,7 +126,7 @@ def inspect(
 
     given = [] if seeds is None else [f"campaign.seeds={seeds}"]
     loaded = configs.load(config, [*(set_ or []), *given])
-    from xplore.api import inspect_config
+    from xplore.configured import inspect_config
 
     print(inspect_config(loaded))
 

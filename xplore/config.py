@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from xplore.errors import InputError, told
 from xplore.parts import Part, build, build_model, check, check_model, unknown
@@ -27,6 +27,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     seeds: PositiveInt | None = Field(default=None, description="how many seeds; all, where it is left out")
+    seconds: PositiveFloat | None = Field(default=None, description="ends after so long, without compilation")
+    findings: PositiveInt | None = Field(default=None, description="ends with so many valid findings")
+    queries: PositiveInt | None = Field(default=None, description="ends after so many queries of the models")
+    until_coverage: float | None = Field(
+        default=None, gt=0, le=1, description="ends when every model has this coverage, by the main criterion"
+    )
     lanes: PositiveInt = Field(
         default=64, description="inputs that step together; never decides what is found"
     )

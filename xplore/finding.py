@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float16
 
 
 @dataclass(frozen=True)
 class SeedRecord:
-    """What became of one seed: `fate` is `already_differ`, `found`, `rejudged_away` or `not_found`."""
+    """What became of one seed: `fate` is `already_differ`, `found`, `rejudged_away` or `not_found`.
+
+    `finding` is the id of what it led to, which another seed may have led to first; `campaign` counts the
+    campaigns of an archive that was merged.
+    """
 
     seed: int
     round: int
@@ -22,6 +26,8 @@ class SeedRecord:
     tries: int = 0
     steps: int = 0
     queries: int = 0
+    finding: str | None = None
+    campaign: int = 0
 
     @property
     def agree_wrongly(self) -> bool:
@@ -34,12 +40,26 @@ class SeedRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class Shrunk:
+    """The smallest change that was found to show a finding: the same decisions, as stored.
+
+    `queries` were spent on finding it.
+    """
+
+    after: bytes = field(repr=False)
+    probabilities: Float[np.ndarray, "m c"] = field(repr=False)
+    measures: dict[str, Any]
+    queries: int
+
+
+@dataclass(frozen=True, eq=False)
 class Finding:
     """An input on which models differ, as stored: what is judged is what is read back from here.
 
     `before` and `after` are the seed and the finding, as bytes of the type `media`; `origin` is `search`,
     or `seed` for a seed on which models differ as it is; `reasons` tell why a finding is not valid;
-    `covered` has a row a criterion and a column a unit.
+    `covered` has a row a criterion and a column a unit; `hidden` is what the models make of it, their last
+    hidden layers end to end; `shrunk` is the smallest change that shows the same.
     """
 
     id: str
@@ -55,14 +75,17 @@ class Finding:
     measures: dict[str, Any]
     steps: int
     covered: Bool[np.ndarray, "criteria u"] = field(repr=False)
+    hidden: Float16[np.ndarray, " h"] = field(default_factory=lambda: np.zeros(0, np.float16), repr=False)
+    shrunk: Shrunk | None = None
+    campaign: int = 0
 
     @property
     def valid(self) -> bool:
         return not self.reasons
 
     @property
-    def group(self) -> tuple[int | None, tuple[int, ...]]:
-        """The fault group: the same label (the agreed one, without labels) and the same decisions."""
+    def disagreement(self) -> tuple[int | None, tuple[int, ...]]:
+        """What fault groups are made of: the label (the agreed one, without labels) and the decisions."""
         return self.expected, self.decisions
 
     @property

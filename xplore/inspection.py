@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from xplore.adapters.predictor import reading
-from xplore.checks import checked_chart, checked_inputs, checked_truth
+from xplore.checks import checked_chart, checked_truth
 from xplore.constraints import Constraint
 from xplore.errors import InputError
 from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
+from xplore.seeds import labelled, opened
 from xplore.units import Layer
 
 UNIT = {
@@ -132,24 +133,24 @@ def inspect(
     ([('lenet1', 52, True), ('lenet5', 268, True)], [])
     """
     chart, _ = checked_chart(constraint, inputs)
-    codes = checked_inputs(inputs, chart)
+    seeds = opened(inputs, labels, chart)
     panel = Panel.of([reading(model, chart) for model in models])
-    shape = chart.encoding.shape(codes.shape[1:])
+    shape = chart.encoding.shape(seeds.first.shape[1:])
     layout = panel.check(shape)
     shapes = panel.shapes(shape).outputs.shape
     if panel.head not in (*EXCLUSIVE, "values") or len(shapes) != 3:
         came = f"output={panel.head!r} of shape {shapes[2:]}"
         fix = "of other heads, a Panel gives outputs, activations and coverage"
         raise InputError("models", expected="one label or value an input", got=came, fix=fix)
-    ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)))
-    parts = []
-    for first in range(0, len(codes), BATCH):
-        part = codes[first : first + BATCH]
-        padded = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), axis=0)])
-        parts.append(np.asarray(ask(panel, padded))[:, : len(part)])
-    outputs = np.concatenate(parts, axis=1)
     names = () if panel.head == "values" else tuple(panel.classes or classes or range(shapes[2]))
-    truth = None if labels is None else checked_truth(labels, len(codes), panel, shapes[2], names)
+    seeds = labelled(seeds, labels, lambda given, n: checked_truth(given, n, panel, shapes[2], names))
+    ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)))
+    parts, truths = [], []
+    while len(block := seeds.read(sum(part.shape[1] for part in parts), BATCH)):
+        padded = np.concatenate([block.codes, np.repeat(block.codes[-1:], BATCH - len(block), axis=0)])
+        parts.append(np.asarray(ask(panel, padded))[:, : len(block)])
+        truths += [] if block.truth is None else [block.truth]
+    outputs, truth = np.concatenate(parts, axis=1), np.concatenate(truths) if truths else None
     of_models = _by_value(outputs, truth) if panel.head == "values" else _by_class(outputs, truth)
     return Inspection(
         tuple(
@@ -157,7 +158,7 @@ def inspect(
             for model, (_, layers), told in zip(panel.models, layout.models, of_models, strict=True)
         ),
         shape,
-        len(codes),
+        outputs.shape[1],
         tuple(map(str, names)),
         truth is not None,
     )

@@ -1,9 +1,12 @@
-"""What a campaign does beside its method, and what it has come to so far."""
+"""What a campaign does beside its method, when it stops, and what it has come to so far."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from xplore.finding import Finding
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,6 @@ class Plan:
     round_size: int = 256
     lag: int = 2
     main_criterion: int = 0
-    query_limit: int | None = None
 
 
 @dataclass
@@ -33,6 +35,36 @@ class Tally:
     queries: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0
-    groups: set[Any] = field(default_factory=set)
+    disagreements: set[Any] = field(default_factory=set)
     coverage: dict[str, float] = field(default_factory=dict)
     draining: bool = False  # no seed waits any more, and lanes stand idle
+
+    def count(self, findings: Sequence[Finding]) -> None:
+        """More findings came."""
+        self.findings += len(findings)
+        self.valid += sum(finding.valid for finding in findings)
+        self.disagreements |= {finding.disagreement for finding in findings if finding.valid}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a campaign stops though seeds are left: the first limit that is reached; None is no limit.
+
+    `seconds` are those of this run, without compilation; `findings` are valid ones; `coverage` is the share,
+    by the criterion that guides the search, that every model is to reach.
+
+    >>> Budget(findings=2).reached(Tally(valid=2), 0.0), Budget(seconds=60).reached(Tally(), 59.0)
+    ('findings', None)
+    """
+
+    seconds: float | None = None
+    findings: int | None = None
+    queries: int | None = None
+    coverage: float | None = None
+
+    def reached(self, tally: Tally, seconds: float) -> str | None:
+        """The name of a limit that is reached."""
+        least = min(tally.coverage.values(), default=0.0)
+        now = {"seconds": seconds, "findings": tally.valid, "queries": tally.queries, "coverage": least}
+        limits = {name: limit for name in now if (limit := getattr(self, name)) is not None}
+        return next((name for name, limit in limits.items() if now[name] >= limit), None)

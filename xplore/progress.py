@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,22 +22,26 @@ PLAIN_EVERY = 5.0
 Watch = Callable[[Tally], None]
 
 
-def pace(now: Tally, of: int) -> tuple[float, float, str]:
+def pace(now: Tally, of: int | None) -> tuple[float, float, str]:
     """Seeds/s, gradient steps/s, and how long the rest takes at that."""
     seconds = max(now.seconds, 1e-9)
     rate = now.closed / seconds
-    left = (of - now.closed) / rate if rate > 0 else float("inf")
+    left = (of - now.closed) / rate if rate > 0 and of is not None else float("inf")
     return rate, now.steps / seconds, duration(left)
 
 
-def line(now: Tally, of: int) -> str:
+def line(now: Tally, of: int | None) -> str:
     """One line that says how far it is."""
     rate, steps, left = pace(now, of)
     reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
     return (
-        f"{now.closed}/{of} seeds  {now.findings} findings ({now.valid} valid)  {rate:.1f} seeds/s  "
+        f"{now.closed}/{_of(of)} seeds  {now.findings} findings ({now.valid} valid)  {rate:.1f} seeds/s  "
         f"{steps:.0f} steps/s  coverage {reached}  {left} left"
     )
+
+
+def _of(seeds: int | None) -> str:
+    return "?" if seeds is None else str(seeds)
 
 
 def duration(seconds: float) -> str:
@@ -51,7 +57,31 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def display(title: str, of: int) -> Iterator[Watch]:
+def interruptible(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C calls `stop`, which ends after the running step; a second one interrupts at once.
+
+    In another thread than the main one signals cannot be had, and nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def first(number: int, frame: object) -> None:
+        del number, frame
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nending after this step; once more to end at once", file=sys.stderr, flush=True)
+        stop()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+@contextmanager
+def display(title: str, of: int | None) -> Iterator[Watch]:
     """Show progress on standard error, live where it is a terminal."""
     if not sys.stderr.isatty():
         yield _plain(title, of)
@@ -59,14 +89,14 @@ def display(title: str, of: int) -> Iterator[Watch]:
     from rich.console import Console
     from rich.live import Live
 
-    start = f"[bold]{title}[/]  {of} seeds; compiling"
+    start = f"[bold]{title}[/]  {_of(of)} seeds; compiling"
     with Live(start, console=Console(stderr=True), refresh_per_second=8, transient=False) as live:
         yield _rich(title, of, live)
 
 
-def _plain(title: str, of: int) -> Watch:
+def _plain(title: str, of: int | None) -> Watch:
     last = time.monotonic()
-    print(f"{title}: {of} seeds; compiling", file=sys.stderr, flush=True)
+    print(f"{title}: {_of(of)} seeds; compiling", file=sys.stderr, flush=True)
 
     def show(now: Tally) -> None:
         nonlocal last
@@ -77,7 +107,7 @@ def _plain(title: str, of: int) -> Watch:
     return show
 
 
-def _rich(title: str, of: int, live: Live) -> Watch:
+def _rich(title: str, of: int | None, live: Live) -> Watch:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
@@ -85,8 +115,9 @@ def _rich(title: str, of: int, live: Live) -> Watch:
         rate, steps, left = pace(now, of)
         table = Table.grid(padding=(0, 2))
         table.add_row(f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{left} left")
-        table.add_row("seeds", f"{now.closed} of {of}", f"{rate:.1f}/s")
-        table.add_row("findings", f"{now.findings}, {now.valid} of them valid", f"{len(now.groups)} groups")
+        table.add_row("seeds", f"{now.closed} of {_of(of)}", f"{rate:.1f}/s")
+        told = f"{len(now.disagreements)} kinds"
+        table.add_row("findings", f"{now.findings}, {now.valid} of them valid", told)
         table.add_row("gradient steps", f"{now.steps}", f"{steps:.0f}/s")
         reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())
         table.add_row("coverage", reached, "")

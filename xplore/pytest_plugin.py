@@ -98,7 +98,7 @@ def told(result: Result, again: str) -> str:
     lines = [
         f"{len(valid)} valid findings from {figures['seeds']} seeds, in {len(figures['groups'])} fault groups"
     ]
-    first = {finding.group: finding for finding in reversed(valid)}
+    first = {finding.disagreement: finding for finding in reversed(valid)}
     for finding in list(first.values())[::-1][:SHOWN]:
         answers = ", ".join(f"{n} {classes[d]}" for n, d in zip(names, finding.decisions, strict=True))
         expected = "?" if finding.expected is None else classes[finding.expected]

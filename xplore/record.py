@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import uuid
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +24,7 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
     """The campaign as a whole, before its first step."""
     spans = layout.spans()
     return {
+        "id": uuid.uuid4().hex,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": "xplore.run(...)",
         "config": {},
@@ -45,6 +47,8 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
         ],
         "criteria": [repr(criterion) for criterion in criteria],
         "main_criterion": plan.main_criterion,
+        "round_size": plan.round_size,
+        "lag": plan.lag,
         "versions": versions(),
         "device": device(),
         "lanes": plan.lanes,
@@ -57,6 +61,7 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
         "objective": repr(method.objective),
         "oracle": repr(method.oracle),
         "decisions": method.oracle.told(),
+        "baselines": [],
         "finished": False,
     }
 

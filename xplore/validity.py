@@ -15,13 +15,28 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.encoding import Encoding
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
+
+HALF_MOST = 65504.0
+"""The largest number of 16 bits: hidden layers are kept so, since they only tell what is near."""
+
+
+class Said(NamedTuple):
+    """What the models say of inputs, what each input covers, and what their last hidden layers make of it."""
+
+    outputs: Float[np.ndarray, "m b k"]
+    covered: Bool[np.ndarray, "b criteria u"]
+    hidden: Float16[np.ndarray, "b h"]
+
+    def rows(self, kept: Int[np.ndarray, " k"]) -> Said:
+        """Some of the inputs."""
+        return Said(self.outputs[:, kept], self.covered[kept], self.hidden[kept])
 
 
 class Judgement(NamedTuple):
@@ -35,14 +50,15 @@ class Judgement(NamedTuple):
     probabilities: Float[np.ndarray, "m b k"]
     decisions: Int[np.ndarray, "m b"]
     covered: Bool[np.ndarray, "b criteria u"]
+    hidden: Float16[np.ndarray, "b h"]
 
     def rows(self, kept: Int[np.ndarray, " k"]) -> Judgement:
         """Some of the inputs."""
         outputs, alone, probabilities, decisions = (of[:, kept] for of in self[:4])
-        return Judgement(outputs, alone, probabilities, decisions, self.covered[kept])
+        return Judgement(outputs, alone, probabilities, decisions, self.covered[kept], self.hidden[kept])
 
 
-class Seeds(NamedTuple):
+class Read(NamedTuple):
     """What the models say of seeds: do they differ, what does each decide, what do they agree on, are all
     of them right? `labels` are decisions, too; None is not known. `said` is what is kept with a finding."""
 
@@ -57,11 +73,13 @@ class Seeds(NamedTuple):
 @jax.jit
 def _read(
     panel: Panel, criteria: tuple[CellCriterion, ...], encoding: Encoding, codes: Shaped[Array, "b *x"]
-) -> tuple[Float[Array, "b m k"], Bool[Array, "b criteria u"]]:
-    """Outputs and coverage of a batch, in one pass."""
+) -> tuple[Float[Array, "b m k"], Bool[Array, "b criteria u"], Float16[Array, "b h"]]:
+    """Outputs, coverage and last hidden layers of a batch, in one pass."""
     now = panel(encoding.decode(codes))
     hits = [criterion.hits(now.activations).any(axis=-1) for criterion in criteria]
-    return jnp.moveaxis(now.outputs, 1, 0), jnp.stack(hits, axis=1)
+    hidden = now.activations.values[:, now.activations.layout.hidden(now.outputs.shape[-1])]
+    hidden = jnp.nan_to_num(jnp.clip(hidden, -HALF_MOST, HALF_MOST)).astype(jnp.float16)
+    return jnp.moveaxis(now.outputs, 1, 0), jnp.stack(hits, axis=1), hidden
 
 
 @jax.jit
@@ -134,33 +152,28 @@ class Judge:
         assert self.training is not None
         return self.constraint.coordinates(self.training)
 
-    def read(
-        self, codes: Shaped[np.ndarray, "b *x"]
-    ) -> tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]]:
+    def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Said:
         """The models' outputs on stored inputs, and what each input covers."""
-        outputs, covered = _in_batches(
+        outputs, covered, hidden = _in_batches(
             self.batch, lambda c: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
         )
-        return outputs.swapaxes(0, 1), covered
+        return Said(outputs.swapaxes(0, 1), covered, hidden)
 
-    def judge(
-        self,
-        codes: Shaped[np.ndarray, "b *x"],
-        known: tuple[Float[np.ndarray, "m b k"], Bool[np.ndarray, "b criteria u"]] | None = None,
-    ) -> Judgement:
+    def judge(self, codes: Shaped[np.ndarray, "b *x"], known: Said | None = None) -> Judgement:
         """Judge stored inputs together, alone, and for what they cover; `known` is what `read` said."""
-        outputs, covered = self.read(codes) if known is None else known
+        outputs, covered, hidden = self.read(codes) if known is None else known
         alone, probabilities = _in_batches(
             self.batch, lambda c: _alone(self.panel, self.constraint.encoding, c), codes
         )
         decisions = self._verdict(alone.swapaxes(0, 1))[1].T
-        return Judgement(outputs, alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), decisions, covered)
+        of_files = alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), decisions
+        return Judgement(outputs, *of_files, covered, hidden)
 
     def differ(self, outputs: Float[np.ndarray, "m b k"]) -> Bool[np.ndarray, " b"]:
         """Do the models' decisions differ?"""
         return self._verdict(outputs)[0]
 
-    def seeds(self, outputs: Float[np.ndarray, "m b k"], truth: Shaped[np.ndarray, " b"] | None) -> Seeds:
+    def seeds(self, outputs: Float[np.ndarray, "m b k"], truth: Shaped[np.ndarray, " b"] | None) -> Read:
         """What the models say of seeds, beside their labels; one that is -1, or NaN, is not known."""
         differ, decisions, agreed = self._verdict(outputs)
         n, values = len(differ), self.panel.head == "values"
@@ -168,14 +181,14 @@ class Judge:
         for row in range(n if values else 0):
             said[row]["seed_values"] = outputs[:, row, 0].tolist()
         if truth is None:
-            return Seeds(differ, decisions, agreed, np.ones(n, bool), (None,) * n, said)
+            return Read(differ, decisions, agreed, np.ones(n, bool), (None,) * n, said)
         known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
         right = self.oracle.right(outputs, truth).all(axis=0)
         label = np.where(right, agreed, self.oracle.label(np.where(known, truth, 0)))
         labels = tuple(int(one) if k else None for one, k in zip(label, known, strict=True))
         for row in np.flatnonzero(known) if values else ():
             said[row]["truth"] = float(truth[row])
-        return Seeds(differ, decisions, agreed, right | ~known, labels, said)
+        return Read(differ, decisions, agreed, right | ~known, labels, said)
 
     def _verdict(self, outputs: Float[np.ndarray, "m b k"]) -> Any:
         return _in_batches(self.batch, lambda o: _verdict(self.oracle, o), outputs.swapaxes(0, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xplore
 from xplore import config
-from xplore.api import run_config
+from xplore.configured import run_config
 from xplore.data import photos
 
 

@@ -18,7 +18,7 @@ from xplore.report.csv import safe
 from xplore.report.markdown import cell
 from xplore.report.pictures import decode, difference, enlarge, png, sheet, triptych
 from xplore.report.summary import summary
-from xplore.report.wording import short_names
+from xplore.report.words import short_names
 
 CAMPAIGNS = {
     "usual": {},

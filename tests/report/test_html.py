@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from xplore.report import reporter, wording
+from xplore.report import reporter, wording, words
 from xplore.report.html import fragment, script_data
 from xplore.report.summary import summary
 
@@ -181,9 +181,9 @@ def test_a_measure_that_never_differs_is_said_in_words():
 
 def test_the_verdict_agrees_with_the_figures(build):
     told = summary(build(seeds=60))
-    words = wording.verdict(told)
-    assert f"{told['seeds_with_valid_finding']} of 60 seeds" in words
-    assert wording.plural(len(told["groups"]), "fault group") in words
+    verdict = wording.verdict(told)
+    assert f"{told['seeds_with_valid_finding']} of 60 seeds" in verdict
+    assert words.plural(len(told["groups"]), "fault group") in verdict
     assert wording.funnel(told)[-1]["count"] == told["seeds_with_valid_finding"]
     counts = [step["count"] for step in wording.funnel(told)]
     assert counts == sorted(counts, reverse=True)

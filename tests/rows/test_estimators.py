@@ -15,8 +15,8 @@ from tables import CONFIG, cancer, forest, people, pipeline, straight
 
 import xplore
 from xplore.adapters.predictor import predictor
-from xplore.api import run_config
 from xplore.config import load
+from xplore.configured import run_config
 from xplore.constraints import Features
 from xplore.data._base import Inputs
 from xplore.errors import InputError, MissingExtraError

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from xplore.report.reading import Reading
-from xplore.report.wording import count, number, percent, plural, short_names
+from xplore.report.words import count, number, percent, plural, short_names
 
 COLOURS = ("#0b5cad", "#b35900", "#2d6a3e", "#7a3b9c", "#3d444d", "#00707a")
 _DASHES = ("", "9 2", "4 2", "9 2 3 2", "2 2", "6 3")

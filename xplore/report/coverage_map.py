@@ -11,7 +11,7 @@ from PIL import Image
 
 from xplore.report.pictures import embed, png
 from xplore.report.reading import Reading
-from xplore.report.wording import count, percent, plural
+from xplore.report.words import count, percent, plural
 
 LEVELS = (0.01, 0.05, 0.2, 0.5, 1.0)
 LEGEND = ("never", "up to 1 %", "to 5 %", "to 20 %", "to 50 %", "to 100 %")

@@ -10,7 +10,8 @@ from PIL import Image
 from xplore.report.pictures import SMALL, embed, png, reduce, sheet, webp
 from xplore.report.reading import Reading, Row
 from xplore.report.steering import pair
-from xplore.report.wording import reason, short_names
+from xplore.report.wording import reason
+from xplore.report.words import short_names
 
 COLUMNS = 10
 PICTURE_SIZES = (("margin", "margin"), ("SSIM", "ssim"), ("L2", "l2"), ("L∞", "linf"))

@@ -15,7 +15,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from xplore.archive import Archive
-from xplore.report import wording
+from xplore.report import wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.charts import coverage_curve, histogram
 from xplore.report.coverage_map import LEGEND, MOST_CELLS, coverage_map
@@ -95,7 +95,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     badges = [f"{label} {value:.2f}" for label, value in measured if value is not None]
     hidden, referee = row.measure("hidden"), row.measures.get("referee")
     badges = [row.settings, *badges] if row.settings else badges
-    badges += [f"{wording.percent(hidden)} hidden"] if hidden is not None else []
+    badges += [f"{words.percent(hidden)} hidden"] if hidden is not None else []
     # A referee that agrees is no news on a card; the share is told below.
     differs = isinstance(referee, int) and referee != row.expected
     badges += [f"referee: {reading.class_name(referee)}"] if differs else []
@@ -137,8 +137,9 @@ def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str,
         "f": told,
         "meta": {"models": reading.meta.get("models")},
         "models": reading.models,
-        "short": wording.short_names(reading.models),
+        "short": words.short_names(reading.models),
         "verdict": wording.verdict(told),
+        "state": wording.state(told),
         "headline": wording.headline(told),
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
@@ -154,20 +155,20 @@ def _shared(reading: Reading, cards: int, *, pictures: bool = True) -> dict[str,
 
 
 def _group(reading: Reading, group: Group) -> dict[str, Any]:
-    off, short = [d != group.expected for d in group.decisions], wording.short_names(reading.models)
+    off, short = [d != group.expected for d in group.decisions], words.short_names(reading.models)
     answers = dict.fromkeys(d for d, is_off in zip(group.decisions, off, strict=True) if is_off)
     return {
         "expected": reading.class_name(group.expected),
         "answered": ", ".join(map(reading.class_name, answers)),
-        "by": wording.listing([m for m, is_off in zip(reading.models, off, strict=True) if is_off]),
-        "by_short": wording.listing([m for m, is_off in zip(short, off, strict=True) if is_off]),
+        "by": words.listing([m for m, is_off in zip(reading.models, off, strict=True) if is_off]),
+        "by_short": words.listing([m for m, is_off in zip(short, off, strict=True) if is_off]),
         "count": len(group.rows),
         "id": reading.short_ids[group.example.id],
     }
 
 
 def _answers(reading: Reading, row: Row) -> list[dict[str, Any]]:
-    short = wording.short_names(reading.models)
+    short = words.short_names(reading.models)
     return [
         {
             "model": model,
@@ -215,8 +216,11 @@ def _environment() -> Environment:
         loader=FunctionLoader(_text),
     )
     environment.filters.update(
-        {name: getattr(wording, name) for name in ("count", "percent", "interval", "number", "criterion")}
+        {
+            name: getattr(words, name)
+            for name in ("count", "percent", "interval", "number", "duration", "listing")
+        }
     )
-    environment.filters.update(duration=wording.duration, listing=wording.listing, spoken=wording.spoken)
-    environment.globals.update(plural=wording.plural)
+    environment.filters.update(criterion=wording.criterion, spoken=wording.spoken)
+    environment.globals.update(plural=words.plural)
     return environment

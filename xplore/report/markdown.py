@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from xplore.archive import Archive
-from xplore.report import wording
+from xplore.report import wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, png, triptych
 from xplore.report.png import file_name
@@ -65,16 +65,14 @@ def code(text: str) -> str:
 
 def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
     told = figures(reading)
-    state = (
-        [] if told["finished"] else [f"**Unfinished**: {wording.plural(told['seeds'], 'seed')} so far.", ""]
-    )
+    state = [f"**{wording.state(told)}**", ""] if wording.state(told) else []
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{cell(wording.verdict(told))}**", "", *state]
     head += [f"- **{value}** {cell(means)}" for value, means in wording.headline(told)]
     parts = [head]
     if reading.groups:
         parts += [["## Fault groups"], _groups(reading, links)]
         more = len(reading.groups) - MOST_GROUPS
-        parts += [[f"and {wording.count(more)} smaller ones."]] if more > 0 else []
+        parts += [[f"and {words.count(more)} smaller ones."]] if more > 0 else []
         parts += [[EXAMPLES if reading.in_words else PICTURES]]
     parts += [["## From seeds to valid findings"], _funnel(told)]
     if told["valid"]:
@@ -121,10 +119,10 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
                 *answers,
                 picture,
                 ident,
-                wording.count(len(group.rows)),
+                words.count(len(group.rows)),
             ]
         )
-    models = list(map(cell, wording.short_names(reading.models)))
+    models = list(map(cell, words.short_names(reading.models)))
     shown = "change" if reading.in_words else "seed, finding, change"
     return table(
         [
@@ -141,7 +139,7 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
 
 def _funnel(told: dict[str, Any]) -> list[str]:
     rows = [
-        [step["label"], cell(" · ".join(step["left_out"])), wording.count(step["count"])]
+        [step["label"], cell(" · ".join(step["left_out"])), words.count(step["count"])]
         for step in wording.funnel(told)
     ]
     return table(["step", "left out before it", "seeds"], rows, left=2)
@@ -151,10 +149,10 @@ def _searches(told: dict[str, Any]) -> list[str]:
     rows = []
     for row in wording.searches(told):
         share = row["share"]
-        part = f"{wording.percent(share['share'], 1)} ({wording.interval(share)})" if share else "–"
-        counts = [wording.count(row[key]) for key in ("valid", "groups", "queries", "seeds")]
+        part = f"{words.percent(share['share'], 1)} ({words.interval(share)})" if share else "–"
+        counts = [words.count(row[key]) for key in ("valid", "groups", "queries", "seeds")]
         label = wording.search_name(row) + (" (this campaign)" if row["own"] else "")
-        rows.append([cell(label), counts[0], part, *counts[1:], wording.duration(row["seconds"])])
+        rows.append([cell(label), counts[0], part, *counts[1:], words.duration(row["seconds"])])
     return table(
         ["search", "valid findings", "share of seeds (95 %)", "fault groups", "queries", "seeds", "time"],
         rows,
@@ -165,9 +163,9 @@ def _coverage(told: dict[str, Any]) -> list[str]:
     models, kinds = list(told["coverage"]), ("coverage", "coverage_valid", "coverage_seeds")
     rows = []
     for name in told["criteria"]:
-        reached = [[wording.percent(told[kind][model][name]) for kind in kinds] for model in models]
+        reached = [[words.percent(told[kind][model][name]) for kind in kinds] for model in models]
         rows.append([cell(wording.criterion(name)), *(f"{a} ({b}; {c})" for a, b, c in reached)])
-    return table(["criterion", *map(cell, wording.short_names(models))], rows)
+    return table(["criterion", *map(cell, words.short_names(models))], rows)
 
 
 def _picture(reading: Reading, group: Group, folder: Path) -> str:

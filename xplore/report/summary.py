@@ -45,6 +45,7 @@ def figures(reading: Reading) -> dict[str, Any]:
         {
             **{key: meta.get(key) for key in told},
             "finished": bool(meta.get("finished", False)),
+            "ended": meta.get("ended") or "",
             "labelled": reading.labelled,
             "models": list(reading.models),
             "criteria": list(reading.criteria),

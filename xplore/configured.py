@@ -1,0 +1,102 @@
+"""Campaigns and inspections as a config says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xplore.api import run
+from xplore.checks import checked_part, checked_search
+from xplore.config import Config, build, build_model
+from xplore.constraints import Constraint
+from xplore.coverage import CellCriterion
+from xplore.errors import InputError
+from xplore.inspection import Inspection, inspect
+from xplore.objectives import Objective
+from xplore.oracles import Oracle
+from xplore.plan import Budget, Plan
+from xplore.result import Result
+from xplore.seeds import repeated
+
+
+def run_config(
+    config: Config,
+    out: str | Path | None,
+    *,
+    command: str,
+    file: str = "",
+    progress: bool = True,
+    resume: bool = False,
+) -> Result:
+    """Run a campaign as a config says; `command` and the config's `file` are recorded."""
+    settings = config.campaign
+    models, images, labels, classes, seeds = _tested(config)
+    return run(
+        models,
+        images,
+        labels,
+        constraint=checked_part("constraint", build(config.constraint), Constraint),
+        objective=_built("objective", config.objective, Objective),
+        search=checked_search("search", build(config.search)),
+        oracle=_built("oracle", config.oracle, Oracle),
+        criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
+        baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
+        referee=None if config.referee is None else build(config.referee),
+        training=None if config.training is None else _inputs("training", config.training)[0].images,
+        plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),
+        budget=Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
+        out=out,
+        resume=resume,
+        name=config.name,
+        classes=classes,
+        progress=progress,
+        recorded={"config": config.model_dump(), "command": command, "config_file": file, "notes": seeds},
+    )
+
+
+def _built(name: str, part: dict[str, Any] | None, kind: type[Any]) -> Any:
+    """A part of the right kind, if the config has one."""
+    return None if part is None else checked_part(name, build(part), kind)
+
+
+def inspect_config(config: Config) -> Inspection:
+    """What a config's models are, and how right they are on its seeds."""
+    models, inputs, labels, classes, _ = _tested(config)
+    constraint = checked_part("constraint", build(config.constraint), Constraint)
+    return inspect(models, inputs, labels, constraint=constraint, classes=classes)
+
+
+def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None, list[str]]:
+    """A config's models, as many inputs, labels and names of classes as it asks for, and what these are."""
+    inputs, n = _inputs("seeds", config.seeds)
+    labels = getattr(inputs, "labels", None)
+    if labels is not None and len(labels) != n:
+        raise InputError(
+            "labels",
+            expected=f"one a seed, {n}",
+            got=str(len(labels)),
+            fix=f"mend what {config.seeds['use']} gives",
+        )
+    return (
+        [build_model(part) for part in config.models],
+        *repeated(inputs.images, labels, n, config.campaign.seeds),
+        getattr(inputs, "classes", None) or None,
+        [f"seeds: {inputs.name}"] if getattr(inputs, "name", "") else [],
+    )
+
+
+def _inputs(key: str, part: dict[str, Any]) -> tuple[Any, int]:
+    """Inputs with `images`, maybe `labels`, as a config's part gives them, and how many there are."""
+    inputs = build(part)
+    n = len(inputs.images) if hasattr(inputs, "images") else 0
+    if not n:
+        raise InputError(
+            f"{key}, {part['use']}",
+            expected="inputs with `images`, one at least",
+            got=f"{type(inputs).__name__} with none",
+            fix="name a function like xplore.data.mnist:load",
+        )
+    return inputs, n

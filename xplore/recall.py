@@ -1,0 +1,98 @@
+"""What an archive holds of a campaign that was cut off: all that a later run needs to go on."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xplore.archive import Archive
+from xplore.errors import InputError
+from xplore.plan import Tally
+from xplore.rounds import Rounds
+from xplore.seeds import Block
+
+SAME = (
+    *("models", "constraint", "search", "objective", "oracle", "rng", "round_size", "lag", "criteria"),
+    *("main_criterion", "layout", "media", "labelled", "classes", "table"),
+)
+"""What makes a campaign that campaign; lanes, the device and versions may change."""
+
+
+@dataclass
+class Held:
+    """A round that was read before: how many seeds it had, their digest, and those whose fate is known."""
+
+    seeds: int = 0
+    digest: str = ""
+    closed: set[int] = field(default_factory=set)
+
+    def same(self, block: Block) -> None:
+        """An InputError if these seeds are not those that the archive began with."""
+        if len(block) < self.seeds or (self.digest and block.digest(self.seeds) != self.digest):
+            raise InputError(
+                "seeds",
+                expected="those that this campaign began with",
+                got="others, or others in their order",
+                fix="give the same seeds, or choose a new folder with --out",
+            )
+
+
+def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
+    """The archive of a campaign that is to go on, open to write.
+
+    Raises:
+        InputError: it holds another campaign: what differs is told, and the archive is not altered.
+    """
+    with closing(Archive.open(folder)) as archive:
+        before, now = archive.meta, json.loads(json.dumps(meta))
+        read = sum(seeds for _, seeds, _ in archive.rounds())
+    differ = [key for key in SAME if before.get(key) != now.get(key)]
+    if differ:
+        key = differ[0]
+        raise InputError(
+            f"campaign in {folder}",
+            expected=f"the one that was begun there: {key} = {_short(before.get(key))}",
+            got=_short(now.get(key)) + (f" (others: {', '.join(differ[1:])})" if differ[1:] else ""),
+            fix="give what it was begun with, or choose a new folder with --out; nothing was changed",
+        )
+    if now["seeds_total"] is not None and now["seeds_total"] < read:
+        raise InputError("seeds", expected=f"at least the {read} that were read", got=str(now["seeds_total"]))
+    archive = Archive.open(folder, write=True)
+    more = before["seeds_total"] != now["seeds_total"]
+    runs = [*before.get("runs", []), {key: now.get(key) for key in ("created", "command", "device", "lanes")}]
+    archive.note(runs=runs, seeds_total=now["seeds_total"], **({"finished": False} if more else {}))
+    return archive
+
+
+def _short(value: Any) -> str:
+    """A recorded value in one line; of models, who they are."""
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "digest" in value[0]:
+        return ", ".join(f"{model['name']} {model['digest'][:12]}" for model in value)
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def recall(archive: Archive, tally: Tally, rounds: Rounds, round_size: int) -> dict[int, Held]:
+    """The rounds of an archive by number; what was counted and covered goes into `tally` and `rounds`."""
+    held: dict[int, Held] = defaultdict(Held)
+    for index, seeds, digest in archive.rounds():
+        held[index] = Held(seeds, digest)
+    if not held:
+        return {}
+    tally.seconds = float(archive.meta.get("seconds") or 0.0)
+    for record in archive.seeds():
+        held[record.round].closed.add(record.seed)
+        tally.closed += 1
+        tally.steps += record.steps
+        tally.already_differ += record.fate == "already_differ"
+        tally.found += record.fate in ("found", "rejudged_away")
+        tally.rejudged_away += record.fate == "rejudged_away"
+    for finding in archive.findings():
+        tally.count([finding])
+    for due, covered in archive.due(round_size):
+        rounds.reach(due, covered)
+    return dict(held)

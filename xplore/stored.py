@@ -1,0 +1,115 @@
+"""Seeds and findings as rows of the archive's tables, and back.
+
+What is read may come from anyone: sizes are limited, and what does not fit together is a ValueError.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float16, Float32
+
+from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+
+LONGEST_HIDDEN = 2**20
+"""Bytes of a finding's hidden layers."""
+
+FINDINGS = (
+    "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
+    " f.measures, f.steps, f.covered, f.hidden, f.campaign, s.hash, a.hash, a.media,"
+    " t.data, t.hash, m.probabilities, m.measures, m.queries FROM findings f"
+    " JOIN artefacts a ON a.hash = f.artefact JOIN artefacts s ON s.hash = f.seed_artefact"
+    " LEFT JOIN shrunk m ON m.finding = f.id LEFT JOIN artefacts t ON t.hash = m.artefact"
+    " WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2"
+    " ORDER BY f.campaign, f.seed, f.id"
+)
+"""Findings of an origin (or all) whose id starts so, with their inputs, in the order of their seeds."""
+
+_COLUMNS = (
+    *("id", "origin", "campaign", "seed", "seed_artefact", "artefact", "label", "decisions"),
+    *("probabilities", "valid", "reasons", "measures", "steps", "covered", "hidden"),
+)
+FIRST_KEPT = (
+    f"INSERT INTO findings VALUES ({','.join('?' * len(_COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    + " WHERE (excluded.campaign, excluded.seed) < (findings.campaign, findings.seed)"
+)
+"""Findings with the same content fall together: the one of the first seed is kept."""
+
+
+def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
+    """Bits, compressed.
+
+    >>> unpack(pack(np.eye(3, dtype=bool)), 3, 3).astype(int).tolist()
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    """
+    return zlib.compress(np.packbits(covered, axis=1).tobytes())
+
+
+def unpack(data: bytes, units: int, criteria: int) -> Bool[np.ndarray, "k u"]:
+    width = -(-units // 8)
+    if not width:  # models without neurons
+        return np.zeros((criteria, 0), bool)
+    rows = np.frombuffer(_inflated(data, width * criteria), np.uint8).reshape(criteria, width)
+    return np.unpackbits(rows, axis=1, count=units).astype(bool)
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    """What was compressed, at most so many bytes; a ValueError for more, or for less than was begun."""
+    inflate = zlib.decompressobj()
+    content = inflate.decompress(data, most + 1)
+    if len(content) > most or not inflate.eof:
+        raise ValueError(f"{len(data)} compressed bytes that are not at most {most}")
+    return content
+
+
+def seed_row(s: SeedRecord) -> tuple[Any, ...]:
+    spent = (s.tries, s.steps, s.queries, s.finding)
+    return (s.campaign, s.seed, s.round, s.label, json.dumps(s.decisions), s.fate, *spent)
+
+
+def finding_row(f: Finding) -> tuple[Any, ...]:
+    told = (f.label, json.dumps(f.decisions), floats(f.probabilities), f.valid, json.dumps(f.reasons))
+    rest = (json.dumps(f.measures), f.steps, pack(f.covered), zlib.compress(f.hidden.tobytes()))
+    return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *told, *rest)
+
+
+def floats(values: Float32[np.ndarray, "m c"]) -> bytes:
+    return values.astype(np.float32).tobytes()
+
+
+def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
+    """A finding as its row says; a ValueError where the row does not fit together."""
+    name, source, seed, before, after, label, decided, probable, reasons, measures, steps, covered = row[:12]
+    hidden, campaign, *hashes, media = row[12:17]
+    smallest, smallest_hash, *of_smallest = row[17:]
+    if [content_hash(before), content_hash(after)] != hashes:
+        raise ValueError(f"an input of finding {name} does not have the hash it lies under")
+    decisions = tuple(json.loads(decided))
+    shrunk = None
+    if smallest is not None:
+        if content_hash(smallest) != smallest_hash:
+            raise ValueError(f"the smallest change of {name} does not have the hash it lies under")
+        shrunk = Shrunk(
+            smallest, _scores(of_smallest[0], decisions), json.loads(of_smallest[1]), of_smallest[2]
+        )
+    layer: Float16[np.ndarray, " h"] = np.zeros(0, np.float16)
+    if hidden:
+        layer = np.frombuffer(_inflated(hidden, LONGEST_HIDDEN), np.float16)
+    judged = (
+        decisions,
+        _scores(probable, decisions),
+        tuple(json.loads(reasons)),
+        json.loads(measures),
+        steps,
+    )
+    rest = (unpack(covered, *size), layer, shrunk, campaign)
+    return Finding(name, source, seed, before, after, media, label, *judged, *rest)
+
+
+def _scores(data: bytes, decisions: Sequence[int]) -> Float32[np.ndarray, "m c"]:
+    return np.frombuffer(data, np.float32).reshape(len(decisions), -1)
