@@ -94,7 +94,12 @@ def run(
     print(f"{counted(figures)} ({beside}) in {seconds}")
     print(f"report: {folder / 'report.html'}")
     if figures["ended"]:
-        print(f"ended by {figures['ended']}; xplore run ... --out {folder} --resume goes on")
+        why = (
+            figures["ended"]
+            if figures["ended"] == "interrupted"
+            else f"ended by its {figures['ended']} budget"
+        )
+        print(f"{why}; xplore run {config} --out {folder} --resume goes on")
     if figures["ended"] == "interrupted":
         raise typer.Exit(INTERRUPTED)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32
+from jaxtyping import Bool, Float, Float16, Float32
 
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 
@@ -78,7 +78,7 @@ def finding_row(f: Finding) -> tuple[Any, ...]:
     return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *told, *rest)
 
 
-def floats(values: Float32[np.ndarray, "m c"]) -> bytes:
+def floats(values: Float[np.ndarray, "m c"]) -> bytes:
     return values.astype(np.float32).tobytes()
 
 
