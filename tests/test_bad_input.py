@@ -22,7 +22,7 @@ from xplore.campaign import Campaign
 from xplore.constraints import Ball
 from xplore.errors import InputError
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 Tell = Callable[..., str]
 
 

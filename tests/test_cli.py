@@ -20,7 +20,7 @@ import pytest
 from xplore import cli
 from xplore.archive import Archive
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 XPLORE = [str(Path(sysconfig.get_path("scripts")) / "xplore")]
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "run_campaign.py")]
 SMALL = ["mnist", "--seeds", "20", "--steps", "3", "--lanes", "16"]

@@ -1,0 +1,43 @@
+"""The command line: one command a file."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from xplore.cli import inspect, replay, report, run
+from xplore.cli._app import app
+from xplore.errors import InputError, told
+
+__all__ = ["inspect", "replay", "report", "run"]
+
+UNEXPECTED = 70
+"""Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
+) -> None:
+    """Find inputs on which models that should agree do not."""
+
+
+def main() -> None:
+    """Entry point: bad input ends in one clear message and exit code 2."""
+    debug = "--debug" in sys.argv
+    try:
+        app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="xplore")
+    except InputError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"unexpected error: {told(error, most=400)}; --debug shows where", file=sys.stderr)
+        sys.exit(UNEXPECTED)

@@ -1,0 +1,5 @@
+"""`python -m xplore.cli`."""
+
+from xplore.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""`xplore run`: a campaign as a config says."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xplore.cli._app import Out, Set, app, duration
+from xplore.errors import InputError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+@app.command()
+def run(
+    config: Annotated[
+        str, typer.Argument(help="A TOML file, or the name of one that comes with xplore: mnist.")
+    ],
+    seeds: Annotated[int | None, typer.Option(help="How many seeds.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps a try.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="How many inputs step together.")] = None,
+    rng: Annotated[int | None, typer.Option(help="The random state.")] = None,
+    time: Annotated[str | None, typer.Option(help="End after so long: 90s, 10m, 2h.")] = None,
+    findings: Annotated[int | None, typer.Option(help="End with so many valid findings.")] = None,
+    queries: Annotated[int | None, typer.Option(help="End after so many queries of the models.")] = None,
+    until_coverage: Annotated[
+        float | None, typer.Option(help="End when every model has this coverage, above 0, at most 1.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the campaign in the folder, if it holds one.")
+    ] = False,
+    out: Out = None,
+    set_: Set = None,
+) -> None:
+    """Run a campaign, and write its archive, summary and report.
+
+    Ctrl-C ends it after the running step, with a report of what is there; --resume goes on from there.
+    """
+    from xplore import config as configs
+
+    given: dict[str, Any] = {
+        "campaign.seeds": seeds,
+        "search.steps": steps,
+        "campaign.lanes": lanes,
+        "campaign.rng": rng,
+    }
+    for key, value in given.items():
+        least = 0 if key == "campaign.rng" else 1
+        if value is not None and value < least:
+            name = f"--{key.split('.')[1]}"
+            raise InputError(
+                name, expected=f"a whole number >= {least}", got=str(value), fix=f"use {name} 64"
+            )
+    limits = {"findings": findings, "queries": queries, "until_coverage": until_coverage}
+    given |= {f"campaign.{key}": value for key, value in limits.items()}
+    given["campaign.seconds"] = None if time is None else duration(time)
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
+    loaded = configs.load(config, [*(set_ or []), *settings])
+    folder = out or Path("runs") / loaded.name
+    from xplore.configured import run_config
+    from xplore.report.wording import counted
+
+    command = shlex.join(["xplore", *sys.argv[1:]])
+    result = run_config(loaded, folder, command=command, file=str(configs.find(config)), resume=resume)
+    figures = result.summary
+    beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
+    print(f"{counted(figures)} ({beside}) in {seconds}")
+    print(f"report: {folder / 'report.html'}")
+    if figures["ended"]:
+        why = (
+            figures["ended"]
+            if figures["ended"] == "interrupted"
+            else f"ended by its {figures['ended']} budget"
+        )
+        print(f"{why}; xplore run {config} --out {folder} --resume goes on")
+    if figures["ended"] == "interrupted":
+        raise typer.Exit(INTERRUPTED)
