@@ -22,7 +22,7 @@ cli pytest_plugin
 configured
 api
 inspection
-rejudge record result checks progress
+rejudge record result checks progress shrink
 campaign report config
 recall
 archive engine data parts seeds keeping

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -39,12 +40,13 @@ from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
 from xplore.plan import Budget, Plan, Tally
-from xplore.progress import Watch, display, interruptible
+from xplore.progress import Watch, counting, display, interruptible
 from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
 from xplore.search import Random, Search
 from xplore.seeds import Held, labelled, opened
+from xplore.shrink import Shrinking
 from xplore.validity import Judge
 
 BASELINE_SEEDS = 10_000
@@ -74,6 +76,7 @@ def run(
     budget: Budget | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    shrink: bool = True,
     name: str = "campaign",
     classes: Sequence[str] | None = None,
     progress: bool = True,
@@ -91,6 +94,7 @@ def run(
 
     A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
     lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
+    Without `shrink` findings are not reduced to the smallest change that shows them.
 
     Raises:
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
@@ -142,31 +146,43 @@ def run(
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
         again = resume and (folder / FILE).exists()
         with closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive, faults():
-            _go(
-                archive,
-                Campaign(method, judge, layout, seeds, plan, budget or Budget()),
-                baseline,
-                name,
-                progress,
-            )
+            campaign = Campaign(method, judge, layout, seeds, plan, budget or Budget())
+            _go(archive, campaign, baseline, name, shrink, progress)
         if out is not None:
             write_reports(folder)
         undo.pop_all()
     return Result(folder, temporary=out is None)
 
 
-def _go(archive: Archive, campaign: Campaign, baseline: Search | None, name: str, progress: bool) -> None:
-    """Run a campaign to its end, and after it the baseline."""
+def _go(
+    archive: Archive, campaign: Campaign, baseline: Search | None, name: str, shrink: bool, progress: bool
+) -> None:
+    """Run a campaign to its end; then shrink what was found, and run the baseline."""
     if archive.meta["finished"] and not archive.meta.get("ended") and archive.meta["seeds_total"]:
         return  # resumed, and nothing was left
     tally = _watched(campaign, archive, name, progress)
     archive.note(**_ending(tally), ended=campaign.ended, seeds_total=campaign.seeds.total or tally.seeds)
     if campaign.ended == INTERRUPTED:
         return
+    if shrink and _interrupted_shrinking(archive, campaign, progress):
+        archive.note(ended=INTERRUPTED)
+        return
     if baseline is not None:
         compared = _baseline(baseline, campaign, tally, progress)
         archive.note(baselines=[compared] if compared else [])
     archive.note(finished=True)
+
+
+def _interrupted_shrinking(archive: Archive, campaign: Campaign, progress: bool) -> bool:
+    """Reduce each finding to its smallest change; was that interrupted?"""
+    left, stop = len(archive.unshrunk()), threading.Event()
+    if not left:
+        return False
+    shrinking = Shrinking(campaign.judge, campaign.seeds.first.shape[1:])
+    with counting("shrinking findings", left, shown=progress) as done, interruptible(stop.set):
+        for count in shrinking.run(archive, stop.is_set):
+            done(count)
+    return stop.is_set()
 
 
 def _keep_compilations() -> None:

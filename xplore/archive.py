@@ -24,7 +24,7 @@ from xplore import schema
 from xplore.errors import InputError, told
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.schema import FILE
-from xplore.stored import FINDINGS, FIRST_KEPT, finding_of, finding_row, floats, pack, seed_row, unpack
+from xplore.stored import FINDINGS, FIRST_KEPT, NAMED, finding_of, finding_row, floats, pack, seed_row, unpack
 
 MOST_UNITS, MOST_CRITERIA = 2**26, 2**10
 """Limits of what a file may say of itself."""
@@ -210,6 +210,22 @@ class Archive:
             size = self.units, self._criteria
             for row in self._db.execute(FINDINGS, (origin, prefix)):
                 yield finding_of(row, size)
+
+    def take(self, ids: Sequence[str]) -> Iterator[Finding]:
+        """Some findings by their whole ids, in the order of their seeds."""
+        with self._reading():
+            size = self.units, self._criteria
+            for row in self._db.execute(NAMED, (json.dumps(list(ids)),)):
+                yield finding_of(row, size)
+
+    def unshrunk(self) -> list[str]:
+        """The ids of findings of the search that were not shrunk yet, in the order of their seeds."""
+        query = (
+            "SELECT f.id FROM findings f LEFT JOIN shrunk m ON m.finding = f.id"
+            " WHERE m.finding IS NULL AND f.origin = 'search' ORDER BY f.campaign, f.seed, f.id"
+        )
+        with self._reading():
+            return [name for (name,) in self._db.execute(query)]
 
     @property
     def units(self) -> int:

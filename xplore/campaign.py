@@ -255,7 +255,9 @@ class Campaign:
             (m, why, seed.label, seed.spent) for m, why, seed in zip(measures, reasons, seeds, strict=True)
         ]
         numbers = np.array([outcome.seed for outcome in outcomes])
-        return kept(self.method.constraint.encoding, "search", numbers, (before, after), judged, told)
+        return kept(
+            self.method.constraint.encoding, "search", numbers, (before, after), judged, told, latents
+        )
 
     def _differing(
         self,

@@ -39,6 +39,7 @@ class Settings(BaseModel):
     rng: int = Field(default=0, ge=0, lt=2**31, description="the random state")
     round_size: PositiveInt = Field(default=256, description="seeds a round; aims follow coverage by rounds")
     lag: PositiveInt = Field(default=2, description="rounds after which coverage guides an aim")
+    shrink: bool = Field(default=True, description="reduce each finding to the smallest change that shows it")
     main_criterion: int = Field(
         default=0, ge=0, description="the criterion that guides the search, heads the report"
     )

@@ -50,6 +50,7 @@ def run_config(
         budget=Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
         out=out,
         resume=resume,
+        shrink=settings.shrink,
         name=config.name,
         classes=classes,
         progress=progress,

@@ -59,7 +59,8 @@ class Finding:
     `before` and `after` are the seed and the finding, as bytes of the type `media`; `origin` is `search`,
     or `seed` for a seed on which models differ as it is; `reasons` tell why a finding is not valid;
     `covered` has a row a criterion and a column a unit; `hidden` is what the models make of it, their last
-    hidden layers end to end; `shrunk` is the smallest change that shows the same.
+    hidden layers end to end; `latents` made it, where its chart tells its bound by them; `shrunk` is the
+    smallest change that shows the same.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Finding:
     steps: int
     covered: Bool[np.ndarray, "criteria u"] = field(repr=False)
     hidden: Float16[np.ndarray, " h"] = field(default_factory=lambda: np.zeros(0, np.float16), repr=False)
+    latents: bytes = field(default=b"", repr=False)
     shrunk: Shrunk | None = None
     campaign: int = 0
 

@@ -94,6 +94,29 @@ def display(title: str, of: int | None) -> Iterator[Watch]:
         yield _rich(title, of, live)
 
 
+@contextmanager
+def counting(title: str, of: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show how many of some things are done, as `display` shows a campaign."""
+    done, last = 0, time.monotonic()
+
+    def add(count: int) -> None:
+        nonlocal done, last
+        done += count
+        if shown and (done >= of or time.monotonic() - last >= PLAIN_EVERY):
+            last = time.monotonic()
+            print(f"{title}: {done}/{of}", file=sys.stderr, flush=True)
+
+    if not shown or not sys.stderr.isatty():
+        yield add
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=of)
+        yield lambda count: bar.advance(task, count)
+
+
 def _plain(title: str, of: int | None) -> Watch:
     last = time.monotonic()
     print(f"{title}: {_of(of)} seeds; compiling", file=sys.stderr, flush=True)

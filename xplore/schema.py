@@ -37,7 +37,7 @@ CREATE TABLE findings (
   seed_artefact TEXT NOT NULL REFERENCES artefacts(hash), artefact TEXT NOT NULL REFERENCES artefacts(hash),
   label INTEGER, decisions TEXT NOT NULL, probabilities BLOB NOT NULL, valid INTEGER NOT NULL,
   reasons TEXT NOT NULL, measures TEXT NOT NULL, steps INTEGER NOT NULL, covered BLOB NOT NULL,
-  hidden BLOB NOT NULL,
+  hidden BLOB NOT NULL, latents BLOB NOT NULL,
   FOREIGN KEY (campaign, seed) REFERENCES seeds(campaign, seed) DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX findings_seed ON findings(campaign, seed);
@@ -67,7 +67,7 @@ def _from_2(db: sqlite3.Connection) -> None:
     )
     db.execute(
         "INSERT INTO findings SELECT id, origin, 0, seed, seed_artefact, artefact, label, decisions,"
-        " probabilities, valid, reasons, measures, steps, covered, x'' FROM old_findings"
+        " probabilities, valid, reasons, measures, steps, covered, x'', x'' FROM old_findings"
     )
     for table in ("findings", "seeds", "rounds"):
         db.execute(f"DROP TABLE old_{table}")

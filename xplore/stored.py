@@ -18,20 +18,22 @@ from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 LONGEST_HIDDEN = 2**20
 """Bytes of a finding's hidden layers."""
 
-FINDINGS = (
+_SELECT = (
     "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
-    " f.measures, f.steps, f.covered, f.hidden, f.campaign, s.hash, a.hash, a.media,"
+    " f.measures, f.steps, f.covered, f.hidden, f.latents, f.campaign, s.hash, a.hash, a.media,"
     " t.data, t.hash, m.probabilities, m.measures, m.queries FROM findings f"
     " JOIN artefacts a ON a.hash = f.artefact JOIN artefacts s ON s.hash = f.seed_artefact"
     " LEFT JOIN shrunk m ON m.finding = f.id LEFT JOIN artefacts t ON t.hash = m.artefact"
-    " WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2"
-    " ORDER BY f.campaign, f.seed, f.id"
 )
-"""Findings of an origin (or all) whose id starts so, with their inputs, in the order of their seeds."""
+_ORDER = " ORDER BY f.campaign, f.seed, f.id"
+FINDINGS = f"{_SELECT} WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2{_ORDER}"
+"""Findings of an origin (or all) whose id starts so, with their inputs."""
+NAMED = f"{_SELECT} WHERE f.id IN (SELECT value FROM json_each(?1)){_ORDER}"
+"""Findings by a JSON list of their ids."""
 
 _COLUMNS = (
     *("id", "origin", "campaign", "seed", "seed_artefact", "artefact", "label", "decisions"),
-    *("probabilities", "valid", "reasons", "measures", "steps", "covered", "hidden"),
+    *("probabilities", "valid", "reasons", "measures", "steps", "covered", "hidden", "latents"),
 )
 FIRST_KEPT = (
     f"INSERT INTO findings VALUES ({','.join('?' * len(_COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
@@ -74,7 +76,7 @@ def seed_row(s: SeedRecord) -> tuple[Any, ...]:
 
 def finding_row(f: Finding) -> tuple[Any, ...]:
     told = (f.label, json.dumps(f.decisions), floats(f.probabilities), f.valid, json.dumps(f.reasons))
-    rest = (json.dumps(f.measures), f.steps, pack(f.covered), zlib.compress(f.hidden.tobytes()))
+    rest = (json.dumps(f.measures), f.steps, pack(f.covered), zlib.compress(f.hidden.tobytes()), f.latents)
     return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *told, *rest)
 
 
@@ -85,8 +87,8 @@ def floats(values: Float[np.ndarray, "m c"]) -> bytes:
 def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     """A finding as its row says; a ValueError where the row does not fit together."""
     name, source, seed, before, after, label, decided, probable, reasons, measures, steps, covered = row[:12]
-    hidden, campaign, *hashes, media = row[12:17]
-    smallest, smallest_hash, *of_smallest = row[17:]
+    hidden, latents, campaign, *hashes, media = row[12:18]
+    smallest, smallest_hash, *of_smallest = row[18:]
     if [content_hash(before), content_hash(after)] != hashes:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
     decisions = tuple(json.loads(decided))
@@ -107,7 +109,7 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         json.loads(measures),
         steps,
     )
-    rest = (unpack(covered, *size), layer, shrunk, campaign)
+    rest = (unpack(covered, *size), layer, bytes(latents), shrunk, campaign)
     return Finding(name, source, seed, before, after, media, label, *judged, *rest)
 
 

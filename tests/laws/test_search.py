@@ -62,6 +62,12 @@ def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, 
         else:
             assert found.valid == bool(constraint.within(decode(seed[None]), decode(pixels[None]))[0])
         assert 1 <= found.steps <= search.steps * search.tries
+        smaller = from_png(found.shrunk.after)
+        labels = np.asarray(plain(decode(smaller[None]))).argmax(axis=-1)[:, 0]
+        assert tuple(labels.tolist()) == found.decisions and (smaller != seed).any()
+        if not constraint.needs_latents:
+            assert found.shrunk.measures["l2"] <= found.measures["l2"] + 1e-5
+            assert constraint.within(decode(seed[None]), decode(smaller[None]))[0] or not found.valid
     assert result.findings, "a search that finds nothing shows nothing"
     if constraint.needs_latents:
         assert any(any(found.measures["settings"].values()) for found in result.findings)

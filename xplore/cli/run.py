@@ -34,6 +34,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the campaign in the folder, if it holds one.")
     ] = False,
+    shrink: Annotated[
+        bool | None, typer.Option(help="Reduce each finding to the smallest change that shows it.")
+    ] = None,
     out: Out = None,
     set_: Set = None,
 ) -> None:
@@ -58,6 +61,7 @@ def run(
             )
     limits = {"findings": findings, "queries": queries, "until_coverage": until_coverage}
     given |= {f"campaign.{key}": value for key, value in limits.items()}
+    given["campaign.shrink"] = None if shrink is None else str(shrink).lower()
     given["campaign.seconds"] = None if time is None else duration(time)
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     loaded = configs.load(config, [*(set_ or []), *settings])

@@ -114,6 +114,27 @@ class Constraint(struct.PyTreeNode, abc.ABC):
         del z, fixed
         return self.sample(key, x0)
 
+    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, "*x"]]:
+        """Which numbers of a change are put back together when it is shrunk, from coarse to fine.
+
+        Of images of that shape `[h w c]`, tiles; nothing, of a chart whose change is one whole. Charts that
+        need their latents are shrunk in these.
+        """
+        height, width, _ = shape
+        side, tiles = max(height, width), []
+        size = max(1, side // 4)
+        while size >= max(1, side // 32):
+            rows, cols = (np.arange(length) // size for length in (height, width))
+            tile = rows[:, None] * (cols[-1] + 1) + cols[None]
+            tiles.append(np.broadcast_to(tile[..., None], shape))
+            size //= 2
+        return tiles
+
+    def settled(self, x: Float[Array, "b *x"], x0: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+        """The input, where a part of its change was put back: numbers that follow from others follow."""
+        del x0
+        return x
+
     def sizes(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> dict[str, Any]:
         """How large each change is, in measures that are shown; of images, unless a chart says otherwise."""
         return _sizes(before, after)

@@ -146,7 +146,12 @@ class Additions(Constraint):
         """Every wish in [0, 1], and 0 where the seed has it; how many come true is up to `render`."""
         return jnp.where(self._free(x0), jnp.clip(z, 0, 1), 0)
 
-    def within(self, before: Float[Array, "b d"], after: Float[Array, "b d"]) -> Bool[Array, " b"]:
+    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
+        return [np.arange(shape[0])]
+
+    def within(
+        self, before: Float[Array, "b d"], after: Float[Array, "b d"], latents: Any = None
+    ) -> Bool[Array, " b"]:
         may = jnp.zeros(before.shape[1], bool).at[self.allowed].set(True)
         added = (before == 0) & (after == 1) & may[None]
         return ((after == before) | added).all(axis=1) & (added.sum(axis=1) <= self.changes)

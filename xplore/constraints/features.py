@@ -201,6 +201,12 @@ class Features(Ranges, Constraint, repr=False):
         kept = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(jnp.abs(z)))
         return jnp.where(kept[:, self._parts], z, 0)
 
+    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
+        return [self._parts]
+
+    def settled(self, x: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
+        return self._followed(self._stored(x), x0)
+
     def within(
         self, before: Float[Array, "b d"], after: Float[Array, "b d"], latents: Any = None
     ) -> Bool[Array, " b"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -78,6 +79,9 @@ class Lighting(Constraint):
 
     def project(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, " b"]:
         return jnp.clip(z, -self.limit, self.limit)
+
+    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, "*x"]]:
+        return []
 
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
