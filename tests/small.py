@@ -55,7 +55,7 @@ def campaign(
 
 def archive(running: Campaign, folder: Path) -> Archive:
     """The archive of a campaign in a folder: a new one, or the one that it holds."""
-    meta = record(running.method, running.layout, running.judge.criteria, running.plan)
+    meta = record(running.method, running.layout, running.judge.criteria, running.plan, 4)
     meta |= {"labelled": False, "seeds_total": running.seeds.total, "classes": []}
     return resumed(folder, meta) if (folder / FILE).exists() else Archive.create(folder, meta)
 

@@ -24,7 +24,7 @@ api
 inspection
 rejudge record result checks progress shrink
 campaign report config
-recall
+recall groups
 archive engine data parts seeds keeping
 lanes plan rounds
 search validity
@@ -41,7 +41,7 @@ encoding recipe rules units weights torch_file
 stored
 finding
 schema
-columns files media peers struct tensor_program
+columns files media peers struct tensor_program zoo
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -18,39 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float16
 
 from xplore import schema
 from xplore.errors import InputError, told
-from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
-from xplore.schema import FILE
-from xplore.stored import FINDINGS, FIRST_KEPT, NAMED, finding_of, finding_row, floats, pack, seed_row, unpack
+from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
+from xplore.schema import FILE, unused
+from xplore.stored import (
+    FINDINGS,
+    FIRST_KEPT,
+    NAMED,
+    finding_of,
+    finding_row,
+    floats,
+    layers_of,
+    pack,
+    seed_row,
+    unpack,
+)
 
 MOST_UNITS, MOST_CRITERIA = 2**26, 2**10
 """Limits of what a file may say of itself."""
-
-
-def unused(folder: Path, *, fix: str) -> Path:
-    """Where a folder's archive is to be; an InputError if it already holds one."""
-    path = Path(folder) / FILE
-    if path.exists():
-        wanted, fix = "a folder without a campaign", f"{fix}; nothing was overwritten"
-        raise InputError(f"output folder {folder}", expected=wanted, got=f"one that holds {FILE}", fix=fix)
-    return path
-
-
-def from_zoo(meta: dict[str, Any]) -> bool:
-    """Are the models of a campaign all of xplore's own zoo? No other code that an archive names is imported.
-
-    >>> from_zoo({"config": {"models": [{"use": "xplore.models.lenet:lenet1"}]}}), from_zoo({})
-    (True, False)
-    """
-    config = meta.get("config")
-    parts = config.get("models") if isinstance(config, dict) else None
-    named = [str(part.get("use")) for part in parts or ()]
-    arguments = [[value for key, value in part.items() if key != "use"] for part in parts or ()]
-    nested = '"use"' in json.dumps(arguments)
-    return bool(named) and not nested and all(name.startswith("xplore.models.") for name in named)
 
 
 class Archive:
@@ -217,6 +205,16 @@ class Archive:
             size = self.units, self._criteria
             for row in self._db.execute(NAMED, (json.dumps(list(ids)),)):
                 yield finding_of(row, size)
+
+    def hidden(self) -> Iterator[tuple[str, Disagreement, Float16[np.ndarray, " h"]]]:
+        """Of each valid finding of the search its id, its disagreement and its last hidden layers."""
+        query = (
+            "SELECT id, coalesce(label, json_extract(measures, '$.agreed')), decisions, hidden FROM findings"
+            " WHERE valid AND origin = 'search' ORDER BY campaign, seed, id"
+        )
+        with self._reading():
+            for name, expected, decisions, hidden in self._db.execute(query):
+                yield name, (expected, tuple(json.loads(decisions))), layers_of(hidden)
 
     def unshrunk(self) -> list[str]:
         """The ids of findings of the search that were not shrunk yet, in the order of their seeds."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16
+
+Disagreement: TypeAlias = tuple[int | None, tuple[int, ...]]
+"""What should have been answered, and what each model decided."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Finding:
         return not self.reasons
 
     @property
-    def disagreement(self) -> tuple[int | None, tuple[int, ...]]:
+    def disagreement(self) -> Disagreement:
         """What fault groups are made of: the label (the agreed one, without labels) and the decisions."""
         return self.expected, self.decisions
 

@@ -20,8 +20,10 @@ from xplore.table import Table
 from xplore.units import Layout
 
 
-def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], plan: Plan) -> dict[str, Any]:
-    """The campaign as a whole, before its first step."""
+def record(
+    method: Method, layout: Layout, criteria: Sequence[CellCriterion], plan: Plan, outputs: int
+) -> dict[str, Any]:
+    """The campaign as a whole, before its first step; models have so many outputs."""
     spans = layout.spans()
     return {
         "id": uuid.uuid4().hex,
@@ -45,6 +47,7 @@ def record(method: Method, layout: Layout, criteria: Sequence[CellCriterion], pl
             }
             for model, layers in layout.models
         ],
+        "hidden": [len(columns) for columns in layout.hidden(outputs)],
         "criteria": [repr(criterion) for criterion in criteria],
         "main_criterion": plan.main_criterion,
         "round_size": plan.round_size,

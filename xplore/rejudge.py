@@ -11,13 +11,14 @@ import jax
 import numpy as np
 
 from xplore.adapters.predictor import reading
-from xplore.archive import Archive, from_zoo
+from xplore.archive import Archive
 from xplore.config import build_model
 from xplore.encoding import encoding_of
 from xplore.errors import InputError
 from xplore.oracles import AnglesDiffer, LabelsDiffer, Oracle, ValuesDiffer
 from xplore.panel import Panel
 from xplore.table import Table
+from xplore.zoo import from_zoo
 
 
 def replay(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xplore.archive import Archive, unused
+from xplore.archive import Archive
 from xplore.columns import framed, pandas
 from xplore.errors import InputError
 from xplore.finding import Finding
@@ -21,6 +21,7 @@ from xplore.report import reporter
 from xplore.report.reading import read
 from xplore.report.summary import summary
 from xplore.report.wording import changed, counted
+from xplore.schema import unused
 
 if TYPE_CHECKING:
     import pandas as pd

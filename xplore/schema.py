@@ -77,6 +77,15 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {2: _from_2}
 """What brings an archive of a version to the next one."""
 
 
+def unused(folder: Path, *, fix: str) -> Path:
+    """Where a folder's archive is to be; an InputError if it already holds one."""
+    path = Path(folder) / FILE
+    if path.exists():
+        wanted, fix = "a folder without a campaign", f"{fix}; nothing was overwritten"
+        raise InputError(f"output folder {folder}", expected=wanted, got=f"one that holds {FILE}", fix=fix)
+    return path
+
+
 def create(path: Path) -> sqlite3.Connection:
     """A new file with empty tables, open to write. Raises `OSError` or `sqlite3.Error`."""
     path.parent.mkdir(parents=True, exist_ok=True)

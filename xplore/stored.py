@@ -84,6 +84,11 @@ def floats(values: Float[np.ndarray, "m c"]) -> bytes:
     return values.astype(np.float32).tobytes()
 
 
+def layers_of(hidden: bytes) -> Float16[np.ndarray, " h"]:
+    """A finding's last hidden layers; none, of an archive that was migrated."""
+    return np.frombuffer(_inflated(hidden, LONGEST_HIDDEN) if hidden else b"", np.float16)
+
+
 def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     """A finding as its row says; a ValueError where the row does not fit together."""
     name, source, seed, before, after, label, decided, probable, reasons, measures, steps, covered = row[:12]
@@ -99,9 +104,6 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         shrunk = Shrunk(
             smallest, _scores(of_smallest[0], decisions), json.loads(of_smallest[1]), of_smallest[2]
         )
-    layer: Float16[np.ndarray, " h"] = np.zeros(0, np.float16)
-    if hidden:
-        layer = np.frombuffer(_inflated(hidden, LONGEST_HIDDEN), np.float16)
     judged = (
         decisions,
         _scores(probable, decisions),
@@ -109,7 +111,7 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         json.loads(measures),
         steps,
     )
-    rest = (unpack(covered, *size), layer, bytes(latents), shrunk, campaign)
+    rest = (unpack(covered, *size), layers_of(hidden), bytes(latents), shrunk, campaign)
     return Finding(name, source, seed, before, after, media, label, *judged, *rest)
 
 

@@ -76,27 +76,25 @@ class Layout(NamedTuple):
             for (name, _), start, end in zip(self.models, [0, *ends[:-1]], ends, strict=True)
         }
 
-    def hidden(self, outputs: int, most: int = 4096) -> Int[np.ndarray, " h"]:
+    def hidden(self, outputs: int, most: int = 4096) -> tuple[Int[np.ndarray, " h"], ...]:
         """Where each model's last hidden layer lies: the last before those of as many units as there are
-        outputs; of a large one, `most` units evenly spread. Nothing for a model without one.
+        outputs; of a large one, `most` units evenly spread. Nothing of a model without one.
 
         >>> layers = Layer("conv", "conv", (8, 8, 4)), Layer("fc", "dense", (10,))
         >>> Layout((("a", layers),)).hidden(10)
-        array([0, 1, 2, 3])
+        (array([0, 1, 2, 3]),)
         """
-        columns, start = [np.zeros(0, int)], 0
+        columns, start = [], 0
         for _, layers in self.models:
             starts = start + np.cumsum([0, *(layer.units for layer in layers)])
             start = int(starts[-1])
             at = len(layers)
             while at and layers[at - 1].units == outputs:
                 at -= 1
-            if at:
-                units = layers[at - 1].units
-                columns.append(
-                    starts[at - 1] + np.unique(np.linspace(0, units - 1, min(units, most)).astype(int))
-                )
-        return np.concatenate(columns)
+            units = layers[at - 1].units if at else 0
+            spread = np.unique(np.linspace(0, units - 1, min(units, most)).astype(int))
+            columns.append(starts[max(at - 1, 0)] + spread)
+        return tuple(columns)
 
     def span(self, model: str) -> slice:
         return self.spans()[model]

@@ -77,7 +77,8 @@ def _read(
     """Outputs, coverage and last hidden layers of a batch, in one pass."""
     now = panel(encoding.decode(codes))
     hits = [criterion.hits(now.activations).any(axis=-1) for criterion in criteria]
-    hidden = now.activations.values[:, now.activations.layout.hidden(now.outputs.shape[-1])]
+    columns = np.concatenate(now.activations.layout.hidden(now.outputs.shape[-1]))
+    hidden = now.activations.values[:, columns]
     hidden = jnp.nan_to_num(jnp.clip(hidden, -HALF_MOST, HALF_MOST)).astype(jnp.float16)
     return jnp.moveaxis(now.outputs, 1, 0), jnp.stack(hits, axis=1), hidden
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from xplore.archive import Archive, from_zoo
+from xplore.archive import Archive
 from xplore.report.reading import read
+from xplore.zoo import from_zoo
 
 OURS = [{"use": "xplore.models.lenet:lenet1"}, {"use": "xplore.models.lenet:lenet4"}]
 OWN_FILE = "--config 'my own.toml' --finding {}"

@@ -74,7 +74,9 @@ def test_the_small_campaign_is_counted_right(small):
     assert (told["found"], told["rejudged_away"], told["findings"], told["valid"]) == (3, 1, 3, 2)
     assert told["invalid_by_reason"] == {"beyond_bound": 1, "unstable_alone": 1}
     assert told["seeds_with_valid_finding"] == 1
-    assert told["groups"] == [{"expected": 1, "decisions": [2, 1, 1], "count": 2, "example": "aa1"}]
+    assert told["groups"] == [
+        {"expected": 1, "decisions": [2, 1, 1], "part": 0, "parts": 1, "count": 2, "example": "aa1"}
+    ]
     assert told["wrong"]["a"] == {"alone": 2, "with_others": 0, "right_alone": 0}
     assert told["disagree"] == [[0, 2, 2], [2, 0, 0], [2, 0, 0]]
     assert told["sizes"]["l2"]["median"] == 2.0

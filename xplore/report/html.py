@@ -162,6 +162,7 @@ def _group(reading: Reading, group: Group) -> dict[str, Any]:
         "answered": ", ".join(map(reading.class_name, answers)),
         "by": words.listing([m for m, is_off in zip(reading.models, off, strict=True) if is_off]),
         "by_short": words.listing([m for m, is_off in zip(short, off, strict=True) if is_off]),
+        "part": wording.part(group),
         "count": len(group.rows),
         "id": reading.short_ids[group.example.id],
     }

@@ -115,7 +115,7 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
         ident = code(reading.short_ids[group.example.id])
         rows.append(
             [
-                cell(reading.class_name(group.expected)),
+                cell(reading.class_name(group.expected) + wording.part(group)),
                 *answers,
                 picture,
                 ident,

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from xplore.archive import Archive, from_zoo
+from xplore.archive import Archive
 from xplore.columns import Column, changes, recorded
-from xplore.finding import Finding, SeedRecord
+from xplore.finding import Disagreement, Finding, SeedRecord
+from xplore.groups import fault_groups
 from xplore.media import NPY, SETS, from_npy, from_set
+from xplore.zoo import from_zoo
 
 SHORTEST_ID = 6
 
@@ -66,10 +68,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Valid findings with one expected label and the same decisions; the example changes least."""
+    """Valid findings with one expected label and the same decisions, near to each other; `part` of `parts`.
+
+    The example changes least.
+    """
 
     expected: int | None
     decisions: tuple[int, ...]
+    part: int
+    parts: int
     rows: tuple[Row, ...] = field(repr=False)
 
     @property
@@ -140,12 +147,14 @@ class Reading:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """Fault groups of valid findings, largest first."""
-        rows: dict[tuple[int | None, tuple[int, ...]], list[Row]] = defaultdict(list)
+        """Fault groups of valid findings (`xplore.groups`), largest first."""
+        rows: dict[tuple[Disagreement, int], list[Row]] = defaultdict(list)
+        part = fault_groups(self.archive)
         for row in self.valid:
-            rows[row.expected, row.decisions].append(row)
-        groups = [Group(*key, tuple(members)) for key, members in rows.items()]
-        return tuple(sorted(groups, key=lambda g: (-len(g.rows), str(g.expected), g.decisions)))
+            rows[(row.expected, row.decisions), part.get(row.id, 0)].append(row)
+        parts = Counter(disagreement for disagreement, _ in rows)
+        groups = [Group(*key[0], key[1], parts[key[0]], tuple(members)) for key, members in rows.items()]
+        return tuple(sorted(groups, key=lambda g: (-len(g.rows), str(g.expected), g.decisions, g.part)))
 
     @cached_property
     def agree_wrongly(self) -> tuple[SeedRecord, ...]:

@@ -67,6 +67,8 @@ def figures(reading: Reading) -> dict[str, Any]:
                 {
                     "expected": group.expected,
                     "decisions": list(group.decisions),
+                    "part": group.part,
+                    "parts": group.parts,
                     "count": len(group.rows),
                     "example": group.example.id,
                 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from xplore.report.reading import Reading, Row
+from xplore.report.reading import Group, Reading, Row
 from xplore.report.summary import share
 from xplore.report.words import (
     count,
@@ -26,8 +26,8 @@ BASELINE = '[baseline] use = "xplore.search:Random"'
 LIMITS = (
     "That a finding keeps the label of its seed while it stays within the bound is an assumption, "
     "not proven: review a sample.",
-    "Fault groups estimate faults: findings with one expected label and the same answers may have several "
-    "causes, and one cause may show in several groups.",
+    "Fault groups estimate faults: findings with one expected label and the same answers, parted where the "
+    "models' last hidden layers fall into clusters, may have several causes, and one cause several groups.",
     "Coverage measures reach, not quality: a neuron that was hit has not been shown to be right.",
     "Margin, SSIM, distances and the referee are shown, not filtered on.",
 )
@@ -45,6 +45,11 @@ def state(told: dict[str, Any]) -> str:
     of = f" of {count(told['seeds_total'])}" if told.get("seeds_total") else ""
     why = f"ended by its budget of {ended}" if told["finished"] else ended or "unfinished"
     return f"{why}: {count(told['seeds'])}{of} seeds{'' if ended else ' so far'}"
+
+
+def part(group: Group) -> str:
+    """Which of the clusters of one disagreement a group is; nothing, where it is all of it."""
+    return f", cluster {group.part + 1} of {group.parts}" if group.parts > 1 else ""
 
 
 def criterion(name: str) -> str:
