@@ -19,9 +19,11 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 # Each line imports only from lines below it; names on one line never see each other.
 LAYERS = """
 cli pytest_plugin
+_pytest
 configured
+gating
 api
-inspection
+inspection measuring regressions
 rejudge record result checks progress shrink
 campaign report config
 recall groups
@@ -41,7 +43,7 @@ encoding recipe rules units weights torch_file
 stored
 finding
 schema
-columns files media peers struct tensor_program zoo
+columns durations files media peers shares struct tensor_program zoo
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
@@ -62,6 +64,7 @@ ALSO = {
     ("data", "udacity", "pictures"),
     ("data", "udacity", "motion"),
     ("report", "markdown", "png"),
+    ("report", "failure", "png"),
 }
 LONGEST = 300
 LONGER: dict[str, int] = {}

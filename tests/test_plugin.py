@@ -90,13 +90,17 @@ def test_agree(campaign):
     fewer.fnmatch_lines(["*InputError: --xplore-replay: expected a folder for each campaign*got 1*"])
 
 
-def test_passing_test_prints_nothing(pytester: pytest.Pytester) -> None:
+def test_passing_test_prints_one_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_models=TEST.format(other="mended"))
     passed = pytester.runpytest_inprocess(*QUIET, "-rA", "-s")
     passed.assert_outcomes(passed=1)
     printed = passed.stdout.str().split("collected", 1)[1]
     printed = printed.replace(sys.prefix.lstrip("/"), "python")  # a warning of pytest's own names its path
-    assert not re.search(r"xplore\b.*\n|seeds|fault|judge them", printed)
+    told = re.findall(r"^xplore: .*$", printed, flags=re.MULTILINE)
+    assert len(told) == 1 and re.fullmatch(
+        r"xplore: 1 campaigns, 0 valid findings; --xplore-rng \d+", told[0]
+    )
+    assert not re.search(r"xplore\b.*\n|seeds|fault|judge them", printed.replace(told[0], ""))
     assert passed.stderr.str() == ""
 
 

@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from xplore.adapters import adapt as adapt
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
+    from xplore.gating import gate as gate
     from xplore.inspection import inspect as inspect
+    from xplore.measuring import coverage_of as coverage_of
     from xplore.model import Model as Model
     from xplore.panel import Panel as Panel
     from xplore.peers import refit as refit
+    from xplore.plan import Budget as Budget
     from xplore.rejudge import replay as replay
     from xplore.result import Result as Result
 
@@ -22,6 +25,9 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "InputError": "xplore.errors",
     "adapt": "xplore.adapters",
+    "gate": "xplore.gating",
+    "coverage_of": "xplore.measuring",
+    "Budget": "xplore.plan",
     "inspect": "xplore.inspection",
     "Model": "xplore.model",
     "Panel": "xplore.panel",

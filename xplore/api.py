@@ -30,6 +30,7 @@ from xplore.checks import (
     climbable,
     default_search,
     fits,
+    whole,
 )
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
@@ -45,7 +46,7 @@ from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
 from xplore.search import Random, Search
-from xplore.seeds import Held, labelled, opened
+from xplore.seeds import First, Held, labelled, opened
 from xplore.shrink import Shrinking
 from xplore.validity import Judge
 
@@ -65,6 +66,7 @@ def run(
     search: Search | None = None,
     oracle: Oracle | None = None,
     criteria: Sequence[CellCriterion] | None = None,
+    seeds: int | None = None,
     steps: int | None = None,
     tries: int | None = None,
     baseline: Search | None = None,
@@ -88,9 +90,10 @@ def run(
     a table, a DataFrame or numbers `[n d]`, which `Features` describe (inferred, without a constraint).
     What is memory-mapped, has slices (a file, a folder), or is a generator, is read a round at a time.
     Labels, class numbers or the models' classes, are optional: without them (or where one is -1) a seed
-    counts as answered rightly where all models agree. `steps` and `tries` override the search's, by default
-    `Gradient`, or `Flips` where a model has no gradient; `baseline` searches the same seeds at the same
-    number of model queries. Without `out` the archive is temporary: `result.save(folder)` keeps it.
+    counts as answered rightly where all models agree. `seeds` takes the first so many alone; `steps` and
+    `tries` override the search's, by default `Gradient`, or `Flips` where a model has no gradient; `baseline`
+    searches the same seeds at the same number of model queries. Without `out` the archive is temporary:
+    `result.save(folder)` keeps it.
 
     A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
     lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
@@ -100,14 +103,17 @@ def run(
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
     """
     chart, notes = checked_chart(constraint, inputs)
-    seeds = opened(inputs, labels, chart)
+    if seeds is not None:
+        whole("seeds", seeds, 1)
+    given_seeds = opened(inputs, labels, chart)
     panel = Panel.of([reading(model, chart) for model in models])
-    shape = chart.encoding.shape(seeds.first.shape[1:])
+    shape = chart.encoding.shape(given_seeds.first.shape[1:])
     layout = panel.check(shape)
     judging = checked_oracle(oracle, panel, shape)
     n_classes = panel.shapes(shape).outputs.shape[2]
     names = tuple(panel.classes or classes or ())
-    seeds = labelled(seeds, labels, lambda given, n: checked_truth(given, n, panel, n_classes, names))
+    read = labelled(given_seeds, labels, lambda given, n: checked_truth(given, n, panel, n_classes, names))
+    read = read if seeds is None else First(read, seeds)
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
@@ -126,7 +132,7 @@ def run(
         climbable(panel, checked_search("baseline", baseline), shape)
     for criterion in criteria:
         checked_part("criteria", criterion, CellCriterion)
-    known = checked_training(training, seeds, chart)
+    known = checked_training(training, given_seeds, chart)
     if baseline is not None and hasattr(inputs, "__next__"):
         fix = "give a function that returns a new generator"
         raise InputError("seeds", expected="to be read again, as a baseline asks", got="a generator", fix=fix)
@@ -135,8 +141,8 @@ def run(
     meta = record(method, layout, criteria, plan, n_classes) | {
         "name": name,
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
-        "labelled": seeds.labelled,
-        "seeds_total": seeds.total,
+        "labelled": read.labelled,
+        "seeds_total": read.total,
         "notes": notes,
         **(recorded or {}),
     }
@@ -146,7 +152,7 @@ def run(
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
         again = resume and (folder / FILE).exists()
         with closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive, faults():
-            campaign = Campaign(method, judge, layout, seeds, plan, budget or Budget())
+            campaign = Campaign(method, judge, layout, read, plan, budget or Budget())
             _go(archive, campaign, baseline, name, shrink, progress)
         if out is not None:
             write_reports(folder)

@@ -14,6 +14,7 @@ from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.errors import InputError
+from xplore.gating import Verdict, gate
 from xplore.inspection import Inspection, inspect
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
@@ -55,6 +56,33 @@ def run_config(
         classes=classes,
         progress=progress,
         recorded={"config": config.model_dump(), "command": command, "config_file": file, "notes": seeds},
+    )
+
+
+def gate_config(
+    config: Config, old: Any, new: Any, *, allow: float | None, null: Sequence[Any], out: Path | None
+) -> Verdict:
+    """A gate on the seeds, by the constraint and the search of a config; its models are left out."""
+    settings = config.campaign
+    inputs, n = _inputs("seeds", config.seeds)
+    images, labels = repeated(inputs.images, getattr(inputs, "labels", None), n, settings.seeds)
+    given = {"objective": (config.objective, Objective), "oracle": (config.oracle, Oracle)}
+    parts = {key: _built(key, part, kind) for key, (part, kind) in given.items() if part is not None}
+    return gate(
+        old,
+        new,
+        images,
+        labels,
+        allow=allow,
+        null=null,
+        constraint=checked_part("constraint", build(config.constraint), Constraint),
+        search=checked_search("search", build(config.search)),
+        criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
+        plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),
+        budget=Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
+        classes=getattr(inputs, "classes", None) or None,
+        out=out,
+        **parts,
     )
 
 

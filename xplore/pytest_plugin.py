@@ -1,110 +1,114 @@
-"""The pytest plugin: a fixture `campaign` whose failures tell what was found and how to see it again.
+"""The pytest plugin: `campaign` runs campaigns and gates from a test; what failed is judged first next time.
 
-Nothing of xplore or JAX is imported until a test runs a campaign.
+Nothing of xplore or JAX is imported until a test uses it.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import shlex
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from xplore._pytest import Campaigns
     from xplore.result import Result
 
-SHOWN = 6
-"""Findings told in a failure, one a fault group."""
-
-_runs = pytest.StashKey[list["Result"]]()
+_campaigns = pytest.StashKey["Campaigns"]()
+_lines = pytest.StashKey[list[str]]()
+_rng = pytest.StashKey[int]()
+OPTIONS = {
+    "--xplore-replay": ("DIR", "judge the findings in DIR again instead of searching; once a campaign"),
+    "--xplore-keep": (
+        "DIR",
+        "write what a failing test found into DIR, as inputs to be committed",
+    ),
+    "--xplore-seeds": ("N", "use the first N seeds alone"),
+    "--xplore-time": ("TIME", "end each search after TIME (90s, 10m, 2h), without compilation"),
+    "--xplore-rng": ("N", "the random state; 0 under CI=true, else another one in each run"),
+    "--xplore-out": ("DIR", "where findings are kept for the next run (.xplore)"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--xplore-replay DIR`."""
+    """`--xplore-...`, and where regression inputs lie."""
     group = parser.getgroup("xplore", "search for inputs on which models disagree")
-    group.addoption(
-        "--xplore-replay",
-        metavar="DIR",
-        action="append",
-        help="judge the findings in DIR again by the test's models, instead of searching; once a campaign",
-    )
+    for name, (what, help) in OPTIONS.items():
+        group.addoption(
+            name, metavar=what, help=help, action="append" if name == "--xplore-replay" else "store"
+        )
+    parser.addini("xplore_regressions", "folder of regression inputs", default="tests/regressions")
 
 
-class Campaigns:
-    """What the fixture `campaign` is: `run` as `xplore.run`, its result kept for the failure's report."""
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker, and one random state for the run, on all of its workers."""
+    config.addinivalue_line("markers", "xplore(config, **settings): the campaign of `campaign_result`")
+    given, ci = config.getoption("--xplore-rng"), os.environ.get("CI", "").lower() in ("1", "true", "yes")
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    if given is not None and not (given.isascii() and given.isdigit() and int(given) < 2**31):
+        raise pytest.UsageError(
+            f"--xplore-rng: expected a whole number >= 0, got {given!r}; use --xplore-rng 0"
+        )
+    drawn = 0 if ci else random.SystemRandom().randrange(2**31)
+    config.stash[_rng] = int(given) if given is not None else worker.get("xplore_rng", drawn)
+    config.stash[_lines] = []
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(_Nodes(config.stash[_rng]))
 
-    def __init__(self, node: pytest.Item, folders: pytest.TempPathFactory) -> None:
-        self._node, self._folders = node, folders
-        node.stash[_runs] = []
 
-    def run(self, models: Any, images: Any, labels: Any = None, **how: Any) -> Result:
-        """`xplore.run`, into a folder of this test's own; quiet, unless asked for progress."""
-        import xplore
+class _Nodes:
+    """Tells the workers of pytest-xdist the run's random state."""
 
-        folders, number = self._node.config.getoption("--xplore-replay"), len(self._node.stash[_runs])
-        if folders is not None:
-            if number >= len(folders):
-                raise xplore.InputError(
-                    "--xplore-replay",
-                    expected="a folder for each campaign of the test",
-                    got=f"{len(folders)}",
-                    fix="give the option once for each, in their order",
-                )
-            result = xplore.Result(Path(folders[number]))
-            judged = xplore.replay(folders[number], models, as_tested=False)
-            result.only(name for name, still in judged.items() if still)
-        else:
-            out = how.pop("out", None) or self._folders.mktemp("xplore") / "campaign"
-            result = xplore.run(models, images, labels, out=out, **{"progress": False, **how})
-        self._node.stash[_runs].append(result)
-        return result
+    def __init__(self, rng: int) -> None:
+        self._rng = rng
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["xplore_rng"] = self._rng
 
 
 @pytest.fixture
-def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Campaigns:
-    """Run campaigns from a test: `assert not campaign.run(models, images, labels).valid`."""
-    return Campaigns(request.node, tmp_path_factory)
+def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaigns]:
+    """Campaigns, gates and coverage from a test: `campaign.gate(old, new, images, labels, allow=0.02)`."""
+    from xplore._pytest import Campaigns
+
+    made = Campaigns(request.node, tmp_path_factory, request.config.stash[_rng])
+    request.node.stash[_campaigns] = made
+    yield made
+
+
+@pytest.fixture
+def campaign_result(request: pytest.FixtureRequest, campaign: Campaigns) -> Result:
+    """The result of the campaign that the test's marker names, as in `@pytest.mark.xplore("mnist.toml")`."""
+    marker = request.node.get_closest_marker("xplore")
+    if marker is None or len(marker.args) != 1:
+        raise pytest.UsageError('campaign_result needs @pytest.mark.xplore("configs/mnist.toml", seeds=200)')
+    return campaign.configured(str(marker.args[0]), **marker.kwargs)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test that ran campaigns tells what they found."""
+    """What a test's campaigns found: kept where it failed, told in its report, forgotten where it passed."""
     report = yield
-    if report.failed and call.when == "call":
-        results = item.stash.get(_runs, [])
-        again = [word for result in results for word in ("--xplore-replay", str(result.folder))]
-        for result in results:
-            report.sections.append(("xplore", told(result, shlex.join(["pytest", item.nodeid, *again]))))
+    made = item.stash.get(_campaigns, None)
+    if made is not None and call.when == "call" and not report.skipped:
+        for text in made.ended(report.failed):
+            report.sections.append(("xplore", text))
+        report.user_properties.extend(made.properties)
     return report
 
 
-def told(result: Result, again: str) -> str:
-    """A campaign's valid findings, one a fault group, their pictures and how to judge them again."""
-    from xplore.report.png import Png, file_name
-    from xplore.report.reading import read
-    from xplore.report.wording import changed
-
-    figures, valid = result.summary, result.valid
-    if not valid:
-        return f"no valid finding from {figures['seeds']} seeds; {result.folder}"
-    meta = result.archive.meta
-    rows = {row.id: row for row in read(result.archive).rows} if meta.get("table") else {}
-    pictures = result.folder if rows else Png().write(result.archive, result.folder)
-    classes, names = meta["classes"], [model["name"] for model in meta["models"]]
-    lines = [
-        f"{len(valid)} valid findings from {figures['seeds']} seeds, in {len(figures['groups'])} fault groups"
-    ]
-    first = {finding.disagreement: finding for finding in reversed(valid)}
-    for finding in list(first.values())[::-1][:SHOWN]:
-        answers = ", ".join(f"{n} {classes[d]}" for n, d in zip(names, finding.decisions, strict=True))
-        expected = "?" if finding.expected is None else classes[finding.expected]
-        picture = changed(rows[finding.id]) if rows else pictures / file_name(finding)
-        lines.append(f"  {finding.id}  seed {finding.seed}: expected {expected}; {answers}  {picture}")
-    if len(first) > SHOWN:
-        lines.append(f"  and {len(first) - SHOWN} more groups: {result.folder / 'report.html'}")
-    lines.append(f"judge them again:  {again}")
-    return "\n".join(lines)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One line: what was searched, what was found, the random state."""
+    reports = [r for of in terminalreporter.stats.values() for r in of if hasattr(r, "user_properties")]
+    told = [dict(report.user_properties) for report in reports]
+    told = [figures for figures in told if "xplore.campaigns" in figures]
+    if told:
+        total = {key: sum(figures[key] for figures in told) for key in ("xplore.campaigns", "xplore.valid")}
+        line = f"xplore: {total['xplore.campaigns']} campaigns, {total['xplore.valid']} valid findings"
+        terminalreporter.write_line(f"{line}; {shlex.join(['--xplore-rng', str(config.stash[_rng])])}")

@@ -48,7 +48,8 @@ class Seeds(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def labelled(self) -> bool: ...
+    def labelled(self) -> bool:
+        """Have they labels?"""
 
     @property
     @abc.abstractmethod
@@ -190,12 +191,31 @@ class Streamed(Seeds):
             yield ahead[0]
 
 
-def opened(inputs: Any, labels: Any, chart: Constraint) -> Seeds:
-    """Inputs as users give them, unread where they need not be; the labels are still to be checked.
+@dataclass(frozen=True)
+class First(Seeds):
+    """The first so many of some seeds."""
 
-    Raises:
-        InputError: the first of them cannot be used, or the labels of a generator are given apart.
-    """
+    of: Seeds
+    count: int
+
+    @property
+    def total(self) -> int | None:
+        return None if self.of.total is None else min(self.count, self.of.total)
+
+    @property
+    def labelled(self) -> bool:
+        return self.of.labelled
+
+    @property
+    def first(self) -> Shaped[np.ndarray, "1 *x"]:
+        return self.of.first
+
+    def read(self, start: int, count: int) -> Block:
+        return self.of.read(start, max(0, min(count, self.count - start)))
+
+
+def opened(inputs: Any, labels: Any, chart: Constraint) -> Seeds:
+    """Inputs as users give them, unread where they need not be; the labels are still to be checked."""
     if streams(inputs):
         if labels is not None:
             fix = "let the generator give pairs (image, label)"

@@ -32,7 +32,7 @@ from xplore.constraints import (
 from xplore.coverage import NeuronCoverage
 from xplore.model import Model
 from xplore.objectives import Diverge, Joint
-from xplore.oracles import AnglesDiffer, LabelsDiffer, ValuesDiffer
+from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, ValuesDiffer
 from xplore.panel import Panel
 from xplore.search import Flips, Gradient, Original, Random, Sweep
 
@@ -119,7 +119,7 @@ DIVERGE = [
     ]
 ]
 """Objectives of models with one value."""
-ORACLES = [LabelsDiffer(), AnglesDiffer(), ValuesDiffer(1.5, "m")]
+ORACLES = [LabelsDiffer(), NegativeFlips(), AnglesDiffer(), ValuesDiffer(1.5, "m")]
 SEARCHES = [
     (Gradient(steps=6, tries=2), Occlusion(5, 5, 0.6)),
     (Gradient(steps=6, tries=2), Blackout(3, 3, 0.6)),

@@ -9,7 +9,7 @@ from laws.parts import ORACLES, missing
 
 import xplore.oracles
 from xplore.errors import InputError
-from xplore.oracles import AnglesDiffer, LabelsDiffer, Oracle, ValuesDiffer
+from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.oracles._base import OfValues
 
 each = pytest.mark.parametrize("oracle", ORACLES, ids=repr)
@@ -46,7 +46,9 @@ def test_the_order_of_models_does_not_matter(oracle):
     before, after = outputs(oracle, 2), outputs(oracle, 3)
     judged = oracle.judge(before, after)
     assert judged.any() and not judged.all()
-    for order in itertools.permutations(range(3)):
+    # Of an old model and new ones, the old one stays where it is.
+    orders = itertools.permutations(range(3))
+    for order in orders if not isinstance(oracle, NegativeFlips) else [(0, 1, 2), (0, 2, 1)]:
         turned = jnp.array(order)
         np.testing.assert_array_equal(oracle.judge(before[turned], after[turned]), judged)
 

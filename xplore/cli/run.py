@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from xplore.cli._app import Out, Set, app, duration
+from xplore.cli._app import Out, Set, app
+from xplore.durations import duration
 from xplore.errors import InputError
 
 INTERRUPTED = 130

@@ -2,5 +2,6 @@
 
 from xplore.oracles._base import Oracle as Oracle
 from xplore.oracles.angles import AnglesDiffer as AnglesDiffer
+from xplore.oracles.flips import NegativeFlips as NegativeFlips
 from xplore.oracles.labels import LabelsDiffer as LabelsDiffer
 from xplore.oracles.values import ValuesDiffer as ValuesDiffer

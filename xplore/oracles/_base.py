@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from xplore import struct
 from xplore.errors import InputError
-from xplore.heads import Head
+from xplore.heads import EXCLUSIVE, Head
 
 
 class Oracle(struct.PyTreeNode, abc.ABC):
@@ -69,6 +69,43 @@ class Oracle(struct.PyTreeNode, abc.ABC):
     def told(self) -> dict[str, Any]:
         """What a report and a replay need to know of decisions; nothing, of classes."""
         return {}
+
+
+class OfLabels(Oracle):
+    """Of models with exclusive classes, `[b c]`; a decision is a class."""
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return EXCLUSIVE
+
+    def decide(self, outputs: Float[Array, "m b c"]) -> Int[Array, "m b"]:
+        return outputs.argmax(axis=-1)
+
+    def agreed(self, outputs: Float[Array, "m b c"]) -> Int[Array, " b"]:
+        return outputs[0].argmax(axis=-1)
+
+    def right(
+        self, outputs: Float[np.ndarray, "m b c"], truth: Shaped[np.ndarray, " b"]
+    ) -> Bool[np.ndarray, "m b"]:
+        return outputs.argmax(axis=-1) == truth[None]
+
+    def label(self, truth: Shaped[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
+        return truth
+
+    def told(self) -> dict[str, Any]:
+        return {"kind": "labels"}
+
+    def margin(self, scores: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
+        """How sure two models are that disagree: the largest, over such pairs, of the less sure one's lead.
+
+        A model's lead is its first class's probability minus its second's.
+        """
+        labels = scores.argmax(axis=-1)
+        top = np.sort(scores, axis=-1)[..., -2:]
+        lead = top[..., 1] - top[..., 0]
+        apart = labels[:, None] != labels[None]
+        pairs = np.where(apart, np.minimum(lead[:, None], lead[None]), 0)
+        return pairs.max(axis=(0, 1))
 
 
 class OfValues(Oracle):

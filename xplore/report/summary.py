@@ -12,10 +12,10 @@ from jaxtyping import Bool
 
 from xplore.archive import Archive
 from xplore.report.reading import Reading, Row, finite, read
+from xplore.shares import share
 
 SIZES = ("l2", "linf", "ssim", "changed")
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
-Z95 = 1.959964
 
 
 def summary(archive: Archive) -> dict[str, Any]:
@@ -88,21 +88,6 @@ def figures(reading: Reading) -> dict[str, Any]:
             "seeds_per_second": seeds / seconds if seconds else None,
         }
     )
-
-
-def share(part: int, whole: int) -> dict[str, float] | None:
-    """A share with its 95 % interval (Wilson, 1927), which stays in [0, 1] and is sound near its ends.
-
-    >>> {key: round(value, 3) for key, value in share(8, 10).items()}
-    {'share': 0.8, 'low': 0.49, 'high': 0.943}
-    """
-    if whole <= 0:
-        return None
-    p = min(part / whole, 1.0)
-    scale = 1 + Z95**2 / whole
-    centre = (p + Z95**2 / (2 * whole)) / scale
-    half = Z95 / scale * math.sqrt(p * (1 - p) / whole + Z95**2 / (4 * whole**2))
-    return {"share": p, "low": max(centre - half, 0.0), "high": min(centre + half, 1.0)}
 
 
 def wrong(rows: Sequence[Row], models: int) -> list[dict[str, int]]:

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from xplore.report.reading import Group, Reading, Row
-from xplore.report.summary import share
 from xplore.report.words import (
     count,
     interval,
@@ -15,6 +14,7 @@ from xplore.report.words import (
     percent,
     plural,
 )
+from xplore.shares import share
 
 _REASONS = {
     "seed_wrong": "seed answered wrongly",

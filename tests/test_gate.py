@@ -1,0 +1,147 @@
+"""The gate: a share of negative flips against what is allowed, or against other trainings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xplore
+from xplore import cli
+from xplore.constraints import Ball
+from xplore.encoding import decode
+from xplore.errors import InputError
+from xplore.gating import foreseen
+from xplore.plan import Budget
+
+HOW: dict[str, Any] = {"constraint": Ball(0.1), "steps": 4, "tries": 2, "lanes": 8, "progress": False}
+
+
+def images() -> np.ndarray:
+    return tiny.images(60)
+
+
+def labels(model: xplore.Model) -> np.ndarray:
+    """What a model answers: it is right everywhere."""
+    return np.asarray(model(decode(images()))).argmax(axis=1)
+
+
+def gate(new: xplore.Model, **how: Any) -> xplore.gating.Verdict:
+    return xplore.gate(tiny.one(), new, images(), labels(tiny.one()), **{**HOW, **how})
+
+
+def test_a_version_that_changed_nothing_passes() -> None:
+    verdict = gate(tiny.mended())
+    assert verdict and not verdict.result.valid
+    assert [(line.flips, line.seeds) for line in verdict.lines] == [(0, 60), (0, 60)]
+    assert "gate passed: negative flips" in str(verdict)
+
+
+def test_shares_are_those_of_the_models_by_hand(tmp_path: Path) -> None:
+    """On the data by asking the models; near it by the findings, each a flip by the plain models."""
+    old, new = tiny.one(), tiny.two()
+    verdict = gate(new, out=tmp_path / "run")
+    right, answered = labels(old), labels(new)
+    data, near = verdict.lines
+    assert (data.flips, data.seeds) == (int((answered != right).sum()), 60) and data.flips > 0
+    assert (near.flips, near.seeds) == (len(verdict.result.valid), int((answered == right).sum()))
+    assert near.flips > 0 and near.share["low"] < near.share["share"] < near.share["high"]
+    for found in verdict.result.valid:
+        assert found.decisions[0] == found.expected == right[found.seed] != found.decisions[1]
+    assert not verdict and verdict.lines[1].fails
+    told = str(verdict)
+    assert "gate FAILED" in told and f"{near.flips} of {near.seeds} seeds" in told
+    pictures = [line.rsplit("  ", 1)[1] for line in told.splitlines() if line.endswith(".png")]
+    assert pictures and all(Path(path).read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert json.loads(json.dumps(verdict.figures))["near"]["flips"] == near.flips
+
+
+def test_what_is_allowed_is_held_against_the_lower_end(tmp_path: Path) -> None:
+    near = gate(tiny.two()).lines[1]
+    for allow, passes in ((near.share["low"] - 0.01, False), (near.share["low"] + 0.01, True)):
+        verdict = gate(tiny.two(), allow=allow)
+        assert verdict.lines[1].fails != passes and verdict.lines[1].allowed == allow
+
+
+def test_without_labels_disagreements_are_compared() -> None:
+    verdict = xplore.gate(tiny.one(), tiny.two(), images(), **HOW)
+    assert "disagreements" in verdict.kind
+    assert verdict.lines[0].flips == int((labels(tiny.one()) != labels(tiny.two())).sum())
+
+
+def test_other_trainings_say_what_is_allowed() -> None:
+    """Models as far from the old one as the null models pass; one that is much farther does not."""
+    null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.3, 0.32))]
+    like, far = gate(tiny.dense("new", shift=0.29), null=null), gate(tiny.dense("new", shift=1.5), null=null)
+    assert like and [line.fails for line in like.lines] == [False, False]
+    assert not far and far.lines[0].fails
+    assert len(like.null) == 3 and "of another training (these:" in str(like)
+    assert like.lines[1].allowed == pytest.approx(
+        foreseen([one.share("near")["share"] for one in like.null], like.lines[1].seeds)
+    )
+
+
+def test_a_budget_counts_whole_rounds_alone() -> None:
+    verdict = gate(tiny.two(), plan=tiny.plan(), budget=Budget(findings=2))
+    seeds = verdict.lines[0].seeds
+    assert seeds < 60 and seeds % tiny.plan().round_size == 0
+
+
+@given(
+    shares=st.lists(st.floats(0, 1), min_size=2, max_size=8),
+    seeds=st.integers(1, 10**6),
+)
+def test_what_is_foreseen_lies_above_the_mean_and_grows_with_the_spread(
+    shares: list[float], seeds: int
+) -> None:
+    upper = foreseen(shares, seeds)
+    middle = [float(np.sin(np.mean(np.arcsin(np.sqrt(shares)))) ** 2)] * len(shares)
+    assert middle[0] - 1e-9 <= foreseen(middle, seeds) <= upper + 1e-9 <= 1 + 2e-9
+
+
+def test_the_interval_holds_one_more_training_as_often_as_it_says() -> None:
+    """Trainings whose shares spread beyond chance: false alarms stay near one in forty."""
+    rng, alarms, times = np.random.default_rng(0), 0, 4000
+    for _ in range(times):
+        shares = np.clip(rng.normal(0.3, 0.06, 4), 0, 1)
+        seen = rng.binomial(300, shares) / 300
+        alarms += seen[3] > foreseen(seen[:3].tolist(), 300)
+    assert 0.005 < alarms / times < 0.035
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"allow": 1.5}, "allow: expected a share"),
+        ({"allow": -0.1}, "allow: expected a share"),
+        ({"null": [tiny.two()]}, "null: expected two or more models, got 1"),
+        ({"baseline": object()}, "no baseline"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(how: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        gate(tiny.two(), **how)
+
+
+@pytest.mark.parametrize(("new", "code"), [("mended", 0), ("two", 1), ("nobody", 2)])
+def test_the_command_tells_by_its_exit_code(
+    new: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tiny.toml").write_text(tiny.CONFIG)
+    monkeypatch.chdir(tmp_path)
+    command = ["xplore", "gate", "tiny:one", f"tiny:{new}", "--config", "tiny.toml", "--json"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == code
+    out, err = capsys.readouterr()
+    if code == 2:
+        assert err.splitlines()[-1].startswith("error: ") and "'nobody'" in err
+    else:
+        assert json.loads(out)["passed"] is (code == 0)

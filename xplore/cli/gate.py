@@ -1,0 +1,69 @@
+"""`xplore gate`: does a new version break more than is allowed?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xplore.cli._app import Set, app
+from xplore.durations import duration
+from xplore.errors import InputError
+
+Model = Annotated[
+    str, typer.Argument(help="module:factory, or module:factory@WEIGHTS, a file that is read into it.")
+]
+
+
+@app.command()
+def gate(
+    old: Model,
+    new: Model,
+    config: Annotated[
+        str, typer.Option(help="The config that names seeds, constraint and search; its models are left out.")
+    ],
+    allow: Annotated[
+        float | None, typer.Option(help="The share of seeds that may flip, from 0 to below 1.")
+    ] = None,
+    null: Annotated[
+        list[str] | None, typer.Option(help="OLD trained again with another random state; may be repeated.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="The first so many seeds.")] = None,
+    time: Annotated[str | None, typer.Option(help="End each search after so long: 90s, 10m.")] = None,
+    rng: Annotated[int, typer.Option(help="The random state.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Keep the campaign of OLD and NEW in this folder.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print figures for a program.")] = False,
+    set_: Set = None,
+) -> None:
+    """Compare how much NEW breaks of what OLD answers rightly with what is allowed.
+
+    On the seeds, and on what a search finds around them. Exit code 0: passed, 1: failed, 2: bad input.
+    """
+    from xplore import config as configs
+
+    given = {"campaign.seeds": seeds, "campaign.rng": rng}
+    limits = [f"{key}={value}" for key, value in given.items() if value is not None]
+    limits += [] if time is None else [f"campaign.seconds={duration(time)}"]
+    loaded = configs.load(config, [*(set_ or []), *limits])
+    models = [configs.build_model(part(name)) for name in (old, new, *(null or ()))]
+    from xplore.configured import gate_config
+
+    verdict = gate_config(loaded, models[0], models[1], allow=allow, null=models[2:], out=out)
+    print(json.dumps(verdict.figures) if json_ else verdict)
+    if not verdict:
+        raise typer.Exit(1)
+
+
+def part(name: str) -> dict[str, Any]:
+    """A model's part of a config, as the command line names it.
+
+    >>> part("zoo:net@new.safetensors")
+    {'use': 'zoo:net', 'weights': 'new.safetensors'}
+    """
+    use, _, weights = name.partition("@")
+    if ":" not in use:
+        wanted = "module:factory, or module:factory@WEIGHTS"
+        raise InputError(f"model {name}", expected=wanted, got=repr(name), fix="as in models.lenet:lenet1")
+    return {"use": use, "weights": weights} if weights else {"use": use}
