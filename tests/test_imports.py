@@ -20,11 +20,11 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAG
 LAYERS = """
 cli pytest_plugin
 configured
-api
+api merging
 inspection
 rejudge record result checks progress shrink
 campaign report config
-recall groups
+recall groups upgrade united
 archive engine data parts seeds keeping
 lanes plan rounds
 search validity

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
     from xplore.inspection import inspect as inspect
+    from xplore.merging import merge as merge
     from xplore.model import Model as Model
     from xplore.panel import Panel as Panel
     from xplore.peers import refit as refit
@@ -23,6 +24,7 @@ _PUBLIC = {
     "InputError": "xplore.errors",
     "adapt": "xplore.adapters",
     "inspect": "xplore.inspection",
+    "merge": "xplore.merging",
     "Model": "xplore.model",
     "Panel": "xplore.panel",
     "Result": "xplore.result",

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float16
@@ -25,6 +25,7 @@ from xplore.errors import InputError, told
 from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
 from xplore.schema import FILE, unused
 from xplore.stored import (
+    DAMAGE,
     FINDINGS,
     FIRST_KEPT,
     NAMED,
@@ -32,13 +33,15 @@ from xplore.stored import (
     finding_row,
     floats,
     layers_of,
+    loaded,
     pack,
+    seed_of,
     seed_row,
     unpack,
 )
 
-MOST_UNITS, MOST_CRITERIA = 2**26, 2**10
-"""Limits of what a file may say of itself."""
+MOST_UNITS, MOST_CRITERIA, MOST_CELLS = 2**26, 2**10, 2**28
+"""Limits of what a file may say of itself; cells are units times criteria."""
 
 
 class Archive:
@@ -83,6 +86,11 @@ class Archive:
         with closing(self._db), suppress(sqlite3.OperationalError):
             if self._writes:
                 self._db.execute("PRAGMA journal_mode=DELETE")
+
+    def snapshot(self) -> None:
+        """What is read from now on is of one instant, though a campaign goes on writing."""
+        with self._reading():
+            self._db.execute("BEGIN")
 
     def note(self, **meta: Any) -> None:
         """Add to, or replace in, what is known of the campaign as a whole."""
@@ -160,7 +168,7 @@ class Archive:
             yield
         except InputError:
             raise
-        except (sqlite3.Error, zlib.error, ValueError, TypeError, KeyError, OverflowError) as error:
+        except (sqlite3.Error, zlib.error, *DAMAGE) as error:
             raise InputError(
                 str(self.path),
                 expected="an archive that is whole",
@@ -171,7 +179,7 @@ class Archive:
     @property
     def meta(self) -> dict[str, Any]:
         with self._reading():
-            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+            return {key: loaded(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""
@@ -180,13 +188,17 @@ class Archive:
         )
         with self._reading():
             for row in self._db.execute(f"{sql} ORDER BY campaign, seed"):
-                seed, index, label, decisions, *rest = row
-                yield SeedRecord(seed, index, label, tuple(json.loads(decisions)), *rest)
+                yield seed_of(row)
 
     def rounds(self) -> Iterator[tuple[int, int, str]]:
         """Of each round that was read: its number, how many seeds it had, and their digest."""
         with self._reading():
             yield from self._db.execute("SELECT round, seeds, digest FROM rounds ORDER BY campaign, round")
+
+    def rows(self, table: Literal["rounds", "answers"]) -> Iterator[tuple[Any, ...]]:
+        """A table's rows as they lie there."""
+        with self._reading():
+            yield from self._db.execute(f"SELECT * FROM {table}")
 
     def findings(self, *, origin: str | None = "search", prefix: str = "") -> Iterator[Finding]:
         """Findings in the order of their seeds; `prefix` selects by the start of the id.
@@ -195,7 +207,7 @@ class Archive:
             InputError: the archive is damaged; inputs must have the hash under which they lie.
         """
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             for row in self._db.execute(FINDINGS, (origin, prefix)):
                 yield finding_of(row, size)
 
@@ -228,17 +240,19 @@ class Archive:
     @property
     def units(self) -> int:
         with self._reading():
-            units = sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
-            if not 0 <= units <= MOST_UNITS:
-                raise ValueError(f"{units} units")
-            return units
+            units = [layer["units"] for model in self.meta["layout"] for layer in model["layers"]]
+            if not min(units, default=0) >= 0 or sum(units) > MOST_UNITS:
+                raise ValueError(f"{sum(units)} units")
+            return sum(units)
 
     @property
-    def _criteria(self) -> int:
-        criteria = len(self.meta["criteria"])
-        if criteria > MOST_CRITERIA:
-            raise ValueError(f"{criteria} criteria")
-        return criteria
+    def size(self) -> tuple[int, int]:
+        """How many units and criteria what is covered has."""
+        with self._reading():
+            units, criteria = self.units, len(self.meta["criteria"])
+            if criteria > MOST_CRITERIA or units * criteria > MOST_CELLS:
+                raise ValueError(f"{criteria} criteria for {units} units")
+            return units, criteria
 
     def seed_coverage(self) -> Bool[np.ndarray, "criteria u"]:
         """What the seeds cover as they are, all of them together."""
@@ -256,7 +270,7 @@ class Archive:
             " JOIN findings f ON f.id = s.finding"
         )
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             for index, data in self._db.execute(query, (round_size,)):
                 yield index, unpack(data, *size)
 
@@ -272,7 +286,7 @@ class Archive:
 
     def _union(self, query: str) -> Bool[np.ndarray, "criteria u"]:
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             covered = np.zeros(size[::-1], bool)
             for (data,) in self._db.execute(query):
                 covered |= unpack(data, *size)

@@ -6,6 +6,7 @@ What is read may come from anyone: sizes are limited, and what does not fit toge
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,10 @@ from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 
 LONGEST_HIDDEN = 2**20
 """Bytes of a finding's hidden layers."""
+PLAIN_ID = re.compile("[0-9A-Za-z_-]{1,64}")
+"""A finding's id: it is told in file names and commands."""
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What is raised where a file is not what it says: told as an `InputError`."""
 
 _SELECT = (
     "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
@@ -69,6 +74,32 @@ def _inflated(data: bytes, most: int) -> bytes:
     return content
 
 
+_READER = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 19 else float(digits))
+
+
+def loaded(text: str) -> Any:
+    """JSON from a file that may come from anyone: no whole number is longer than 64 bits.
+
+    >>> loaded("[1, 1e3, 99999999999999999999]")
+    [1, 1000.0, 1e+20]
+    """
+    return _READER.decode(text)
+
+
+def _whole(*values: Any) -> None:
+    """A ValueError unless all of these are whole numbers."""
+    if not all(type(value) is int for value in values):
+        raise ValueError(f"{', '.join(map(str, values))[:80]}: not all of them whole numbers")
+
+
+def seed_of(row: Sequence[Any]) -> SeedRecord:
+    """A seed as its row says; a ValueError where the row does not fit together."""
+    number, index, label, decisions, fate, *spent, finding, campaign = row
+    told = tuple(loaded(decisions))
+    _whole(number, index, campaign, *spent, *told, *(() if label is None else (label,)))
+    return SeedRecord(number, index, label, told, fate, *spent, finding, campaign)
+
+
 def seed_row(s: SeedRecord) -> tuple[Any, ...]:
     spent = (s.tries, s.steps, s.queries, s.finding)
     return (s.campaign, s.seed, s.round, s.label, json.dumps(s.decisions), s.fate, *spent)
@@ -96,19 +127,22 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     smallest, smallest_hash, *of_smallest = row[18:]
     if [content_hash(before), content_hash(after)] != hashes:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
-    decisions = tuple(json.loads(decided))
+    decisions, why, measured = tuple(loaded(decided)), tuple(loaded(reasons)), loaded(measures)
+    _whole(seed, steps, campaign, *decisions, *(() if label is None else (label,)))
+    if not (PLAIN_ID.fullmatch(name) and type(measured) is dict and {*map(type, why)} <= {str}):
+        raise ValueError(f"finding {name[:80]!r} is none of xplore's")
     shrunk = None
     if smallest is not None:
         if content_hash(smallest) != smallest_hash:
             raise ValueError(f"the smallest change of {name} does not have the hash it lies under")
         shrunk = Shrunk(
-            smallest, _scores(of_smallest[0], decisions), json.loads(of_smallest[1]), of_smallest[2]
+            smallest, _scores(of_smallest[0], decisions), dict(loaded(of_smallest[1])), of_smallest[2]
         )
     judged = (
         decisions,
         _scores(probable, decisions),
-        tuple(json.loads(reasons)),
-        json.loads(measures),
+        why,
+        measured,
         steps,
     )
     rest = (unpack(covered, *size), layers_of(hidden), bytes(latents), shrunk, campaign)

@@ -113,7 +113,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
         "answers": _answers(reading, row),
         "badges": badges,
         "command": reading.replay(row),
-        "seed_index": row.seed,
+        "seed_index": reading.seed_name(row),
     }
 
 
@@ -195,8 +195,8 @@ def _histograms(reading: Reading) -> list[tuple[str, str, Markup]]:
     return charts
 
 
-def _agreed(reading: Reading, seed: Any) -> tuple[int, str, str]:
-    return seed.seed, reading.class_name(seed.label), reading.class_name(seed.decisions[0])
+def _agreed(reading: Reading, seed: Any) -> tuple[int | str, str, str]:
+    return reading.seed_name(seed), reading.class_name(seed.label), reading.class_name(seed.decisions[0])
 
 
 def _criterion(reading: Reading) -> str:

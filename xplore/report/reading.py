@@ -47,6 +47,7 @@ class Row:
     steps: int
     changes: tuple[tuple[str, ...], ...] = ()
     values: tuple[float, ...] = ()
+    campaign: int = 0
 
     @property
     def valid(self) -> bool:
@@ -195,6 +196,15 @@ class Reading:
         return str(classes[decision]) if 0 <= decision < len(classes) else str(decision)
 
     @cached_property
+    def campaigns(self) -> int:
+        """How many there are: several, where the archive was merged."""
+        return len(self.meta.get("merged") or [()])
+
+    def seed_name(self, row: Row | SeedRecord) -> int | str:
+        """A seed's number, with its campaign's where there are several, counted from 1."""
+        return row.seed if self.campaigns == 1 else f"{row.seed} (campaign {row.campaign + 1})"
+
+    @cached_property
     def short_ids(self) -> dict[str, str]:
         """The shortest start of each id that names one finding alone."""
         ids = sorted(row.id for row in self.rows)
@@ -227,7 +237,8 @@ def read(archive: Archive) -> Reading:
     if not (meta.get("layout") and meta.get("criteria")):
         nothing = np.zeros(0, int)
         return Reading(archive, meta, seeds, (), nothing, nothing)
-    processed = {s.seed: i + 1 for i, s in enumerate(sorted(seeds, key=lambda s: (s.round, s.seed)))}
+    order = sorted(seeds, key=lambda s: (s.campaign, s.round, s.seed))
+    processed = {(s.campaign, s.seed): i + 1 for i, s in enumerate(order)}
     main, rows = _main(meta), []
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
     columns = _columns(meta)
@@ -236,7 +247,8 @@ def read(archive: Archive) -> Reading:
         rows.append(_row(finding, columns, of_values))
         covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
-        first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
+        at = processed.get((finding.campaign, finding.seed), len(seeds))
+        first = np.where(covered, np.minimum(first, at), first)
     return Reading(archive, meta, seeds, tuple(rows), hits, np.where(hits > 0, first, 0))
 
 
@@ -272,6 +284,7 @@ def _row(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
     return Row(
         id=finding.id,
         origin=finding.origin,
+        campaign=finding.campaign,
         seed=finding.seed,
         label=finding.label,
         expected=finding.expected,

@@ -26,7 +26,7 @@ def summary(archive: Archive) -> dict[str, Any]:
 def figures(reading: Reading) -> dict[str, Any]:
     """The figures of an archive that was read."""
     meta, seeds = reading.meta, len(reading.seeds)
-    with_valid = len({row.seed for row in reading.valid})
+    with_valid = len({(row.campaign, row.seed) for row in reading.valid})
     seconds = finite(meta.get("seconds"))
     told = (
         "name",
