@@ -39,12 +39,14 @@ def _copied(old: sqlite3.Connection, path: Path) -> None:
     with closing(sqlite3.connect(path)) as new:
         old.backup(new)
         schema.limit(new)
-        schema.migrated(new)
-        new.executescript("PRAGMA journal_mode=DELETE; VACUUM;")
         told = new.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if told != "ok":
+            raise sqlite3.DatabaseError(told)
+        schema.migrated(new)
         loose = new.execute("PRAGMA foreign_key_check").fetchone()
-    if told != "ok" or loose:
-        raise sqlite3.DatabaseError(told if told != "ok" else f"a row of {loose[0]} that points nowhere")
+        if loose:
+            raise sqlite3.DatabaseError(f"a row of {loose[0]} that points nowhere")
+        new.executescript("PRAGMA journal_mode=DELETE; VACUUM;")
 
 
 def _read(archive: Archive) -> None:
