@@ -49,8 +49,10 @@ SHARED_IN_REPORT = {
     "charts",
     "coverage_map",
     "gallery",
+    "lines",
     "pictures",
     "reading",
+    "rows",
     "steering",
     "summary",
     "wording",
@@ -62,6 +64,8 @@ ALSO = {
     ("data", "udacity", "pictures"),
     ("data", "udacity", "motion"),
     ("report", "markdown", "png"),
+    ("report", "images", "png"),
+    ("report", "images", "csv"),
 }
 LONGEST = 300
 LONGER: dict[str, int] = {}

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
-from xplore.report.reading import Reading, Row, finite, read
+from xplore.report.reading import Reading, Row, read
+from xplore.report.rows import finite
 
 SIZES = ("l2", "linf", "ssim", "changed")
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
