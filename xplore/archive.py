@@ -27,16 +27,15 @@ from xplore.schema import FILE, unused
 from xplore.stored import (
     DAMAGE,
     FINDINGS,
-    FIRST_KEPT,
     NAMED,
+    batch,
     finding_of,
-    finding_row,
     floats,
     layers_of,
     loaded,
+    noted,
     pack,
     seed_of,
-    seed_row,
     unpack,
 )
 
@@ -94,11 +93,11 @@ class Archive:
 
     def note(self, **meta: Any) -> None:
         """Add to, or replace in, what is known of the campaign as a whole."""
-        self._write([_noted(meta)])
+        self._write([noted(meta)])
 
     def commit(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding], **meta: Any) -> None:
         """One batch, whole or not at all; `meta` is noted with it."""
-        self._write([*_batch(seeds, findings), _noted(meta)])
+        self._write([*batch(seeds, findings), noted(meta)])
 
     def commit_round(
         self,
@@ -115,7 +114,7 @@ class Archive:
         """
         row = (0, index, seeds, digest, pack(seed_coverage))
         sql = "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?)"
-        self._write([(sql, [row]), *_batch(records, findings)])
+        self._write([(sql, [row]), *batch(records, findings)])
 
     def keep_shrunk(self, shrunk: dict[str, Shrunk]) -> None:
         """The smallest changes that still show findings, by the findings' ids."""
@@ -214,7 +213,7 @@ class Archive:
     def take(self, ids: Sequence[str]) -> Iterator[Finding]:
         """Some findings by their whole ids, in the order of their seeds."""
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             for row in self._db.execute(NAMED, (json.dumps(list(ids)),)):
                 yield finding_of(row, size)
 
@@ -291,20 +290,3 @@ class Archive:
             for (data,) in self._db.execute(query):
                 covered |= unpack(data, *size)
             return covered
-
-
-def _noted(meta: dict[str, Any]) -> tuple[str, list[tuple[Any, ...]]]:
-    rows = [(key, json.dumps(value)) for key, value in meta.items()]
-    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", rows
-
-
-def _batch(
-    seeds: Sequence[SeedRecord], findings: Sequence[Finding]
-) -> list[tuple[str, list[tuple[Any, ...]]]]:
-    """Findings with the same content fall together: the one of the first seed is kept."""
-    inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
-    return [
-        ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
-        (f"INSERT INTO seeds VALUES ({','.join('?' * 10)})", [seed_row(s) for s in seeds]),
-        (FIRST_KEPT, [finding_row(f) for f in findings]),
-    ]

@@ -20,7 +20,7 @@ from xplore.archive import Archive
 from xplore.errors import InputError, short, told
 from xplore.finding import Finding, content_hash
 from xplore.result import Result, write_reports
-from xplore.stored import DAMAGE, finding_row, floats, pack, seed_row, unpack
+from xplore.stored import COLUMNS, DAMAGE, finding_row, floats, pack, seed_row, unpack
 from xplore.united import SAME, Meta, identity, later, parts, united
 
 
@@ -146,13 +146,7 @@ def _best(table: str, columns: str, key: str, order: Sequence[str] = (), most: s
 
 
 _ARTEFACT = _best("artefacts", "hash media data", "hash")
-_FINDING = _best(
-    "findings",
-    "id origin campaign seed seed_artefact artefact label decisions probabilities valid reasons measures"
-    " steps covered hidden",
-    "id",
-    ["{}.campaign", "{}.seed"],
-)
+_FINDING = _best("findings", " ".join(COLUMNS), "id", ["{}.campaign", "{}.seed"])
 _SEED = _best(
     "seeds",
     "campaign seed round label decisions fate tries steps queries finding",

@@ -36,13 +36,15 @@ FINDINGS = f"{_SELECT} WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, l
 NAMED = f"{_SELECT} WHERE f.id IN (SELECT value FROM json_each(?1)){_ORDER}"
 """Findings by a JSON list of their ids."""
 
-_COLUMNS = (
+Statement = tuple[str, list[tuple[Any, ...]]]
+"""SQL, and the rows to run it with."""
+COLUMNS = (
     *("id", "origin", "campaign", "seed", "seed_artefact", "artefact", "label", "decisions"),
     *("probabilities", "valid", "reasons", "measures", "steps", "covered", "hidden", "latents"),
 )
 FIRST_KEPT = (
-    f"INSERT INTO findings VALUES ({','.join('?' * len(_COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    f"INSERT INTO findings VALUES ({','.join('?' * len(COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
     + " WHERE (excluded.campaign, excluded.seed) < (findings.campaign, findings.seed)"
 )
 """Findings with the same content fall together: the one of the first seed is kept."""
@@ -151,3 +153,19 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
 
 def _scores(data: bytes, decisions: Sequence[int]) -> Float32[np.ndarray, "m c"]:
     return np.frombuffer(data, np.float32).reshape(len(decisions), -1)
+
+
+def noted(meta: dict[str, Any]) -> Statement:
+    """What adds to, or replaces in, what is known of the campaign as a whole."""
+    rows = [(key, json.dumps(value)) for key, value in meta.items()]
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", rows
+
+
+def batch(seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> list[Statement]:
+    """Findings with the same content fall together: the one of the first seed is kept."""
+    inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
+    return [
+        ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
+        (f"INSERT INTO seeds VALUES ({','.join('?' * 10)})", [seed_row(s) for s in seeds]),
+        (FIRST_KEPT, [finding_row(f) for f in findings]),
+    ]
