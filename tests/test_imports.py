@@ -40,7 +40,7 @@ table
 encoding recipe rules units weights torch_file
 stored
 finding
-schema
+schema account
 columns files media peers struct tensor_program zoo
 errors
 """

@@ -205,12 +205,23 @@ def test_reports_tell_seeds_of_several_campaigns_apart(place: Path) -> None:
     assert figures["queries"] == 3 * 48 and "Merged from 3 campaigns" in figures["notes"][-1]
 
 
-@pytest.mark.parametrize("key", ["models", "layout", "criteria", "media", "classes", "oracle", "table"])
+OTHER = {
+    "models": [{**KNOWN["models"][0], "digest": "f" * 64}, KNOWN["models"][1]],
+    "layout": [{**KNOWN["layout"][0], "layers": [{"name": "fc", "units": 3}]}, KNOWN["layout"][1]],
+    "criteria": ["one", "three"],
+    "media": "application/json",
+    "classes": ["cat", "dog", "cow"],
+    "oracle": "ValuesDiffer()",
+    "decisions": {"kind": "labels"},
+    "table": {"columns": []},
+}
+
+
+@pytest.mark.parametrize("key", OTHER)
 def test_campaigns_that_cannot_be_united_are_refused(key: str, place: Path) -> None:
     a, b = write(place / "a", "0a", 8), write(place / "b", "5f", 8)
     with closing(Archive.open(b, write=True)) as archive:
-        other = {"models": [{**KNOWN["models"][0], "digest": "f" * 64}, KNOWN["models"][1]]}
-        archive.note(**(other if key == "models" else {key: ["other"]}))
+        archive.note(**{key: OTHER[key]})
     with pytest.raises(InputError, match=f"the {key} of .*nothing was written"):
         joined([a, b], place / "c" / "d")
     assert not (place / "c").exists()

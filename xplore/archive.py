@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float16
 
 from xplore import schema
+from xplore.account import checked
 from xplore.errors import InputError, told
 from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
 from xplore.schema import FILE, unused
@@ -167,7 +167,7 @@ class Archive:
             yield
         except InputError:
             raise
-        except (sqlite3.Error, zlib.error, *DAMAGE) as error:
+        except (sqlite3.Error, *DAMAGE) as error:
             raise InputError(
                 str(self.path),
                 expected="an archive that is whole",
@@ -178,7 +178,8 @@ class Archive:
     @property
     def meta(self) -> dict[str, Any]:
         with self._reading():
-            return {key: loaded(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+            told = self._db.execute("SELECT key, value FROM meta")
+            return checked({key: loaded(value) for key, value in told})
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""

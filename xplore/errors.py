@@ -59,6 +59,6 @@ def short(value: Any, most: int = 120) -> str:
     ('old 0123456789ab', '"xxxx...')
     """
     if isinstance(value, list) and value and isinstance(value[0], dict) and "digest" in value[0]:
-        return ", ".join(f"{model['name']} {model['digest'][:12]}" for model in value)
+        return ", ".join(f"{model.get('name')} {str(model.get('digest'))[:12]}" for model in value)
     text = json.dumps(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."

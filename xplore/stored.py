@@ -20,7 +20,7 @@ LONGEST_HIDDEN = 2**20
 """Bytes of a finding's hidden layers."""
 PLAIN_ID = re.compile("[0-9A-Za-z_-]{1,64}")
 """A finding's id: it is told in file names and commands."""
-DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+DAMAGE = (zlib.error, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What is raised where a file is not what it says: told as an `InputError`."""
 
 _SELECT = (
@@ -98,6 +98,8 @@ def seed_of(row: Sequence[Any]) -> SeedRecord:
     """A seed as its row says; a ValueError where the row does not fit together."""
     number, index, label, decisions, fate, *spent, finding, campaign = row
     told = tuple(loaded(decisions))
+    if type(fate) is not str:
+        raise ValueError(f"the fate of seed {number} is no text")
     _whole(number, index, campaign, *spent, *told, *(() if label is None else (label,)))
     return SeedRecord(number, index, label, told, fate, *spent, finding, campaign)
 
@@ -131,7 +133,8 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
     decisions, why, measured = tuple(loaded(decided)), tuple(loaded(reasons)), loaded(measures)
     _whole(seed, steps, campaign, *decisions, *(() if label is None else (label,)))
-    if not (PLAIN_ID.fullmatch(name) and type(measured) is dict and {*map(type, why)} <= {str}):
+    words = {*map(type, (source, media, *why))} == {str}
+    if not (PLAIN_ID.fullmatch(name) and words and type(measured) is dict and type(latents) is bytes):
         raise ValueError(f"finding {name[:80]!r} is none of xplore's")
     shrunk = None
     if smallest is not None:
@@ -147,7 +150,7 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         measured,
         steps,
     )
-    rest = (unpack(covered, *size), layers_of(hidden), bytes(latents), shrunk, campaign)
+    rest = (unpack(covered, *size), layers_of(hidden), latents, shrunk, campaign)
     return Finding(name, source, seed, before, after, media, label, *judged, *rest)
 
 

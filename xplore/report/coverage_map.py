@@ -43,11 +43,11 @@ def coverage_map(reading: Reading) -> list[dict[str, Any]]:
             draw = _cells if units <= MOST_CELLS else _picture
             layers.append(
                 {
-                    "name": layer["name"],
+                    "name": layer.get("name") or "",
                     "kind": layer.get("kind", ""),
                     "units": layer["units"],
                     "reached": reached,
-                    "cells": draw(layer["name"], hits, inputs, units),
+                    "cells": draw(layer.get("name") or "", hits, inputs, units),
                 }
             )
         models.append(

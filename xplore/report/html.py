@@ -63,7 +63,9 @@ class Html(Reporter):
             "map": coverage_map(reading),
             "map_pictures": len(reading.hits) > MOST_CELLS,
             "legend": LEGEND,
-            "curve": coverage_curve(reading, _criterion(reading)) if reading.spans else "",
+            "curve": coverage_curve(reading, _criterion(reading))
+            if reading.spans and reading.criteria
+            else "",
             "agree_wrongly": [_agreed(reading, seed) for seed in reading.agree_wrongly[:MOST_LISTED]],
             "config": json.dumps(reading.meta.get("config"), indent=2, ensure_ascii=False, default=str),
         }

@@ -16,7 +16,7 @@ from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.media import NPY, PNG, SETS, from_npy, from_png, from_set
 from xplore.report._base import Export, storing
-from xplore.report.reading import head
+from xplore.report.reading import Reading, head
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Npz(Export):
     def _arrays(self, archive: Archive, file: zipfile.ZipFile) -> dict[str, np.ndarray]:
         """Writes the inputs, and returns what goes with them."""
         reading = head(archive)
-        told = [_told(finding) for finding in self.findings(archive)] if reading.complete else []
+        told = [_told(finding, reading) for finding in self.findings(archive)] if reading.complete else []
         columns = zip(*told, strict=True) if told else ((),) * 6
         media, ids, seeds, campaigns, labels, decisions = map(list, columns)
         kind = (media or [reading.meta.get("media", PNG)])[0]
@@ -63,7 +63,8 @@ class Npz(Export):
         return arrays
 
 
-def _told(finding: Finding) -> tuple[Any, ...]:
+def _told(finding: Finding, reading: Reading) -> tuple[Any, ...]:
+    reading.row(finding)  # its models are those of the archive
     label = -1 if finding.expected is None else finding.expected
     whence = (finding.id, finding.seed, finding.campaign + 1)
     return finding.media, *whence, label, finding.decisions

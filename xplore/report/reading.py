@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int
 
 from xplore.archive import Archive
 from xplore.columns import Column, recorded
+from xplore.errors import InputError
 from xplore.finding import Disagreement, Finding, SeedRecord
 from xplore.groups import fault_groups
 from xplore.media import SETS
@@ -80,7 +81,7 @@ class Reading:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """What the rows of a table hold; empty for images."""
-        return _columns(self.meta)
+        return recorded((self.meta.get("table") or {}).get("columns") or ())
 
     @cached_property
     def in_words(self) -> bool:
@@ -147,7 +148,14 @@ class Reading:
         return bool(self.meta.get("layout") and self.meta.get("criteria"))
 
     def row(self, finding: Finding) -> Row:
-        """A finding without its pictures."""
+        """A finding without its pictures.
+
+        Raises:
+            InputError: it has decisions of other models than those of the archive.
+        """
+        if len(finding.decisions) != len(self.models):
+            answers = f"answers of {len(self.models)} models"
+            raise InputError(f"finding {finding.id}", expected=answers, got=str(len(finding.decisions)))
         return row_of(finding, self.columns, self.of_values)
 
     @property
@@ -193,7 +201,7 @@ class Reading:
     def replay(self, row: Row) -> str:
         """What shows a finding again: a command, or where the models came from Python, a call."""
         folder, name = str(self.archive.path.parent), self.short_ids[row.id]
-        known = self.meta.get("config", {}).get("models", [])
+        known = (self.meta.get("config") or {}).get("models")
         file = self.meta.get("config_file")
         if not known:
             return f"xplore.replay({folder!r}, models, prefix={name!r})"
@@ -234,10 +242,6 @@ def _main(meta: dict[str, Any]) -> int:
     if main in criteria:
         return criteria.index(main)
     return min(max(main, 0), len(criteria) - 1) if isinstance(main, int) else 0
-
-
-def _columns(meta: dict[str, Any]) -> tuple[Column, ...]:
-    return recorded((meta.get("table") or {}).get("columns") or ())
 
 
 def _common(a: str, b: str) -> int:

@@ -42,7 +42,9 @@ class Row:
     def settings(self) -> str:
         """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
         told = []
-        for title, value in (self.measures.get("settings") or {}).items():
+        settings = self.measures.get("settings")
+        for title, number in settings.items() if isinstance(settings, dict) else ():
+            value = finite(number) or 0.0
             name, _, unit = title.removesuffix(")").partition(" (")
             told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
         return ", ".join(told)
