@@ -235,6 +235,7 @@ CELLS |= st.sampled_from(['{"l2": "x"}', '{"l2": 1e999}', '{"settings": 5}', '{"
 CELLS |= st.sampled_from(
     ['{"agreed": "x"}', '{"referee": []}', "[" * 5000, f"[{'9' * 40}]", '{"seed_values": 5}']
 )
+CELLS |= st.just(zlib.compress(np.full(4, np.nan, np.float16).tobytes()))
 COLUMNS = [
     *(("findings", name) for name in ("campaign", "seed", "label", "decisions", "probabilities", "valid")),
     *(

@@ -29,6 +29,7 @@ _KINDS: dict[str, Any] = {
     "table": {"columns!": [_COLUMN]},
     "baselines": [{**_FIGURES, "search": _TEXT, "note": _TEXT}],
     "config": {"models": [{}]},
+    "hidden": [(int,)],
     "runs": [_ANY],
     "merged": [{}],
 }

@@ -226,7 +226,7 @@ class Archive:
         )
         with self._reading():
             for name, expected, decisions, hidden in self._db.execute(query):
-                yield name, (expected, tuple(json.loads(decisions))), layers_of(hidden)
+                yield name, (expected, tuple(loaded(decisions))), layers_of(hidden)
 
     def unshrunk(self) -> list[str]:
         """The ids of findings of the search that were not shrunk yet, in the order of their seeds."""

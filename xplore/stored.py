@@ -121,7 +121,10 @@ def floats(values: Float[np.ndarray, "m c"]) -> bytes:
 
 def layers_of(hidden: bytes) -> Float16[np.ndarray, " h"]:
     """A finding's last hidden layers; none, of an archive that was migrated."""
-    return np.frombuffer(_inflated(hidden, LONGEST_HIDDEN) if hidden else b"", np.float16)
+    layers = np.frombuffer(_inflated(hidden, LONGEST_HIDDEN) if hidden else b"", np.float16)
+    if not np.isfinite(layers).all():
+        raise ValueError("hidden layers that are not finite")
+    return layers
 
 
 def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:

@@ -29,7 +29,7 @@ def coverage_map(reading: Reading) -> list[dict[str, Any]]:
     Cells are elements of the page up to `MOST_CELLS` of them; beyond that one picture a layer, a pixel a
     neuron, with the counts beside it for the pointer.
     """
-    if not reading.spans:
+    if not (reading.spans and reading.criteria):
         return []
     inputs, units, models = max(len(reading.rows), 1), len(reading.hits), []
     for name, model, span in zip(reading.models, reading.layout, reading.spans, strict=True):
