@@ -101,7 +101,8 @@ def seed_of(row: Sequence[Any]) -> SeedRecord:
     if type(fate) is not str:
         raise ValueError(f"the fate of seed {number} is no text")
     _whole(number, index, campaign, *spent, *told, *(() if label is None else (label,)))
-    return SeedRecord(number, index, label, told, fate, *spent, finding, campaign)
+    tries, steps, queries = spent
+    return SeedRecord(number, index, label, told, fate, tries, steps, queries, finding, campaign)
 
 
 def seed_row(s: SeedRecord) -> tuple[Any, ...]:

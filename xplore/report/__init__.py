@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xplore.errors import InputError
 
@@ -42,8 +42,8 @@ def exporter(format: str, *, every: bool = False, shrunk: bool = False) -> Repor
     Raises:
         InputError: there is no such format.
     """
-    more = {"retraining": True} if format == "csv" else {}
-    return _made(EXPORTS, "export format", format)(every=every, shrunk=shrunk, **more)
+    made: Any = _made(EXPORTS, "export format", format)
+    return made(every=every, shrunk=shrunk, **({"retraining": True} if format == "csv" else {}))
 
 
 def _made(known: dict[str, str], what: str, format: str) -> type[Reporter]:

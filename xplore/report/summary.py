@@ -27,7 +27,10 @@ def summary(archive: Archive) -> dict[str, Any]:
 def figures(reading: Reading) -> dict[str, Any]:
     """The figures of an archive that was read."""
     meta, seeds = reading.meta, len(reading.seeds)
-    with_valid = len({(row.campaign, row.seed) for row in reading.valid})
+    valid = {row.id for row in reading.valid}
+    known = {(row.campaign, row.seed) for row in reading.valid}
+    # Several seeds may lead to one finding, in archives that were merged above all.
+    with_valid = len(known | {(seed.campaign, seed.seed) for seed in reading.seeds if seed.finding in valid})
     seconds = finite(meta.get("seconds"))
     told = (
         "name",
