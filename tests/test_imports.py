@@ -22,11 +22,11 @@ cli pytest_plugin
 _pytest
 configured
 gating
-api
+api merging
 inspection measuring regressions
 rejudge record result checks progress shrink
 campaign report config
-recall groups
+recall groups upgrade united
 archive engine data parts seeds keeping
 lanes plan rounds
 search validity
@@ -42,7 +42,7 @@ table
 encoding recipe rules units weights torch_file
 stored
 finding
-schema
+schema account
 columns durations files media peers shares struct tensor_program zoo
 errors
 """
@@ -51,8 +51,10 @@ SHARED_IN_REPORT = {
     "charts",
     "coverage_map",
     "gallery",
+    "lines",
     "pictures",
     "reading",
+    "rows",
     "steering",
     "summary",
     "wording",
@@ -65,6 +67,8 @@ ALSO = {
     ("data", "udacity", "motion"),
     ("report", "markdown", "png"),
     ("report", "failure", "png"),
+    ("report", "images", "png"),
+    ("report", "images", "csv"),
 }
 LONGEST = 300
 LONGER: dict[str, int] = {}

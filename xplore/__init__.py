@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xplore.gating import gate as gate
     from xplore.inspection import inspect as inspect
     from xplore.measuring import coverage_of as coverage_of
+    from xplore.merging import merge as merge
     from xplore.model import Model as Model
     from xplore.panel import Panel as Panel
     from xplore.peers import refit as refit
@@ -29,6 +30,7 @@ _PUBLIC = {
     "coverage_of": "xplore.measuring",
     "Budget": "xplore.plan",
     "inspect": "xplore.inspection",
+    "merge": "xplore.merging",
     "Model": "xplore.model",
     "Panel": "xplore.panel",
     "Result": "xplore.result",

@@ -11,34 +11,36 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float16
 
 from xplore import schema
+from xplore.account import checked
 from xplore.errors import InputError, told
 from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
 from xplore.schema import FILE, unused
 from xplore.stored import (
+    DAMAGE,
     FINDINGS,
-    FIRST_KEPT,
     NAMED,
+    batch,
     finding_of,
-    finding_row,
     floats,
     layers_of,
+    loaded,
+    noted,
     pack,
-    seed_row,
+    seed_of,
     unpack,
 )
 
-MOST_UNITS, MOST_CRITERIA = 2**26, 2**10
-"""Limits of what a file may say of itself."""
+MOST_UNITS, MOST_CRITERIA, MOST_CELLS = 2**26, 2**10, 2**28
+"""Limits of what a file may say of itself; cells are units times criteria."""
 
 
 class Archive:
@@ -84,13 +86,18 @@ class Archive:
             if self._writes:
                 self._db.execute("PRAGMA journal_mode=DELETE")
 
+    def snapshot(self) -> None:
+        """What is read from now on is of one instant, though a campaign goes on writing."""
+        with self._reading():
+            self._db.execute("BEGIN")
+
     def note(self, **meta: Any) -> None:
         """Add to, or replace in, what is known of the campaign as a whole."""
-        self._write([_noted(meta)])
+        self._write([noted(meta)])
 
     def commit(self, seeds: Sequence[SeedRecord], findings: Sequence[Finding], **meta: Any) -> None:
         """One batch, whole or not at all; `meta` is noted with it."""
-        self._write([*_batch(seeds, findings), _noted(meta)])
+        self._write([*batch(seeds, findings), noted(meta)])
 
     def commit_round(
         self,
@@ -107,7 +114,7 @@ class Archive:
         """
         row = (0, index, seeds, digest, pack(seed_coverage))
         sql = "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?)"
-        self._write([(sql, [row]), *_batch(records, findings)])
+        self._write([(sql, [row]), *batch(records, findings)])
 
     def keep_shrunk(self, shrunk: dict[str, Shrunk]) -> None:
         """The smallest changes that still show findings, by the findings' ids."""
@@ -160,7 +167,7 @@ class Archive:
             yield
         except InputError:
             raise
-        except (sqlite3.Error, zlib.error, ValueError, TypeError, KeyError, OverflowError) as error:
+        except (sqlite3.Error, *DAMAGE) as error:
             raise InputError(
                 str(self.path),
                 expected="an archive that is whole",
@@ -171,7 +178,8 @@ class Archive:
     @property
     def meta(self) -> dict[str, Any]:
         with self._reading():
-            return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM meta")}
+            told = self._db.execute("SELECT key, value FROM meta")
+            return checked({key: loaded(value) for key, value in told})
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""
@@ -180,13 +188,17 @@ class Archive:
         )
         with self._reading():
             for row in self._db.execute(f"{sql} ORDER BY campaign, seed"):
-                seed, index, label, decisions, *rest = row
-                yield SeedRecord(seed, index, label, tuple(json.loads(decisions)), *rest)
+                yield seed_of(row)
 
     def rounds(self) -> Iterator[tuple[int, int, str]]:
         """Of each round that was read: its number, how many seeds it had, and their digest."""
         with self._reading():
             yield from self._db.execute("SELECT round, seeds, digest FROM rounds ORDER BY campaign, round")
+
+    def rows(self, table: Literal["rounds", "answers"]) -> Iterator[tuple[Any, ...]]:
+        """A table's rows as they lie there."""
+        with self._reading():
+            yield from self._db.execute(f"SELECT * FROM {table}")
 
     def findings(self, *, origin: str | None = "search", prefix: str = "") -> Iterator[Finding]:
         """Findings in the order of their seeds; `prefix` selects by the start of the id.
@@ -195,14 +207,14 @@ class Archive:
             InputError: the archive is damaged; inputs must have the hash under which they lie.
         """
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             for row in self._db.execute(FINDINGS, (origin, prefix)):
                 yield finding_of(row, size)
 
     def take(self, ids: Sequence[str]) -> Iterator[Finding]:
         """Some findings by their whole ids, in the order of their seeds."""
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             for row in self._db.execute(NAMED, (json.dumps(list(ids)),)):
                 yield finding_of(row, size)
 
@@ -214,7 +226,7 @@ class Archive:
         )
         with self._reading():
             for name, expected, decisions, hidden in self._db.execute(query):
-                yield name, (expected, tuple(json.loads(decisions))), layers_of(hidden)
+                yield name, (expected, tuple(loaded(decisions))), layers_of(hidden)
 
     def unshrunk(self) -> list[str]:
         """The ids of findings of the search that were not shrunk yet, in the order of their seeds."""
@@ -228,17 +240,19 @@ class Archive:
     @property
     def units(self) -> int:
         with self._reading():
-            units = sum(layer["units"] for model in self.meta["layout"] for layer in model["layers"])
-            if not 0 <= units <= MOST_UNITS:
-                raise ValueError(f"{units} units")
-            return units
+            units = [layer["units"] for model in self.meta["layout"] for layer in model["layers"]]
+            if not min(units, default=0) >= 0 or sum(units) > MOST_UNITS:
+                raise ValueError(f"{sum(units)} units")
+            return sum(units)
 
     @property
-    def _criteria(self) -> int:
-        criteria = len(self.meta["criteria"])
-        if criteria > MOST_CRITERIA:
-            raise ValueError(f"{criteria} criteria")
-        return criteria
+    def size(self) -> tuple[int, int]:
+        """How many units and criteria what is covered has."""
+        with self._reading():
+            units, criteria = self.units, len(self.meta["criteria"])
+            if criteria > MOST_CRITERIA or units * criteria > MOST_CELLS:
+                raise ValueError(f"{criteria} criteria for {units} units")
+            return units, criteria
 
     def seed_coverage(self) -> Bool[np.ndarray, "criteria u"]:
         """What the seeds cover as they are, all of them together."""
@@ -256,7 +270,7 @@ class Archive:
             " JOIN findings f ON f.id = s.finding"
         )
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             for index, data in self._db.execute(query, (round_size,)):
                 yield index, unpack(data, *size)
 
@@ -272,25 +286,8 @@ class Archive:
 
     def _union(self, query: str) -> Bool[np.ndarray, "criteria u"]:
         with self._reading():
-            size = self.units, self._criteria
+            size = self.size
             covered = np.zeros(size[::-1], bool)
             for (data,) in self._db.execute(query):
                 covered |= unpack(data, *size)
             return covered
-
-
-def _noted(meta: dict[str, Any]) -> tuple[str, list[tuple[Any, ...]]]:
-    rows = [(key, json.dumps(value)) for key, value in meta.items()]
-    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", rows
-
-
-def _batch(
-    seeds: Sequence[SeedRecord], findings: Sequence[Finding]
-) -> list[tuple[str, list[tuple[Any, ...]]]]:
-    """Findings with the same content fall together: the one of the first seed is kept."""
-    inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
-    return [
-        ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
-        (f"INSERT INTO seeds VALUES ({','.join('?' * 10)})", [seed_row(s) for s in seeds]),
-        (FIRST_KEPT, [finding_row(f) for f in findings]),
-    ]

@@ -1,6 +1,8 @@
 """What xplore says of bad input, before any compute is spent."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 
 class InputError(ValueError):
@@ -48,3 +50,15 @@ def told(error: Exception, most: int = 200) -> str:
     ('ValueError: shapes differ: (3,) and (4,)', 'KeyError')
     """
     return " ".join(f"{type(error).__name__}: {error}".split())[:most].removesuffix(":")
+
+
+def short(value: Any, most: int = 120) -> str:
+    """What an archive records, in one line; of models, who they are.
+
+    >>> short([{"name": "old", "digest": "0123456789abcdef"}]), short("x" * 200, 8)
+    ('old 0123456789ab', '"xxxx...')
+    """
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "digest" in value[0]:
+        return ", ".join(f"{model.get('name')} {str(model.get('digest'))[:12]}" for model in value)
+    text = json.dumps(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import warnings
+import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST_PIXELS = 2**26
+"""Of one picture: a small file may say that it holds more than fits into memory."""
 PNG, NPY, SETS = "image/png", "application/x-npy", "application/json"
 
 
@@ -25,16 +34,43 @@ def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:
 
 
 def from_png(data: bytes) -> UInt8[np.ndarray, "h w c"]:
-    """The image that a PNG holds.
+    """The image that `to_png` wrote.
 
     >>> from_png(to_png(np.eye(3, dtype=np.uint8)[..., None]))[..., 0].tolist()
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+    Raises:
+        InputError: it is anything else, or holds more than `MOST_PIXELS`.
+    """
+    image = opened_png(data)
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise InputError("a stored picture", expected="a PNG of 8 bits a channel", got=image.mode)
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def opened_png(data: bytes) -> Image.Image:
+    """A PNG of any mode, decoded; its size is looked at before.
+
+    Raises:
+        InputError: it is no PNG, a damaged one, or holds more than `MOST_PIXELS`.
     """
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        pixels = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=["PNG"])
+        pixels = image.width * image.height
+        if pixels <= MOST_PIXELS:
+            image.load()
+            return image
+        came = f"{image.width} x {image.height}"
+    except Image.DecompressionBombError:
+        came = "one that could fill the memory"
+    except (OSError, ValueError, SyntaxError, OverflowError, struct.error, zlib.error) as error:
+        raise InputError("a stored picture", expected="PNG", got=told(error)) from error
+    raise InputError("a stored picture", expected=f"at most {MOST_PIXELS:,} pixels", got=came)
 
 
 def to_npy(row: Float32[np.ndarray, " d"]) -> bytes:
@@ -76,8 +112,8 @@ def from_set(data: bytes) -> tuple[dict[int, str], int]:
         InputError: it is anything else.
     """
     try:
-        told = json.loads(data)
-        size, ones = told["features"], {int(at): str(name) for at, name in told["ones"].items()}
+        said = json.loads(data)
+        size, ones = said["features"], {int(at): str(name) for at, name in said["ones"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         came = f"{len(data)} other bytes"
         raise InputError("a stored set", expected="features by number, as JSON", got=came) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xplore.archive import Archive
-from xplore.errors import InputError
+from xplore.errors import InputError, short
 from xplore.plan import Tally
 from xplore.rounds import Rounds
 from xplore.seeds import Block
@@ -50,13 +50,16 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     with closing(Archive.open(folder)) as archive:
         before, now = archive.meta, json.loads(json.dumps(meta))
         read = sum(seeds for _, seeds, _ in archive.rounds())
+    if before.get("merged"):
+        fix = "go on with one of those that it was merged from; nothing was changed"
+        raise InputError(f"campaign in {folder}", expected="one campaign", got="several, merged", fix=fix)
     differ = [key for key in SAME if before.get(key) != now.get(key)]
     if differ:
         key = differ[0]
         raise InputError(
             f"campaign in {folder}",
-            expected=f"the one that was begun there: {key} = {_short(before.get(key))}",
-            got=_short(now.get(key)) + (f" (others: {', '.join(differ[1:])})" if differ[1:] else ""),
+            expected=f"the one that was begun there: {key} = {short(before.get(key))}",
+            got=short(now.get(key)) + (f" (others: {', '.join(differ[1:])})" if differ[1:] else ""),
             fix="give what it was begun with, or choose a new folder with --out; nothing was changed",
         )
     if now["seeds_total"] is not None and now["seeds_total"] < read:
@@ -66,14 +69,6 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     runs = [*before.get("runs", []), {key: now.get(key) for key in ("created", "command", "device", "lanes")}]
     archive.note(runs=runs, seeds_total=now["seeds_total"], **({"finished": False} if more else {}))
     return archive
-
-
-def _short(value: Any) -> str:
-    """A recorded value in one line; of models, who they are."""
-    if isinstance(value, list) and value and isinstance(value[0], dict) and "digest" in value[0]:
-        return ", ".join(f"{model['name']} {model['digest'][:12]}" for model in value)
-    text = json.dumps(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def recall(archive: Archive, tally: Tally, rounds: Rounds, round_size: int) -> dict[int, Held]:

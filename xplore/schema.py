@@ -6,9 +6,10 @@ that SQLite runs no view and no trigger of a stranger's.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +52,25 @@ CREATE TABLE answers (
 );
 """
 
+_TABLES_2 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE artefacts (hash TEXT PRIMARY KEY, media TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE rounds (
+  round INTEGER PRIMARY KEY, seeds INTEGER NOT NULL, seed_coverage BLOB NOT NULL
+);
+CREATE TABLE seeds (
+  seed INTEGER PRIMARY KEY, round INTEGER NOT NULL, label INTEGER, decisions TEXT NOT NULL,
+  fate TEXT NOT NULL, tries INTEGER NOT NULL, steps INTEGER NOT NULL, queries INTEGER NOT NULL
+);
+CREATE TABLE findings (
+  id TEXT PRIMARY KEY, origin TEXT NOT NULL, seed INTEGER NOT NULL REFERENCES seeds(seed),
+  seed_artefact TEXT NOT NULL REFERENCES artefacts(hash), artefact TEXT NOT NULL REFERENCES artefacts(hash),
+  label INTEGER, decisions TEXT NOT NULL, probabilities BLOB NOT NULL, valid INTEGER NOT NULL,
+  reasons TEXT NOT NULL, measures TEXT NOT NULL, steps INTEGER NOT NULL, covered BLOB NOT NULL
+);
+CREATE INDEX findings_seed ON findings(seed);
+"""
+
 
 def _from_2(db: sqlite3.Connection) -> None:
     """Schema 2 had one campaign an archive, and neither shrunk findings nor answers nor hidden layers."""
@@ -75,6 +95,7 @@ def _from_2(db: sqlite3.Connection) -> None:
 
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {2: _from_2}
 """What brings an archive of a version to the next one."""
+_LAYOUTS = {2: _TABLES_2, SCHEMA: _TABLES}
 
 
 def unused(folder: Path, *, fix: str) -> Path:
@@ -96,6 +117,35 @@ def create(path: Path) -> sqlite3.Connection:
     return db
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is to be at `path` once all went well; otherwise nothing is left behind.
+
+    Raises:
+        InputError: there is no room for it, or no right to write.
+    """
+    folder, partial = path.parent, path.with_name(f".{path.name}.{os.getpid()}.part")
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield partial
+            partial.replace(path)
+        except (OSError, sqlite3.OperationalError) as error:
+            wanted = "room, and a folder that can be written"
+            raise InputError(
+                f"output folder {folder}", expected=wanted, got=str(error), fix="choose another --out"
+            ) from error
+    except BaseException:
+        for left in ("", "-wal", "-shm", "-journal"):
+            with suppress(OSError):
+                Path(f"{partial}{left}").unlink()
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
 def connect(path: Path, *, write: bool = False, version: int | None = SCHEMA) -> sqlite3.Connection:
     """Open a file that is an archive of this `version` (None: any that can be migrated).
 
@@ -110,8 +160,7 @@ def connect(path: Path, *, write: bool = False, version: int | None = SCHEMA) ->
         db = sqlite3.connect(uri, uri=True, check_same_thread=False)
         with ExitStack() as undo:
             undo.callback(db.close)
-            db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
-            db.execute("PRAGMA trusted_schema=OFF")
+            limit(db)
             _check(db, path, version)
             if write:
                 db.executescript(
@@ -128,6 +177,12 @@ def connect(path: Path, *, write: bool = False, version: int | None = SCHEMA) ->
     return db
 
 
+def limit(db: sqlite3.Connection) -> None:
+    """Read a stranger's file with care."""
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+    db.executescript("PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;")
+
+
 def _check(db: sqlite3.Connection, path: Path, version: int | None) -> None:
     came = db.execute("PRAGMA user_version").fetchone()[0]
     if came != version and (version is not None or came not in (*MIGRATIONS, SCHEMA)):
@@ -137,7 +192,7 @@ def _check(db: sqlite3.Connection, path: Path, version: int | None) -> None:
                 f"xplore migrate {path.parent} --out NEW writes one that can be read, this one stays as it is"
             )
         raise InputError(str(path), expected=f"schema version {SCHEMA}", got=str(came), fix=fix)
-    if came == SCHEMA and _layout(db) != _ours():
+    if _layout(db) != _known(came):
         raise InputError(
             str(path), expected="the tables of an archive", got="others", fix="take a copy from where it came"
         )
@@ -164,7 +219,7 @@ def _layout(db: sqlite3.Connection) -> set[tuple[str, ...]]:
 
 
 @cache
-def _ours() -> frozenset[tuple[str, ...]]:
+def _known(version: int) -> frozenset[tuple[str, ...]]:
     with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(_TABLES)
+        db.executescript(_LAYOUTS[version])
         return frozenset(_layout(db))

@@ -6,6 +6,7 @@ What is read may come from anyone: sizes are limited, and what does not fit toge
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,10 @@ from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 
 LONGEST_HIDDEN = 2**20
 """Bytes of a finding's hidden layers."""
+PLAIN_ID = re.compile("[0-9A-Za-z_-]{1,64}")
+"""A finding's id: it is told in file names and commands."""
+DAMAGE = (zlib.error, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What is raised where a file is not what it says: told as an `InputError`."""
 
 _SELECT = (
     "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
@@ -31,13 +36,15 @@ FINDINGS = f"{_SELECT} WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, l
 NAMED = f"{_SELECT} WHERE f.id IN (SELECT value FROM json_each(?1)){_ORDER}"
 """Findings by a JSON list of their ids."""
 
-_COLUMNS = (
+Statement = tuple[str, list[tuple[Any, ...]]]
+"""SQL, and the rows to run it with."""
+COLUMNS = (
     *("id", "origin", "campaign", "seed", "seed_artefact", "artefact", "label", "decisions"),
     *("probabilities", "valid", "reasons", "measures", "steps", "covered", "hidden", "latents"),
 )
 FIRST_KEPT = (
-    f"INSERT INTO findings VALUES ({','.join('?' * len(_COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    f"INSERT INTO findings VALUES ({','.join('?' * len(COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
     + " WHERE (excluded.campaign, excluded.seed) < (findings.campaign, findings.seed)"
 )
 """Findings with the same content fall together: the one of the first seed is kept."""
@@ -69,6 +76,35 @@ def _inflated(data: bytes, most: int) -> bytes:
     return content
 
 
+_READER = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 19 else float(digits))
+
+
+def loaded(text: str) -> Any:
+    """JSON from a file that may come from anyone: no whole number is longer than 64 bits.
+
+    >>> loaded("[1, 1e3, 99999999999999999999]")
+    [1, 1000.0, 1e+20]
+    """
+    return _READER.decode(text)
+
+
+def _whole(*values: Any) -> None:
+    """A ValueError unless all of these are whole numbers."""
+    if not all(type(value) is int for value in values):
+        raise ValueError(f"{', '.join(map(str, values))[:80]}: not all of them whole numbers")
+
+
+def seed_of(row: Sequence[Any]) -> SeedRecord:
+    """A seed as its row says; a ValueError where the row does not fit together."""
+    number, index, label, decisions, fate, *spent, finding, campaign = row
+    told = tuple(loaded(decisions))
+    if type(fate) is not str:
+        raise ValueError(f"the fate of seed {number} is no text")
+    _whole(number, index, campaign, *spent, *told, *(() if label is None else (label,)))
+    tries, steps, queries = spent
+    return SeedRecord(number, index, label, told, fate, tries, steps, queries, finding, campaign)
+
+
 def seed_row(s: SeedRecord) -> tuple[Any, ...]:
     spent = (s.tries, s.steps, s.queries, s.finding)
     return (s.campaign, s.seed, s.round, s.label, json.dumps(s.decisions), s.fate, *spent)
@@ -86,7 +122,10 @@ def floats(values: Float[np.ndarray, "m c"]) -> bytes:
 
 def layers_of(hidden: bytes) -> Float16[np.ndarray, " h"]:
     """A finding's last hidden layers; none, of an archive that was migrated."""
-    return np.frombuffer(_inflated(hidden, LONGEST_HIDDEN) if hidden else b"", np.float16)
+    layers = np.frombuffer(_inflated(hidden, LONGEST_HIDDEN) if hidden else b"", np.float16)
+    if not np.isfinite(layers).all():
+        raise ValueError("hidden layers that are not finite")
+    return layers
 
 
 def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
@@ -96,24 +135,44 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     smallest, smallest_hash, *of_smallest = row[18:]
     if [content_hash(before), content_hash(after)] != hashes:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
-    decisions = tuple(json.loads(decided))
+    decisions, why, measured = tuple(loaded(decided)), tuple(loaded(reasons)), loaded(measures)
+    _whole(seed, steps, campaign, *decisions, *(() if label is None else (label,)))
+    words = {*map(type, (source, media, *why))} == {str}
+    if not (PLAIN_ID.fullmatch(name) and words and type(measured) is dict and type(latents) is bytes):
+        raise ValueError(f"finding {name[:80]!r} is none of xplore's")
     shrunk = None
     if smallest is not None:
         if content_hash(smallest) != smallest_hash:
             raise ValueError(f"the smallest change of {name} does not have the hash it lies under")
         shrunk = Shrunk(
-            smallest, _scores(of_smallest[0], decisions), json.loads(of_smallest[1]), of_smallest[2]
+            smallest, _scores(of_smallest[0], decisions), dict(loaded(of_smallest[1])), of_smallest[2]
         )
     judged = (
         decisions,
         _scores(probable, decisions),
-        tuple(json.loads(reasons)),
-        json.loads(measures),
+        why,
+        measured,
         steps,
     )
-    rest = (unpack(covered, *size), layers_of(hidden), bytes(latents), shrunk, campaign)
+    rest = (unpack(covered, *size), layers_of(hidden), latents, shrunk, campaign)
     return Finding(name, source, seed, before, after, media, label, *judged, *rest)
 
 
 def _scores(data: bytes, decisions: Sequence[int]) -> Float32[np.ndarray, "m c"]:
     return np.frombuffer(data, np.float32).reshape(len(decisions), -1)
+
+
+def noted(meta: dict[str, Any]) -> Statement:
+    """What adds to, or replaces in, what is known of the campaign as a whole."""
+    rows = [(key, json.dumps(value)) for key, value in meta.items()]
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", rows
+
+
+def batch(seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> list[Statement]:
+    """Findings with the same content fall together: the one of the first seed is kept."""
+    inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
+    return [
+        ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
+        (f"INSERT INTO seeds VALUES ({','.join('?' * 10)})", [seed_row(s) for s in seeds]),
+        (FIRST_KEPT, [finding_row(f) for f in findings]),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xplore.errors import InputError
 
@@ -17,6 +17,14 @@ FORMATS = {
     "json": "xplore.report.json:Json",
     "csv": "xplore.report.csv:Csv",
 }
+EXPORTS = {
+    "png": "xplore.report.images:Images",
+    "npz": "xplore.report.npz:Npz",
+    "parquet": "xplore.report.parquet:Parquet",
+    "csv": "xplore.report.csv:Csv",
+    "jsonl": "xplore.report.jsonl:Jsonl",
+}
+"""Findings for retraining, and for other programs."""
 
 
 def reporter(format: str) -> Reporter:
@@ -25,9 +33,21 @@ def reporter(format: str) -> Reporter:
     Raises:
         InputError: there is no such format.
     """
-    try:
-        module, name = FORMATS[format].split(":")
-    except KeyError:
-        allowed = ", ".join(FORMATS)
-        raise InputError("report format", expected=f"one of {allowed}", got=repr(format)) from None
-    return getattr(import_module(module), name)()
+    return _made(FORMATS, "report format", format)()
+
+
+def exporter(format: str, *, every: bool = False, shrunk: bool = False) -> Reporter:
+    """What writes findings in a format: valid ones, or `every` one; as found, or `shrunk`.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    made: Any = _made(EXPORTS, "export format", format)
+    return made(every=every, shrunk=shrunk, **({"retraining": True} if format == "csv" else {}))
+
+
+def _made(known: dict[str, str], what: str, format: str) -> type[Reporter]:
+    if format not in known:
+        raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(format))
+    module, name = known[format].split(":")
+    return getattr(import_module(module), name)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from xplore.archive import Archive
 from xplore.errors import InputError
+from xplore.finding import Finding
 
 
 class Reporter(ABC):
@@ -36,21 +40,59 @@ class Reporter(ABC):
         return out if suffix and out.suffix == suffix else out / self.file_name
 
 
+@dataclass(frozen=True)
+class Export(Reporter):
+    """Findings for a program: the valid ones of the search, or `every` one and seeds that differ as they are.
+
+    Each as found, or, where it was `shrunk`, the smallest change that shows the same.
+    """
+
+    every: bool = False
+    shrunk: bool = False
+
+    def findings(self, archive: Archive) -> Iterator[Finding]:
+        """Those that were chosen, one after the other."""
+        for finding in archive.findings(origin=None if self.every else "search"):
+            if self.every or finding.valid:
+                yield _smallest(finding) if self.shrunk else finding
+
+
+def _smallest(finding: Finding) -> Finding:
+    small = finding.shrunk
+    if small is None:
+        return finding
+    measures = finding.measures | small.measures
+    return replace(finding, after=small.after, probabilities=small.probabilities, measures=measures)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[Path]:
+    """Where to write a file that is there whole or not at all: a reader never meets half a report.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(
+            str(path), expected="a place that can be written", got=str(error), fix="choose --out"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
 def store(path: Path, data: bytes | str) -> Path:
-    """Write a whole file or none: a reader never meets half a report.
+    """Write a whole file or none.
 
     Raises:
         InputError: the file cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with storing(path) as partial:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
-        raise InputError(
-            str(path), expected="a place that can be written", got=str(error), fix="choose --out"
-        ) from error
     return path

@@ -29,7 +29,7 @@ def coverage_map(reading: Reading) -> list[dict[str, Any]]:
     Cells are elements of the page up to `MOST_CELLS` of them; beyond that one picture a layer, a pixel a
     neuron, with the counts beside it for the pointer.
     """
-    if not reading.spans:
+    if not (reading.spans and reading.criteria):
         return []
     inputs, units, models = max(len(reading.rows), 1), len(reading.hits), []
     for name, model, span in zip(reading.models, reading.layout, reading.spans, strict=True):
@@ -43,11 +43,11 @@ def coverage_map(reading: Reading) -> list[dict[str, Any]]:
             draw = _cells if units <= MOST_CELLS else _picture
             layers.append(
                 {
-                    "name": layer["name"],
+                    "name": layer.get("name") or "",
                     "kind": layer.get("kind", ""),
                     "units": layer["units"],
                     "reached": reached,
-                    "cells": draw(layer["name"], hits, inputs, units),
+                    "cells": draw(layer.get("name") or "", hits, inputs, units),
                 }
             )
         models.append(

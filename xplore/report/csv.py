@@ -3,84 +3,57 @@
 from __future__ import annotations
 
 import csv
-import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from xplore.archive import Archive
-from xplore.report import wording
-from xplore.report._base import Reporter, store
-from xplore.report.reading import Reading, Row, finite, read
-
-MEASURES = ("margin", "ssim", "l2", "linf", "changed", "hidden", "nearest", "referee")
+from xplore.report._base import Export, storing
+from xplore.report.lines import exported, features, kinds, line, ordered
+from xplore.report.reading import head
 
 
 @dataclass(frozen=True)
-class Csv(Reporter):
-    """`findings.csv`: every scalar of every finding, valid or not, seeds that differ as they are too."""
+class Csv(Export):
+    """`findings.csv`: every scalar of every finding, valid or not, seeds that differ as they are too.
+
+    For `retraining` a line holds a table's row as well, and `label` is the expected label.
+    """
 
     file_name: ClassVar[str] = "findings.csv"
+    every: bool = True
+    retraining: bool = False
 
     def write(self, archive: Archive, out: Path) -> Path:
-        reading = read(archive)
-        rows = [_line(row, reading) for row in reading.rows]
-        extra = sorted({key for row in rows for key in row} - set(_line_keys(reading)))
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, [*_line_keys(reading), *extra], restval="")
-        writer.writeheader()
-        writer.writerows({key: safe(value) for key, value in row.items()} for row in rows)
-        return store(self.target(out), text.getvalue())
+        path = self.target(out)
+        columns = ordered(head(archive), kinds(self._lines(archive)), self._features(archive))
+        with storing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(map(safe, columns))
+            for told in self._lines(archive):
+                writer.writerow([safe(told.get(name)) for name in columns])
+        return path
+
+    def _features(self, archive: Archive) -> list[Any]:
+        return features(head(archive)) if self.retraining else []
+
+    def _lines(self, archive: Archive) -> Iterator[dict[str, Any]]:
+        reading, named = head(archive), self._features(archive)
+        for finding in self.findings(archive) if reading.complete else ():
+            if self.retraining:
+                yield exported(finding, reading, named)
+            else:
+                yield line(reading.row(finding), reading)
 
 
 def safe(cell: Any) -> Any:
-    """Text that a spreadsheet will not run as a formula; anything else as it is.
+    """Text that a spreadsheet will not run as a formula; truth values as 0 and 1, anything else as it is.
 
-    >>> safe("=1+1"), safe("lenet1"), safe(-0.5)
-    ("'=1+1", 'lenet1', -0.5)
+    >>> safe("=1+1"), safe("lenet1"), safe(-0.5), safe(True)
+    ("'=1+1", 'lenet1', -0.5, 1)
     """
+    if isinstance(cell, bool):
+        return int(cell)
     risky = isinstance(cell, str) and cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     return f"'{cell}" if risky else cell
-
-
-def _line_keys(reading: Reading) -> list[str]:
-    start = ["id", "origin", "seed", "valid", "reasons", "label", "expected", "expected_name", "steps"]
-    each = [
-        f"{part}:{model}"
-        for model in reading.models
-        for part in ("decision", "decision_name", _score(reading))
-    ]
-    return [*start, *map(safe, each), *MEASURES]
-
-
-def _line(row: Row, reading: Reading) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "id": row.id,
-        "origin": row.origin,
-        "seed": row.seed,
-        "valid": int(row.valid),
-        "reasons": " ".join(row.reasons),
-        "label": row.label,
-        "expected": row.expected,
-        "expected_name": None if row.expected is None else reading.class_name(row.expected),
-        "steps": row.steps,
-    }
-    if row.changes:
-        line["changes"] = safe(wording.changed(row))
-    scores = row.values or row.confidences
-    if row.settings:
-        line["settings"] = safe(row.settings)
-    for model, decision, score in zip(reading.models, row.decisions, scores, strict=True):
-        line[f"decision:{model}"] = decision
-        line[f"decision_name:{model}"] = reading.class_name(decision)
-        line[f"{_score(reading)}:{model}"] = score
-    for name, value in row.measures.items():
-        number = isinstance(value, (bool, int, float))
-        if name != "agreed" and name not in line and (number or isinstance(value, str)):
-            line[safe(name)] = finite(value) if number else value
-    return line
-
-
-def _score(reading: Reading) -> str:
-    """What stands beside a decision: how sure a model is, or the number that it returns."""
-    return "value" if reading.decides.get("kind") in ("angles", "values") else "confidence"

@@ -119,4 +119,4 @@ def _entry(reading: Reading, row: Row) -> list[Any]:
     state = 2 if row.valid else int(row.origin == "search")
     why = ", ".join(map(reason, row.reasons))
     name, answers = reading.short_ids[row.id], (row.expected, row.decisions, confidences)
-    return [name, row.seed, *answers, state, why, sizes, row.changes]
+    return [name, reading.seed_name(row), *answers, state, why, sizes, row.changes]

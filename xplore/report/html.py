@@ -63,7 +63,9 @@ class Html(Reporter):
             "map": coverage_map(reading),
             "map_pictures": len(reading.hits) > MOST_CELLS,
             "legend": LEGEND,
-            "curve": coverage_curve(reading, _criterion(reading)) if reading.spans else "",
+            "curve": coverage_curve(reading, _criterion(reading))
+            if reading.spans and reading.criteria
+            else "",
             "agree_wrongly": [_agreed(reading, seed) for seed in reading.agree_wrongly[:MOST_LISTED]],
             "config": json.dumps(reading.meta.get("config"), indent=2, ensure_ascii=False, default=str),
         }
@@ -113,7 +115,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
         "answers": _answers(reading, row),
         "badges": badges,
         "command": reading.replay(row),
-        "seed_index": row.seed,
+        "seed_index": reading.seed_name(row),
     }
 
 
@@ -195,8 +197,8 @@ def _histograms(reading: Reading) -> list[tuple[str, str, Markup]]:
     return charts
 
 
-def _agreed(reading: Reading, seed: Any) -> tuple[int, str, str]:
-    return seed.seed, reading.class_name(seed.label), reading.class_name(seed.decisions[0])
+def _agreed(reading: Reading, seed: Any) -> tuple[int | str, str, str]:
+    return reading.seed_name(seed), reading.class_name(seed.label), reading.class_name(seed.decisions[0])
 
 
 def _criterion(reading: Reading) -> str:

@@ -58,14 +58,15 @@ def table(head: list[str], rows: list[list[Any]], left: int = 1) -> list[str]:
 
 
 def code(text: str) -> str:
-    """A command or an id, whatever it holds; its fence is longer than any in it."""
+    """A command or an id, whatever it holds, in one line; its fence is longer than any in it."""
+    text = " ".join(text.split())
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
     told = figures(reading)
-    state = [f"**{wording.state(told)}**", ""] if wording.state(told) else []
+    state = [f"**{cell(wording.state(told))}**", ""] if wording.state(told) else []
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{cell(wording.verdict(told))}**", "", *state]
     head += [f"- **{value}** {cell(means)}" for value, means in wording.headline(told)]
     parts = [head]

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from xplore.errors import InputError
+from xplore.media import opened_png
 
+LARGEST = 2048
 SMALL = 64
 """Pictures up to this side are shown pixel by pixel; larger ones are smoothed."""
 
@@ -20,19 +21,17 @@ _GHOST = 38.0
 
 
 def decode(png: bytes) -> Image.Image:
-    """The picture as stored, grey or RGB.
+    """The picture as stored, grey or RGB; one that is larger than any screen is scaled down.
 
     Raises:
-        InputError: it is no picture.
+        InputError: it is no picture, or holds more than `media.MOST_PIXELS`.
     """
-    try:
-        image = Image.open(io.BytesIO(png))
-        image.load()
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise InputError("a stored picture", expected="PNG", got=str(error)) from error
+    image = opened_png(png)
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(float) / 257).round().astype(np.uint8))
-    return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+        return reduce(
+            Image.fromarray((np.asarray(image) / np.float32(257)).round().astype(np.uint8)), LARGEST
+        )
+    return reduce(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), LARGEST)
 
 
 def difference(seed: Image.Image, finding: Image.Image) -> tuple[Image.Image, float]:

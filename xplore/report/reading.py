@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -17,53 +17,15 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from xplore.archive import Archive
-from xplore.columns import Column, changes, recorded
+from xplore.columns import Column, recorded
+from xplore.errors import InputError
 from xplore.finding import Disagreement, Finding, SeedRecord
 from xplore.groups import fault_groups
-from xplore.media import NPY, SETS, from_npy, from_set
+from xplore.media import SETS
+from xplore.report.rows import Row, row_of
 from xplore.zoo import from_zoo
 
 SHORTEST_ID = 6
-
-
-@dataclass(frozen=True)
-class Row:
-    """A finding without its pictures; `confidences` are each model's probability of its own decision.
-
-    Of models that return numbers they are None, and `values` what each returns.
-    `changes` are, of a table's row, the features that changed: name, old value, new value;
-    of a set, those that were added, with nothing as the old value.
-    """
-
-    id: str
-    origin: str
-    seed: int
-    label: int | None
-    expected: int | None
-    decisions: tuple[int, ...]
-    confidences: tuple[float | None, ...]
-    reasons: tuple[str, ...]
-    measures: dict[str, Any]
-    steps: int
-    changes: tuple[tuple[str, ...], ...] = ()
-    values: tuple[float, ...] = ()
-
-    @property
-    def valid(self) -> bool:
-        return not self.reasons and self.origin == "search"
-
-    @property
-    def settings(self) -> str:
-        """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
-        told = []
-        for title, value in (self.measures.get("settings") or {}).items():
-            name, _, unit = title.removesuffix(")").partition(" (")
-            told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
-        return ", ".join(told)
-
-    def measure(self, name: str) -> float | None:
-        """A measured number, or None where it was not taken or is not finite."""
-        return finite(self.measures.get(name))
 
 
 @dataclass(frozen=True)
@@ -119,7 +81,7 @@ class Reading:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """What the rows of a table hold; empty for images."""
-        return _columns(self.meta)
+        return recorded((self.meta.get("table") or {}).get("columns") or ())
 
     @cached_property
     def in_words(self) -> bool:
@@ -176,6 +138,27 @@ class Reading:
         return self.meta.get("decisions") or {}
 
     @property
+    def of_values(self) -> bool:
+        """Do the models return numbers?"""
+        return self.decides.get("kind") in ("angles", "values")
+
+    @property
+    def complete(self) -> bool:
+        """Does the archive say its layout? Without it its findings cannot be read."""
+        return bool(self.meta.get("layout") and self.meta.get("criteria"))
+
+    def row(self, finding: Finding) -> Row:
+        """A finding without its pictures.
+
+        Raises:
+            InputError: it has decisions of other models than those of the archive.
+        """
+        if len(finding.decisions) != len(self.models):
+            answers = f"answers of {len(self.models)} models"
+            raise InputError(f"finding {finding.id}", expected=answers, got=str(len(finding.decisions)))
+        return row_of(finding, self.columns, self.of_values)
+
+    @property
     def steers(self) -> bool:
         """Do the models return steering angles?"""
         return self.decides.get("kind") == "angles"
@@ -195,6 +178,15 @@ class Reading:
         return str(classes[decision]) if 0 <= decision < len(classes) else str(decision)
 
     @cached_property
+    def campaigns(self) -> int:
+        """How many there are: several, where the archive was merged."""
+        return len(self.meta.get("merged") or [()])
+
+    def seed_name(self, row: Row | SeedRecord) -> int | str:
+        """A seed's number, with its campaign's where there are several, counted from 1."""
+        return row.seed if self.campaigns == 1 else f"{row.seed} (campaign {row.campaign + 1})"
+
+    @cached_property
     def short_ids(self) -> dict[str, str]:
         """The shortest start of each id that names one finding alone."""
         ids = sorted(row.id for row in self.rows)
@@ -209,7 +201,7 @@ class Reading:
     def replay(self, row: Row) -> str:
         """What shows a finding again: a command, or where the models came from Python, a call."""
         folder, name = str(self.archive.path.parent), self.short_ids[row.id]
-        known = self.meta.get("config", {}).get("models", [])
+        known = (self.meta.get("config") or {}).get("models")
         file = self.meta.get("config_file")
         if not known:
             return f"xplore.replay({folder!r}, models, prefix={name!r})"
@@ -217,34 +209,32 @@ class Reading:
         return shlex.join(["xplore", "replay", folder, *config, "--finding", name])
 
 
+def head(archive: Archive) -> Reading:
+    """What an archive tells of itself, without its seeds and findings."""
+    nothing = np.zeros(0, int)
+    return Reading(archive, archive.meta, (), (), nothing, nothing)
+
+
 def read(archive: Archive) -> Reading:
     """Read an archive.
 
     An archive that does not say its layout yet has no findings that can be read: its seeds are told.
     """
-    meta = archive.meta
-    seeds = tuple(archive.seeds())
-    if not (meta.get("layout") and meta.get("criteria")):
-        nothing = np.zeros(0, int)
-        return Reading(archive, meta, seeds, (), nothing, nothing)
-    processed = {s.seed: i + 1 for i, s in enumerate(sorted(seeds, key=lambda s: (s.round, s.seed)))}
+    told = head(archive)
+    meta, seeds = told.meta, tuple(archive.seeds())
+    if not told.complete:
+        return replace(told, seeds=seeds)
+    order = sorted(seeds, key=lambda s: (s.campaign, s.round, s.seed))
+    processed = {(s.campaign, s.seed): i + 1 for i, s in enumerate(order)}
     main, rows = _main(meta), []
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
-    columns = _columns(meta)
-    of_values = (meta.get("decisions") or {}).get("kind") in ("angles", "values")
     for finding in archive.findings(origin=None):
-        rows.append(_row(finding, columns, of_values))
+        rows.append(told.row(finding))
         covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
-        first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
+        at = processed.get((finding.campaign, finding.seed), len(seeds))
+        first = np.where(covered, np.minimum(first, at), first)
     return Reading(archive, meta, seeds, tuple(rows), hits, np.where(hits > 0, first, 0))
-
-
-def finite(value: Any) -> float | None:
-    """A finite number, or None: JSON has no NaN, and a reader has no use for one."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return value
-    return None
 
 
 def _main(meta: dict[str, Any]) -> int:
@@ -252,37 +242,6 @@ def _main(meta: dict[str, Any]) -> int:
     if main in criteria:
         return criteria.index(main)
     return min(max(main, 0), len(criteria) - 1) if isinstance(main, int) else 0
-
-
-def _columns(meta: dict[str, Any]) -> tuple[Column, ...]:
-    return recorded((meta.get("table") or {}).get("columns") or ())
-
-
-def _row(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
-    confidences, changed = [], ()
-    if finding.media == NPY:
-        changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
-    elif finding.media == SETS:
-        (before, _), (after, _) = from_set(finding.before), from_set(finding.after)
-        changed = tuple((name, "", "added") for at, name in after.items() if at not in before)
-    for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
-        known = not of_values and 0 <= decision < len(probabilities)
-        confidence = finite(float(probabilities[decision])) if known else None
-        confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
-    return Row(
-        id=finding.id,
-        origin=finding.origin,
-        seed=finding.seed,
-        label=finding.label,
-        expected=finding.expected,
-        decisions=finding.decisions,
-        confidences=tuple(confidences),
-        values=tuple(finding.probabilities[:, 0].tolist()) if of_values else (),
-        reasons=finding.reasons,
-        measures=finding.measures,
-        steps=finding.steps,
-        changes=changed,
-    )
 
 
 def _common(a: str, b: str) -> int:

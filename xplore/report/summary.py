@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
-from xplore.report.reading import Reading, Row, finite, read
+from xplore.report.reading import Reading, Row, read
+from xplore.report.rows import finite
 from xplore.shares import share
 
 SIZES = ("l2", "linf", "ssim", "changed")
@@ -26,7 +27,10 @@ def summary(archive: Archive) -> dict[str, Any]:
 def figures(reading: Reading) -> dict[str, Any]:
     """The figures of an archive that was read."""
     meta, seeds = reading.meta, len(reading.seeds)
-    with_valid = len({row.seed for row in reading.valid})
+    valid = {row.id for row in reading.valid}
+    known = {(row.campaign, row.seed) for row in reading.valid}
+    # Several seeds may lead to one finding, in archives that were merged above all.
+    with_valid = len(known | {(seed.campaign, seed.seed) for seed in reading.seeds if seed.finding in valid})
     seconds = finite(meta.get("seconds"))
     told = (
         "name",

@@ -1,0 +1,75 @@
+"""What an archive says of a campaign as a whole: of which kinds the values are that reports and replays read.
+
+An archive may come from anyone, or be written by a later version: what is not named here is let through, and
+what is not known may be missing or None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xplore.errors import short
+
+_TEXT, _NUMBER, _ANY = (str,), (int, float), (object,)
+_FIGURES = dict.fromkeys(("seeds", "queries", "found", "findings", "valid", "groups", "seconds"), _NUMBER)
+_LAYER = {"name": _TEXT, "kind": _TEXT, "units!": (int,)}
+_COLUMN = {"name!": (str, int), "kind!": _TEXT, "dtype!": _TEXT, "values!": [_ANY]}
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("id", "name", "created", "command", "config_file", "device", "ended", "media"), _TEXT),
+    **dict.fromkeys(("constraint", "bound", "search", "objective", "oracle"), _TEXT),
+    **dict.fromkeys(("seeds_total", "seconds", "compile_seconds", "steps", "queries", "lanes"), _NUMBER),
+    "main_criterion": (int, str),
+    "models": [{"name!": _TEXT, "digest": _TEXT}],
+    "layout": [{"name!": _TEXT, "layers!": [_LAYER]}],
+    "criteria": [_TEXT],
+    "classes": [_TEXT],
+    "notes": [_TEXT],
+    "versions": {},
+    "decisions": {"kind": _TEXT, "apart": _NUMBER, "unit": _TEXT},
+    "table": {"columns!": [_COLUMN]},
+    "baselines": [{**_FIGURES, "search": _TEXT, "note": _TEXT}],
+    "config": {"models": [{}]},
+    "hidden": [(int,)],
+    "runs": [_ANY],
+    "merged": [{}],
+}
+"""Of which kinds values are; a key that ends in `!` is needed where its dict is."""
+
+
+def checked(meta: dict[str, Any]) -> dict[str, Any]:
+    """The same account.
+
+    Raises:
+        ValueError: one of its values is not of its kind.
+
+    >>> checked({"classes": ["cat", "dog"], "new": 7})
+    {'classes': ['cat', 'dog'], 'new': 7}
+    >>> checked({"classes": "cat"})
+    Traceback (most recent call last):
+    ValueError: `classes` is not what it should be: "cat"
+    """
+    for key, kind in _KINDS.items():
+        if not _fits(meta.get(key), kind):
+            raise ValueError(f"`{key}` is not what it should be: {short(meta[key], 80)}")
+    models, layout, decided = (meta.get(key) or () for key in ("models", "layout", "decisions"))
+    if models and layout and [m["name"] for m in models] != [m["name"] for m in layout]:
+        raise ValueError("`models` and `layout` name other models")
+    if decided and decided.get("kind") == "values" and not ({"apart", "unit"} <= {*decided}):
+        raise ValueError("`decisions` do not say how far apart values are")
+    for part in meta.get("merged") or ():
+        checked({key: value for key, value in part.items() if key != "merged"})
+    return meta
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Is a value None, or of a kind: types, a list of a kind, or a dict of which some keys have kinds?"""
+    if value is None:
+        return True
+    if isinstance(kind, list):
+        return type(value) is list and all(item is not None and _fits(item, kind[0]) for item in value)
+    if isinstance(kind, dict):
+        if type(value) is not dict:
+            return False
+        parts = [(value.get(key.removesuffix("!")), key.endswith("!"), of) for key, of in kind.items()]
+        return all(_fits(part, of) and not (needed and part is None) for part, needed, of in parts)
+    return kind is _ANY or type(value) in kind

@@ -1,0 +1,159 @@
+"""Archives of several campaigns as one: the union of what each holds.
+
+Merging is a join: neither the order of the archives nor repetition matters, and merged archives merge.
+Findings with the same content fall together, the one of the first campaign's first seed is kept; campaigns
+are numbered in the order of their ids. Of two copies of one campaign each seed, each round and the account
+of the whole are those of the copy that went on longer.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from xplore import schema
+from xplore.archive import Archive
+from xplore.errors import InputError, short, told
+from xplore.finding import Finding, content_hash
+from xplore.result import Result, write_reports
+from xplore.stored import COLUMNS, DAMAGE, finding_row, floats, pack, seed_row, unpack
+from xplore.united import SAME, Meta, identity, later, parts, united
+
+
+def merge(folders: Sequence[str | Path], out: str | Path) -> Result:
+    """Unite the archives of some folders in a new one, with its summary and report.
+
+    The archives are read only, all of them as they are at one instant.
+
+    Raises:
+        InputError: they have other models, layers, criteria or kinds of input, one is damaged, or `out`
+            holds a campaign or cannot be written.
+    """
+    joined(folders, Path(out))
+    write_reports(Path(out))
+    return Result(Path(out))
+
+
+def joined(folders: Sequence[str | Path], out: Path) -> None:
+    """The new archive alone."""
+    if not folders:
+        raise InputError("archives to merge", expected="at least one", got="none", fix="name their folders")
+    target = schema.unused(out, fix="choose a new folder with --out")
+    with ExitStack() as stack:
+        archives = [stack.enter_context(closing(Archive.open(Path(folder)))) for folder in folders]
+        told = [_account(archive) for archive in archives]
+        for archive, meta in zip(archives, told, strict=True):
+            _alike(archives[0], told[0], archive, meta)
+        known: dict[str, Meta] = {}
+        for part in (part for meta in told for part in parts(meta)):
+            known[identity(part)] = later(known.get(identity(part), part), part)
+        numbers = {name: number for number, name in enumerate(sorted(known))}
+        with schema.whole(target) as partial, closing(schema.create(partial)) as db:
+            for archive, meta in zip(archives, told, strict=True):
+                with _naming(archive), db:
+                    _join(db, archive, {i: numbers[identity(part)] for i, part in enumerate(parts(meta))})
+            spent = {number: tuple(rest) for number, *rest in db.execute(_SPENT)}
+            account = united([known[name] for name in sorted(known)], spent)
+            with db:
+                rows = [(key, json.dumps(value)) for key, value in account.items()]
+                db.executemany("INSERT INTO meta VALUES (?,?)", rows)
+            db.execute("PRAGMA journal_mode=DELETE")
+
+
+_SPENT = "SELECT campaign, sum(steps), sum(queries) FROM seeds GROUP BY campaign"
+
+
+def _account(archive: Archive) -> Meta:
+    """What an archive tells of its campaigns; from now on it is read as it is at this instant."""
+    archive.snapshot()
+    meta = archive.meta
+    with _naming(archive):
+        parts(meta)
+    return meta
+
+
+def _alike(first: Archive, one: Meta, archive: Archive, other: Meta) -> None:
+    """An InputError that names what differs, if these cannot be united."""
+    differ = [key for key in SAME if one.get(key) != other.get(key)]
+    if differ:
+        key = differ[0]
+        more = f" (others: {', '.join(differ[1:])})" if differ[1:] else ""
+        raise InputError(
+            f"archive in {archive.path.parent}",
+            expected=f"the {key} of {first.path.parent}: {short(one.get(key))}",
+            got=short(other.get(key)) + more,
+            fix="merge campaigns on the same models, criteria and kind of input; nothing was written",
+        )
+
+
+@contextmanager
+def _naming(archive: Archive) -> Iterator[None]:
+    """What does not fit together is this archive's damage."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (*DAMAGE, IndexError, sqlite3.IntegrityError) as error:
+        raise InputError(
+            str(archive.path),
+            expected="an archive that is whole",
+            got=f"damage ({told(error)})",
+            fix="take a copy of it from where it came",
+        ) from error
+
+
+def _join(db: sqlite3.Connection, archive: Archive, numbers: dict[int, int]) -> None:
+    """Join all of an archive, whose campaigns have these `numbers` here."""
+    for finding in archive.findings(origin=None):
+        _join_finding(db, replace(finding, campaign=numbers[finding.campaign]))
+    for record in archive.seeds():
+        db.execute(_SEED, seed_row(replace(record, campaign=numbers[record.campaign])))
+    size = archive.size
+    for campaign, index, seeds, digest, covered in archive.rows("rounds"):
+        db.execute(_ROUND, (numbers[campaign], index, seeds, digest, pack(unpack(covered, *size))))
+    for row in archive.rows("answers"):
+        db.execute(_ANSWER, row)
+
+
+def _join_finding(db: sqlite3.Connection, finding: Finding) -> None:
+    small = finding.shrunk
+    kept = [finding.before, finding.after, *([small.after] if small else [])]
+    db.executemany(_ARTEFACT, [(content_hash(data), finding.media, data) for data in kept])
+    db.execute(_FINDING, finding_row(finding))
+    if small:
+        what = (content_hash(small.after), floats(small.probabilities), json.dumps(small.measures))
+        db.execute(_SHRUNK, (finding.id, *what, small.queries))
+
+
+def _best(table: str, columns: str, key: str, order: Sequence[str] = (), most: str = "<") -> str:
+    """SQL that adds a row, or of two with one key keeps the first (`<`) or the last (`>`) of an order.
+
+    After the columns of the `order` all others follow, so that no two rows are alike in it.
+    """
+    names, keys = columns.split(), key.split()
+    rest = [name for name in names if name not in keys]
+    every = [*order, *(f"ifnull({{}}.{name}, '')" for name in rest)]
+    new, old = (", ".join(term.replace("{}", row) for term in every) for row in ("excluded", table))
+    update = ", ".join(f"{name} = excluded.{name}" for name in rest)
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        f" ON CONFLICT({', '.join(keys)}) DO UPDATE SET {update} WHERE ({new}) {most} ({old})"
+    )
+
+
+_ARTEFACT = _best("artefacts", "hash media data", "hash")
+_FINDING = _best("findings", " ".join(COLUMNS), "id", ["{}.campaign", "{}.seed"])
+_SEED = _best(
+    "seeds",
+    "campaign seed round label decisions fate tries steps queries finding",
+    "campaign seed",
+    ["{}.finding IS NULL", "{}.fate"],
+)
+_ROUND = _best("rounds", "campaign round seeds digest seed_coverage", "campaign round", ["-{}.seeds"])
+_SHRUNK = _best("shrunk", "finding artefact probabilities measures queries", "finding", ["-{}.queries"])
+_NEWEST = ["ifnull(julianday({}.time), 0)", "{}.time"]
+_ANSWER = _best("answers", "finding reviewer answer time", "finding reviewer", _NEWEST, ">")
