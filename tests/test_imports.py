@@ -51,6 +51,7 @@ SHARED_IN_REPORT = {
     "gallery",
     "pictures",
     "reading",
+    "rows",
     "steering",
     "summary",
     "wording",

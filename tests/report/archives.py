@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord
+from xplore.finding import Finding, SeedRecord, Shrunk
+from xplore.report.pictures import decode
 
 LENETS = {
     "lenet1": (4, 4, 12, 12, 10, 10),
@@ -22,6 +23,7 @@ LENETS = {
     "lenet5": (6, 6, 16, 16, 120, 84, 10, 10),
 }
 LAYERS = ("conv1", "pool1", "conv2", "pool2", "fc1", "fc2", "logits", "softmax")
+ROUND = 32
 CRITERIA = ["NeuronCoverage(t=0)", "NeuronCoverage(t=0.25)", "NeuronCoverage(t=0.75)"]
 
 
@@ -37,6 +39,7 @@ class Campaign:
     photographs: int = 0
     units: tuple[int, ...] = ()
     valid: bool = True
+    shrunk: bool = False
     rng: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
@@ -64,17 +67,14 @@ def build(folder: Path, campaign: Campaign = Campaign(), **changes: Any) -> Arch
     archive = Archive.create(folder, meta)
     units = sum(layer["units"] for model in campaign.layout() for layer in model["layers"])
     reach = rng.beta(0.5, 1.2, units)
-    seeds, findings = [], []
-    for index in range(campaign.seeds):
-        record, finding = _seed(campaign, index, rng, reach)
-        seeds.append(record)
-        findings += [finding] if finding else []
-    for start in range(0, len(seeds), 32):
-        batch = range(start, start + 32)
-        archive.commit(seeds[start : start + 32], [f for f in findings if f.seed in batch])
-        archive.commit_round(
-            start // 32, len(batch), rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
-        )
+    for start in range(0, campaign.seeds, ROUND):
+        batch = range(start, min(start + ROUND, campaign.seeds))
+        judged = [_seed(campaign, index, rng, reach) for index in batch]
+        archive.commit([record for record, _ in judged], [f for _, f in judged if f])
+        if campaign.shrunk:
+            archive.keep_shrunk({f.id: _shrunk(f, rng) for _, f in judged if f and f.valid and f.origin == "search"})
+        covered = rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
+        archive.commit_round(start // ROUND, len(batch), covered)
     return archive
 
 
@@ -179,6 +179,15 @@ def _seed(
         steps=spent,
         covered=covered,
     )
+
+
+def _shrunk(finding: Finding, rng: np.random.Generator) -> Shrunk:
+    """Two thirds of the changed pixels are as they were; the models are a little less sure."""
+    before, after = (np.asarray(decode(data)).copy() for data in (finding.before, finding.after))
+    kept = rng.random(after.shape[:2]) < 1 / 3
+    after[~kept] = before[~kept]
+    sure = 0.9 * finding.probabilities + 0.1 / finding.probabilities.shape[1]
+    return Shrunk(_png(after), sure, _measures(before, after, finding.measures["agreed"], rng), 40)
 
 
 def _measures(

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from xplore.archive import Archive
 from xplore.report import wording
 from xplore.report._base import Reporter, store
-from xplore.report.reading import Reading, Row, finite, read
+from xplore.report.reading import Reading, read
+from xplore.report.rows import Row, finite
 
 MEASURES = ("margin", "ssim", "l2", "linf", "changed", "hidden", "nearest", "referee")
 

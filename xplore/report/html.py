@@ -21,16 +21,19 @@ from xplore.report.charts import coverage_curve, histogram
 from xplore.report.coverage_map import LEGEND, MOST_CELLS, coverage_map
 from xplore.report.gallery import gallery
 from xplore.report.pictures import SMALL, data_uri, decode, difference, enlarge, reduce, sheet
-from xplore.report.reading import Group, Reading, Row, read
-from xplore.report.steering import COLOURS, pair
+from xplore.report.reading import Group, Reading, read
+from xplore.report.rows import Row
+from xplore.report.steering import COLOURS, drawn
 from xplore.report.summary import figures
 
 CARDS = 6
 CARD_PICTURE = 15_000
-GALLERY_PICTURES = 700_000
+GALLERY_PICTURES = 700
 FRAGMENT_PICTURE = 16_000
 MOST_LISTED = 200
 BADGES = (("margin", "margin"), ("SSIM", "ssim"), ("L1", "l1"), ("L2", "l2"))
+SHRUNK_BADGES = (("SSIM", "ssim"), ("L0", "changed"), ("L2", "l2"), ("L∞", "linf"))
+SHRUNK_WORDS = (("features", "changed"), ("L1", "l1"), ("L2", "l2"))
 SIZES = (
     ("L2", "l2", "distance between seed and finding"),
     ("L1", "l1", "sum of all changes, each in shares of its feature's range"),
@@ -43,28 +46,34 @@ SIZES = (
 class Html(Reporter):
     """`report.html`: verdict, six findings, funnel, blame, comparison, sizes; the rest folded.
 
-    At most `most_pictured` findings are in the gallery, so that the file stays below 2 MB.
+    Always one file, that is mailed, kept by a CI system and opened from disk: pages opened from disk may
+    not read the pixels of pictures beside them, and a folder beside a file gets lost. A thousand findings
+    take less than 2 MB, ten thousand less than 10 MB; the gallery's data are text to the browser until
+    the gallery is opened, and of its sheets it decodes those of the findings in sight.
+    More than `most_pictured` are not in the gallery, which says so, valid findings first.
     """
 
     file_name: ClassVar[str] = "report.html"
-    most_pictured: int = 1000
+    most_pictured: int = 10_000
 
     def write(self, archive: Archive, out: Path) -> Path:
         reading = read(archive)
         script = _text("html.js")
+        shared = _shared(reading, CARDS)
         context = {
-            **_shared(reading, CARDS),
+            **shared,
             "style": Markup(_text("html.css")),
             "script": Markup(script),
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             "gallery": script_data(gallery(reading, self.most_pictured, GALLERY_PICTURES)),
             "histograms": _histograms(reading),
+            "shrunk": wording.shrunk(shared["f"]),
             "groups": [_group(reading, group) for group in reading.groups[:MOST_LISTED]],
             "map": coverage_map(reading),
             "map_pictures": len(reading.hits) > MOST_CELLS,
             "legend": LEGEND,
             "curve": coverage_curve(reading, _criterion(reading)) if reading.spans else "",
-            "agree_wrongly": [_agreed(reading, seed) for seed in reading.agree_wrongly[:MOST_LISTED]],
+            "agree_wrongly": [_agreed(reading, seed) for seed in reading.seeds.agree_wrongly],
             "config": json.dumps(reading.meta.get("config"), indent=2, ensure_ascii=False, default=str),
         }
         return store(self.target(out), _environment().get_template("html.jinja").render(context))
@@ -91,8 +100,7 @@ def script_data(value: Any) -> Markup:
 def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, Any]:
     """What a card shows of a fault group; without `pictures` one small strip in place of three pictures."""
     row = group.example
-    measured = [(label, row.measure(name)) for label, name in BADGES]
-    badges = [f"{label} {value:.2f}" for label, value in measured if value is not None]
+    badges = _badges(reading, row)
     hidden, referee = row.measure("hidden"), row.measures.get("referee")
     badges = [row.settings, *badges] if row.settings else badges
     badges += [f"{words.percent(hidden)} hidden"] if hidden is not None else []
@@ -102,7 +110,7 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
     if row.changes:
         nearest = row.measure("nearest_row")
         badges += [f"nearest row {nearest}"] if nearest is not None else []
-        shown: dict[str, Any] = {"changes": row.changes}
+        shown: dict[str, Any] = {"changes": row.shown.changes}
     else:
         shown = _pictures(reading, row, pictures)
     return {
@@ -114,14 +122,28 @@ def card(reading: Reading, group: Group, *, pictures: bool = True) -> dict[str, 
         "badges": badges,
         "command": reading.replay(row),
         "seed_index": row.seed,
+        "smallest": row.smallest is not None,
     }
 
 
+def _badges(reading: Reading, row: Row) -> list[str]:
+    """Sizes of the change: of a shrunk finding as found, and what is left of it."""
+    if row.smallest is None:
+        measured = [(label, row.measure(name)) for label, name in BADGES]
+        return [f"{label} {value:.2f}" for label, value in measured if value is not None]
+    names = SHRUNK_WORDS if reading.in_words else SHRUNK_BADGES
+    both = [(label, row.measure(name), row.smallest.measure(name)) for label, name in names]
+    return [f"{label} {words.number(a)} → {words.number(b)}" for label, a, b in both if None not in (a, b)]
+
+
 def _pictures(reading: Reading, row: Row, three: bool) -> dict[str, Any]:
-    """Seed, finding and change, as three pictures or in one strip."""
-    stored = next(reading.archive.findings(origin=row.origin, prefix=row.id))
-    change, times = difference(decode(stored.before), decode(stored.after))
-    seed, finding = pair(reading, stored)
+    """Seed, finding (the smallest change that shows it, where there is one) and change, as three pictures or
+    in one strip.
+    """
+    stored = next(reading.archive.take([row.id]))
+    after = stored.shrunk.after if stored.shrunk else stored.after
+    change, times = difference(decode(stored.before), decode(after))
+    seed, *_, finding = drawn(reading, stored)
     told: dict[str, Any] = {"times": f"{times:.1f}", "small": max(seed.size) <= SMALL}
     if three:
         parts = {"seed": seed, "finding": finding, "change": change}
@@ -176,12 +198,12 @@ def _answers(reading: Reading, row: Row) -> list[dict[str, Any]]:
             "short": name,
             "answer": reading.class_name(d),
             "confidence": c,
-            "value": reading.value_name(row.values[number]) if row.values else "",
+            "value": reading.value_name(row.shown.values[number]) if row.shown.values else "",
             "colour": COLOURS[number % len(COLOURS)] if reading.steers else "",
             "off": d != row.expected,
         }
         for number, (model, name, d, c) in enumerate(
-            zip(reading.models, short, row.decisions, row.confidences, strict=True)
+            zip(reading.models, short, row.decisions, row.shown.confidences, strict=True)
         )
     ]
 

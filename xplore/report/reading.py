@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import shlex
+from array import array
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -17,53 +19,37 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from xplore.archive import Archive
-from xplore.columns import Column, changes, recorded
-from xplore.finding import Disagreement, Finding, SeedRecord
+from xplore.columns import Column, recorded
+from xplore.finding import Disagreement, SeedRecord
 from xplore.groups import fault_groups
-from xplore.media import NPY, SETS, from_npy, from_set
+from xplore.media import SETS
+from xplore.report.rows import Row, row_of
 from xplore.zoo import from_zoo
 
 SHORTEST_ID = 6
+MOST_AGREED = 200
 
 
 @dataclass(frozen=True)
-class Row:
-    """A finding without its pictures; `confidences` are each model's probability of its own decision.
+class Seeds:
+    """What became of the seeds, counted while they are read: no archive is too long for that.
 
-    Of models that return numbers they are None, and `values` what each returns.
-    `changes` are, of a table's row, the features that changed: name, old value, new value;
-    of a set, those that were added, with nothing as the old value.
+    `agree_wrongly` holds the first of those on which all models agree, but wrongly.
     """
 
-    id: str
-    origin: str
-    seed: int
-    label: int | None
-    expected: int | None
-    decisions: tuple[int, ...]
-    confidences: tuple[float | None, ...]
-    reasons: tuple[str, ...]
-    measures: dict[str, Any]
-    steps: int
-    changes: tuple[tuple[str, ...], ...] = ()
-    values: tuple[float, ...] = ()
+    count: int = 0
+    labelled: bool = False
+    answers: int = 0
+    steps: int = 0
+    queries: int = 0
+    agree_wrongly_count: int = 0
+    agree_wrongly: tuple[SeedRecord, ...] = ()
+    fates: Counter[str] = field(default_factory=Counter)
+    order: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
-    @property
-    def valid(self) -> bool:
-        return not self.reasons and self.origin == "search"
-
-    @property
-    def settings(self) -> str:
-        """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
-        told = []
-        for title, value in (self.measures.get("settings") or {}).items():
-            name, _, unit = title.removesuffix(")").partition(" (")
-            told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
-        return ", ".join(told)
-
-    def measure(self, name: str) -> float | None:
-        """A measured number, or None where it was not taken or is not finite."""
-        return finite(self.measures.get(name))
+    def processed(self, campaign: int, seed: int) -> int:
+        """How many seeds had been processed when this one was, itself included."""
+        return int(np.searchsorted(self.order, _place(campaign, seed), side="right"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +80,7 @@ class Reading:
 
     archive: Archive = field(repr=False)
     meta: dict[str, Any]
-    seeds: tuple[SeedRecord, ...] = field(repr=False)
+    seeds: Seeds
     rows: tuple[Row, ...] = field(repr=False)
     hits: Int[np.ndarray, " u"] = field(repr=False)
     first: Int[np.ndarray, " u"] = field(repr=False)
@@ -109,8 +95,8 @@ class Reading:
         named = self.meta.get("models") or self.layout
         if named:
             return tuple(str(model["name"]) for model in named)
-        records = (*self.seeds[:1], *self.rows[:1])
-        return tuple(f"model {i + 1}" for i in range(len(records[0].decisions) if records else 0))
+        answers = self.seeds.answers or max((len(row.decisions) for row in self.rows[:1]), default=0)
+        return tuple(f"model {i + 1}" for i in range(answers))
 
     @cached_property
     def criteria(self) -> tuple[str, ...]:
@@ -122,9 +108,14 @@ class Reading:
         return _columns(self.meta)
 
     @cached_property
+    def inputs(self) -> str:
+        """What the inputs are: `images`, `rows` of a table, or `sets` of features."""
+        return "rows" if self.columns else "sets" if self.meta.get("media") == SETS else "images"
+
+    @property
     def in_words(self) -> bool:
         """Are inputs told in words, by what changed? There are no pictures of rows and of sets."""
-        return bool(self.columns) or self.meta.get("media") == SETS
+        return self.inputs != "images"
 
     @cached_property
     def main(self) -> int:
@@ -133,8 +124,7 @@ class Reading:
 
     @cached_property
     def labelled(self) -> bool:
-        labels = (seed.label for seed in self.seeds)
-        return bool(self.meta.get("labelled", any(label is not None for label in labels)))
+        return bool(self.meta.get("labelled", self.seeds.labelled))
 
     @cached_property
     def found(self) -> tuple[Row, ...]:
@@ -157,18 +147,10 @@ class Reading:
         return tuple(sorted(groups, key=lambda g: (-len(g.rows), str(g.expected), g.decisions, g.part)))
 
     @cached_property
-    def agree_wrongly(self) -> tuple[SeedRecord, ...]:
-        return tuple(seed for seed in self.seeds if seed.agree_wrongly)
-
-    @cached_property
     def spans(self) -> tuple[slice, ...]:
         """The columns of each model's units."""
         ends = np.cumsum([0] + [sum(layer["units"] for layer in model["layers"]) for model in self.layout])
         return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
-
-    @cached_property
-    def fates(self) -> Counter[str]:
-        return Counter(seed.fate for seed in self.seeds)
 
     @cached_property
     def decides(self) -> dict[str, Any]:
@@ -223,28 +205,43 @@ def read(archive: Archive) -> Reading:
     An archive that does not say its layout yet has no findings that can be read: its seeds are told.
     """
     meta = archive.meta
-    seeds = tuple(archive.seeds())
+    seeds = _seeds(archive.seeds())
     if not (meta.get("layout") and meta.get("criteria")):
         nothing = np.zeros(0, int)
         return Reading(archive, meta, seeds, (), nothing, nothing)
-    processed = {s.seed: i + 1 for i, s in enumerate(sorted(seeds, key=lambda s: (s.round, s.seed)))}
     main, rows = _main(meta), []
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
     columns = _columns(meta)
     of_values = (meta.get("decisions") or {}).get("kind") in ("angles", "values")
     for finding in archive.findings(origin=None):
-        rows.append(_row(finding, columns, of_values))
+        rows.append(row_of(finding, columns, of_values))
         covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
-        first = np.where(covered, np.minimum(first, processed.get(finding.seed, len(seeds))), first)
+        at = seeds.processed(finding.campaign, finding.seed)
+        first[covered & (first > at)] = at
     return Reading(archive, meta, seeds, tuple(rows), hits, np.where(hits > 0, first, 0))
 
 
-def finite(value: Any) -> float | None:
-    """A finite number, or None: JSON has no NaN, and a reader has no use for one."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return value
-    return None
+def _seeds(records: Iterable[SeedRecord]) -> Seeds:
+    fates: Counter[str] = Counter()
+    order, wrong = array("q"), []
+    answers = steps = queries = agree = 0
+    labelled = False
+    for record in records:
+        order.append(_place(record.campaign, record.seed))
+        fates[record.fate] += 1
+        steps, queries = steps + record.steps, queries + record.queries
+        answers, labelled = answers or len(record.decisions), labelled or record.label is not None
+        if record.agree_wrongly:
+            agree += 1
+            wrong += [record] if agree <= MOST_AGREED else []
+    kept = np.sort(np.array(order, np.int64))
+    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, kept)
+
+
+def _place(campaign: int, seed: int) -> int:
+    """Seeds of a later campaign come after those of an earlier one."""
+    return (campaign << 40) + seed
 
 
 def _main(meta: dict[str, Any]) -> int:
@@ -256,33 +253,6 @@ def _main(meta: dict[str, Any]) -> int:
 
 def _columns(meta: dict[str, Any]) -> tuple[Column, ...]:
     return recorded((meta.get("table") or {}).get("columns") or ())
-
-
-def _row(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
-    confidences, changed = [], ()
-    if finding.media == NPY:
-        changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
-    elif finding.media == SETS:
-        (before, _), (after, _) = from_set(finding.before), from_set(finding.after)
-        changed = tuple((name, "", "added") for at, name in after.items() if at not in before)
-    for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
-        known = not of_values and 0 <= decision < len(probabilities)
-        confidence = finite(float(probabilities[decision])) if known else None
-        confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
-    return Row(
-        id=finding.id,
-        origin=finding.origin,
-        seed=finding.seed,
-        label=finding.label,
-        expected=finding.expected,
-        decisions=finding.decisions,
-        confidences=tuple(confidences),
-        values=tuple(finding.probabilities[:, 0].tolist()) if of_values else (),
-        reasons=finding.reasons,
-        measures=finding.measures,
-        steps=finding.steps,
-        changes=changed,
-    )
 
 
 def _common(a: str, b: str) -> int:

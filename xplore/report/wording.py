@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from xplore.report.reading import Group, Reading, Row
+from xplore.report.reading import Group, Reading
+from xplore.report.rows import Row
 from xplore.report.summary import share
 from xplore.report.words import (
     count,
@@ -189,6 +190,22 @@ def compared(figures: dict[str, Any]) -> list[str]:
             f"With about as many model queries, {found}; this campaign has {count(own['valid'])}{times}."
         )
     return words
+
+
+def shrunk(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sizes of changes before and after shrinking, medians; nothing where none was shrunk."""
+    told = figures["shrunk"]
+    if not told:
+        return []
+    changed = "pixels changed" if figures["inputs"] == "images" else "features changed"
+    sizes = [("changed", "L0", changed), ("l1", "L1", "sum of all changes"), ("l2", "L2", "distance")]
+    sizes += [("linf", "L∞", "largest change of one value"), ("ssim", "SSIM", "likeness to the seed")]
+    both = [(label, means, told["found"][name], told["smallest"][name]) for name, label, means in sizes]
+    return [
+        {"label": label, "means": means, "found": found["median"], "smallest": smallest["median"]}
+        for label, means, found, smallest in both
+        if found and smallest
+    ]
 
 
 def search_name(row: dict[str, Any]) -> str:

@@ -1,0 +1,141 @@
+"""A finding as the reports read it: what was said of it, and none of its pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from sys import intern
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from xplore.columns import Column, changes
+from xplore.finding import Finding
+from xplore.media import NPY, SETS, from_npy, from_set
+
+Changes = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest change that still shows a finding, told as the finding is; `queries` found it."""
+
+    confidences: tuple[float | None, ...]
+    measures: dict[str, Any]
+    queries: int
+    changes: Changes = ()
+    values: tuple[float, ...] = ()
+
+    def measure(self, name: str) -> float | None:
+        """A measured number, or None where it was not taken or is not finite."""
+        return finite(self.measures.get(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A finding without its pictures; `confidences` are each model's probability of its own decision.
+
+    Of models that return numbers they are None, and `values` what each returns.
+    `changes` are, of a table's row, the features that changed: name, old value, new value;
+    of a set, those that were added, with nothing as the old value. An archive may have a hundred
+    thousand of them: none has a dictionary of its own, and names of measures are one object each.
+    """
+
+    id: str
+    origin: str
+    seed: int
+    label: int | None
+    expected: int | None
+    decisions: tuple[int, ...]
+    confidences: tuple[float | None, ...]
+    reasons: tuple[str, ...]
+    measures: dict[str, Any]
+    steps: int
+    changes: Changes = ()
+    values: tuple[float, ...] = ()
+    campaign: int = 0
+    smallest: Smallest | None = None
+
+    @property
+    def valid(self) -> bool:
+        return not self.reasons and self.origin == "search"
+
+    @property
+    def settings(self) -> str:
+        """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
+        told = []
+        for title, value in (self.measures.get("settings") or {}).items():
+            name, _, unit = title.removesuffix(")").partition(" (")
+            told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
+        return ", ".join(told)
+
+    def measure(self, name: str) -> float | None:
+        """A measured number, or None where it was not taken or is not finite."""
+        return finite(self.measures.get(name))
+
+    @property
+    def shown(self) -> Row | Smallest:
+        """What a reader sees first: the smallest change where there is one, else the finding as found."""
+        return self.smallest or self
+
+
+def row_of(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
+    """A finding without its pictures; `columns` are those of a table, `of_values` tells models that return
+    numbers.
+    """
+    smallest, shrunk = None, finding.shrunk
+    if shrunk is not None:
+        sure, values = _answers(finding.decisions, shrunk.probabilities, of_values)
+        told = changes_of(finding.media, columns, finding.before, shrunk.after)
+        smallest = Smallest(sure, _interned(shrunk.measures), shrunk.queries, told, values)
+    confidences, values = _answers(finding.decisions, finding.probabilities, of_values)
+    return Row(
+        id=finding.id,
+        origin=intern(finding.origin),
+        seed=finding.seed,
+        label=finding.label,
+        expected=finding.expected,
+        decisions=finding.decisions,
+        confidences=confidences,
+        values=values,
+        reasons=tuple(map(intern, finding.reasons)),
+        measures=_interned(finding.measures),
+        steps=finding.steps,
+        changes=changes_of(finding.media, columns, finding.before, finding.after),
+        campaign=finding.campaign,
+        smallest=smallest,
+    )
+
+
+def changes_of(media: str, columns: tuple[Column, ...], before: bytes, after: bytes) -> Changes:
+    """What changed, in words; nothing for images."""
+    if media == NPY:
+        return changes(columns, from_npy(before), from_npy(after))
+    if media == SETS:
+        (old, _), (new, _) = from_set(before), from_set(after)
+        return tuple((name, "", "added") for at, name in new.items() if at not in old)
+    return ()
+
+
+def finite(value: Any) -> float | None:
+    """A finite number, or None: JSON has no NaN, and a reader has no use for one."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return value
+    return None
+
+
+def _interned(measures: dict[str, Any]) -> dict[str, Any]:
+    return {intern(name): value for name, value in measures.items()}
+
+
+def _answers(
+    decisions: tuple[int, ...], probabilities: Float[np.ndarray, "m c"], of_values: bool
+) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
+    """Each model's confidence in what it decides, and of models that return numbers what each returns."""
+    confidences = []
+    for decision, probable in zip(decisions, probabilities, strict=True):
+        known = not of_values and 0 <= decision < len(probable)
+        confidence = finite(float(probable[decision])) if known else None
+        confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
+    return tuple(confidences), tuple(probabilities[:, 0].tolist()) if of_values else ()
