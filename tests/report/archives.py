@@ -72,7 +72,9 @@ def build(folder: Path, campaign: Campaign = Campaign(), **changes: Any) -> Arch
         judged = [_seed(campaign, index, rng, reach) for index in batch]
         archive.commit([record for record, _ in judged], [f for _, f in judged if f])
         if campaign.shrunk:
-            archive.keep_shrunk({f.id: _shrunk(f, rng) for _, f in judged if f and f.valid and f.origin == "search"})
+            archive.keep_shrunk(
+                {f.id: _shrunk(f, rng) for _, f in judged if f and f.valid and f.origin == "search"}
+            )
         covered = rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
         archive.commit_round(start // ROUND, len(batch), covered)
     return archive

@@ -13,6 +13,7 @@ from xplore.report import wording
 from xplore.report._base import Reporter, store
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, finite
+from xplore.report.summary import SHRUNK_SIZES
 
 MEASURES = ("margin", "ssim", "l2", "linf", "changed", "hidden", "nearest", "referee")
 
@@ -75,6 +76,13 @@ def _line(row: Row, reading: Reading) -> dict[str, Any]:
         line[f"decision:{model}"] = decision
         line[f"decision_name:{model}"] = reading.class_name(decision)
         line[f"{_score(reading)}:{model}"] = score
+    if row.smallest:
+        line |= {
+            f"smallest:{name}": value
+            for name in SHRUNK_SIZES
+            if (value := row.smallest.measure(name)) is not None
+        }
+        line |= {"smallest:changes": safe(wording.changed(row.smallest))} if row.changes else {}
     for name, value in row.measures.items():
         number = isinstance(value, (bool, int, float))
         if name != "agreed" and name not in line and (number or isinstance(value, str)):

@@ -16,6 +16,7 @@ from xplore.media import SETS
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
 from xplore.report.reading import read
+from xplore.report.rows import Row
 from xplore.report.steering import drawn
 
 OVERVIEW_SIDE = 56
@@ -55,7 +56,7 @@ class Png(Reporter):
         return folder
 
 
-def file_name(finding: Finding) -> str:
+def file_name(finding: Finding | Row) -> str:
     """A file name no two findings share, in the order of the seeds; an id never makes a path."""
     return f"{finding.seed:07d}-{re.sub(r'[^0-9A-Za-z_-]', '_', finding.id)}.png"
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from xplore.report.reading import Group, Reading
-from xplore.report.rows import Row
+from xplore.report.rows import Row, Smallest
 from xplore.report.summary import share
 from xplore.report.words import (
     count,
@@ -220,7 +220,7 @@ def told(reading: Reading, row: Row) -> str:
     return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
 
 
-def changed(row: Row) -> str:
+def changed(row: Row | Smallest) -> str:
     """A row's changes in a line: `age: 31 → 44; job: clerk → student`; what was added has nothing before."""
     told = ((name, f"{before} → {after}" if before else after) for name, before, after in row.changes)
     return "; ".join(f"{name}: {change}" for name, change in told)
