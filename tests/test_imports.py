@@ -46,7 +46,9 @@ errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
 SHARED_IN_REPORT = {
+    "cards",
     "charts",
+    "comparison",
     "coverage_map",
     "gallery",
     "pictures",
@@ -63,6 +65,7 @@ ALSO = {
     ("data", "udacity", "pictures"),
     ("data", "udacity", "motion"),
     ("report", "markdown", "png"),
+    ("report", "compare", "markdown"),
 }
 LONGEST = 300
 LONGER: dict[str, int] = {}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xplore.panel import Panel as Panel
     from xplore.peers import refit as refit
     from xplore.rejudge import replay as replay
+    from xplore.report.comparison import compare as compare
     from xplore.result import Result as Result
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "InputError": "xplore.errors",
     "adapt": "xplore.adapters",
+    "compare": "xplore.report.comparison",
     "inspect": "xplore.inspection",
     "Model": "xplore.model",
     "Panel": "xplore.panel",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord, Shrunk
+from xplore.columns import Column
+from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.media import NPY, to_npy
 from xplore.report.pictures import decode
 
 LENETS = {
@@ -76,7 +78,7 @@ def build(folder: Path, campaign: Campaign = Campaign(), **changes: Any) -> Arch
                 {f.id: _shrunk(f, rng) for _, f in judged if f and f.valid and f.origin == "search"}
             )
         covered = rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
-        archive.commit_round(start // ROUND, len(batch), covered)
+        archive.commit_round(start // ROUND, len(batch), covered, digest=f"{campaign.photographs} {start}")
     return archive
 
 
@@ -268,3 +270,28 @@ def _names(sizes: Sequence[int]) -> list[str]:
     return [
         LAYERS[i] if i < len(sizes) - 2 else LAYERS[len(LAYERS) - len(sizes) + i] for i in range(len(sizes))
     ]
+
+
+def two(folder: Path, media: str, inputs: Sequence[tuple[int, bytes, bytes]], **meta: Any) -> Archive:
+    """A campaign of two findings of two models that return numbers; `inputs` are campaign, before, after."""
+    models, layout = [{"name": n} for n in "ab"], [{"name": n, "layers": []} for n in "ab"]
+    told = {"models": models, "layout": layout, "criteria": ["NC"], "media": media, **meta}
+    archive = Archive.create(folder, told)
+    judged = ((0, 1), np.array([[0.1], [0.9]], np.float32), (), {"agreed": 0, "l2": 1.0, "changed": 1}, 3)
+    findings = [
+        Finding(
+            content_hash(after)[:12], "search", 0, before, after, media, None, *judged, np.zeros((1, 0), bool)
+        )
+        for _, before, after in inputs
+    ]
+    findings = [replace(f, campaign=campaign) for f, (campaign, *_) in zip(findings, inputs, strict=True)]
+    fates = [SeedRecord(0, 0, None, (0, 0), "found", 1, 3, 9, f.id, f.campaign) for f in findings]
+    archive.commit(fates, findings)
+    return archive
+
+
+def rows(folder: Path, **meta: Any) -> Archive:
+    """Two findings on a table of two columns, of two campaigns."""
+    data = [to_npy(np.array(row, np.float32)) for row in ([1, 2], [1, 3], [0, 2])]
+    table = {"columns": [asdict(Column(name, "integer", "int64")) for name in ("age", "rate")]}
+    return two(folder, NPY, [(0, *data[:2]), (1, data[0], data[2])], table=table, **meta)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from xplore.archive import Archive
-from xplore.columns import Column
-from xplore.finding import Finding, SeedRecord, content_hash
-from xplore.media import NPY, SETS, to_npy, to_set
+from xplore.media import SETS, to_set
 from xplore.report.schema import schema
 from xplore.report.summary import summary
 
@@ -66,28 +61,10 @@ def test_no_key_may_miss_and_none_be_unknown(build):
         assert not VALIDATOR.is_valid(grown), path
 
 
-def two(folder, media, inputs, **meta):
-    """A campaign of two findings of two models that return numbers; `inputs` are campaign, before, after."""
-    models, layout = [{"name": n} for n in "ab"], [{"name": n, "layers": []} for n in "ab"]
-    told = {"models": models, "layout": layout, "criteria": ["NC"], "media": media, **meta}
-    archive = Archive.create(folder, told)
-    judged = ((0, 1), np.array([[0.1], [0.9]], np.float32), (), {"agreed": 0, "l2": 1.0, "changed": 1}, 3)
-    findings = [
-        Finding(
-            content_hash(after)[:12], "search", 0, before, after, media, None, *judged, np.zeros((1, 0), bool)
-        )
-        for _, before, after in inputs
-    ]
-    findings = [replace(f, campaign=campaign) for f, (campaign, *_) in zip(findings, inputs, strict=True)]
-    fates = [SeedRecord(0, 0, None, (0, 0), "found", 1, 3, 9, f.id, f.campaign) for f in findings]
-    archive.commit(fates, findings)
-    return archive
-
-
-def test_sets_and_several_campaigns_in_one_archive_fit(tmp_path):
+def test_sets_and_several_campaigns_in_one_archive_fit(archives, tmp_path):
     """Seeds of the same number in two campaigns are two seeds."""
     before, after, other = (to_set(ones, ["a"] * len(ones), 9) for ones in ([3], [3, 5], [3, 6]))
-    told = summary(two(tmp_path, SETS, [(0, before, after), (1, before, other)]))
+    told = summary(archives.two(tmp_path, SETS, [(0, before, after), (1, before, other)]))
     VALIDATOR.validate(told)
     assert (told["inputs"], told["seeds_with_valid_finding"], told["valid_share"]["share"]) == (
         "sets",
@@ -96,11 +73,7 @@ def test_sets_and_several_campaigns_in_one_archive_fit(tmp_path):
     )
 
 
-def test_rows_and_numbers_fit(tmp_path):
-    rows = [to_npy(np.array(row, np.float32)) for row in ([1, 2], [1, 3], [0, 2])]
-    table = {"columns": [asdict(Column(name, "integer", "int64")) for name in ("age", "rate")]}
-    told = summary(
-        two(tmp_path, NPY, [(0, *rows[:2]), (1, rows[0], rows[2])], table=table, decisions={"kind": "angles"})
-    )
+def test_rows_and_numbers_fit(archives, tmp_path):
+    told = summary(archives.rows(tmp_path, decisions={"kind": "angles"}))
     VALIDATOR.validate(told)
     assert (told["inputs"], told["valid"], told["sizes"]["changed"]["median"]) == ("rows", 2, 1.0)
