@@ -1,4 +1,4 @@
-"""Readers who do not see, or do not point: axe-core has nothing against a page; the focus is seen, in order."""
+"""Readers without eyes or pointer: axe-core has nothing against a page; the focus is seen and in order."""
 
 from __future__ import annotations
 
