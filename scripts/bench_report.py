@@ -60,11 +60,13 @@ def main() -> None:
 
 def written(folder: Path) -> dict[str, float]:
     """One `xplore report`, in a process of its own."""
+    peak = (
+        "import atexit, resource as r; atexit.register(lambda: print(r.getrusage(r.RUSAGE_SELF).ru_maxrss))"
+    )
     report = f"import sys; sys.argv[1:] = ['report', {str(folder)!r}]; from xplore.cli import main; main()"
-    measure = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", report + measure], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{peak}; {report}"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return {
         "seconds": round(time.perf_counter() - start, 1),
