@@ -2,13 +2,16 @@
 
     python scripts/bench_report.py --json                   # 1,000, 10,000 and 100,000 seeds
     python scripts/bench_report.py 1000 --shrunk --json
+    python scripts/bench_report.py --page                   # the same as docs/results/report.md
 
 Campaigns are synthetic (digits, three LeNets' layouts, 98 % of the seeds with a finding). One JSON line each.
 """
 
 import argparse
+import datetime
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,9 +30,22 @@ FRAME = """new Promise((done) => { const start = performance.now(); %s;
 CHOOSE = (
     "(e => { e.selectedIndex = %d; e.dispatchEvent(new Event('change')); })(document.getElementById('%s'))"
 )
-TIMING = """(t => ({ paint_ms: performance.getEntriesByName('first-contentful-paint')[0]?.startTime,
-  interactive_ms: t.domContentLoadedEventEnd, loaded_ms: t.loadEventEnd }))
+TIMING = """(t => ({ interactive_ms: t.domContentLoadedEventEnd, loaded_ms: t.loadEventEnd }))
   (performance.getEntriesByType('navigation')[0])"""
+COLUMNS = (
+    *("seeds", "seconds", "peak_mb", "bytes"),
+    *("interactive_ms", "open_gallery_ms", "filter_ms", "turn_ms", "heap_mb"),
+)
+PAGE = """# How a report grows
+
+Written by `python scripts/bench_report.py --page` on {date}, on {cpus} cores; such a machine is often shared.
+Campaigns are synthetic: digits, three LeNets' layouts, 98 % of the seeds with a finding. The page is one
+file, with at most 10,000 findings in its gallery; it says how many there are. First one `xplore report` and
+its peak memory; then the page in headless Chromium, milliseconds until it answers, until the gallery is open,
+until a filter or another page of the gallery is drawn (medians).
+
+| seeds | report, s | peak, MB | page, bytes | answers | gallery | filter | page turned | heap, MB |
+|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
 
 
 def beside(path: str, name: str) -> ModuleType:
@@ -44,10 +60,13 @@ def main() -> None:
     parser.add_argument("seeds", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--shrunk", action="store_true", help="with the smallest change of every finding")
     parser.add_argument("--json", action="store_true", help="one JSON line each, nothing else")
+    parser.add_argument("--page", action="store_true", help="as a page of the docs")
     args = parser.parse_args()
     archives = beside("tests/report/archives.py", "report_archives")
     chromium = beside("tests/browser/chromium.py", "browser_chromium")
     archives.ROUND = 256
+    if args.page:
+        print(PAGE.format(date=datetime.date.today(), cpus=os.cpu_count()))
     for seeds in args.seeds:
         with tempfile.TemporaryDirectory() as folder:
             built = archives.build(Path(folder) / "mnist", seeds=seeds, found=0.98, shrunk=args.shrunk)
@@ -55,18 +74,28 @@ def main() -> None:
             told = {"seeds": seeds, "shrunk": args.shrunk, **written(Path(folder) / "mnist")}
             if chromium.PROGRAM:
                 told |= opened(chromium.Browser(), Path(folder) / "mnist" / "report.html")
+        if args.page:
+            cells = [f"{told.get(key, '–'):,}" for key in COLUMNS]
+            print(f"| {' | '.join(cells)} |", flush=True)
+            continue
         print(json.dumps(told) if args.json else "\n".join(f"{k}: {v}" for k, v in told.items()), flush=True)
 
 
 def written(folder: Path) -> dict[str, float]:
     """One `xplore report`, in a process of its own."""
+    # Of this process's own memory: what the system counts for a child begins with its parent's.
     peak = (
-        "import atexit, resource as r; atexit.register(lambda: print(r.getrusage(r.RUSAGE_SELF).ru_maxrss))"
+        "import atexit, re; atexit.register(lambda: print(re.search(r'VmHWM:\\s*(\\d+)', S.read_text())[1]))"
     )
+    status = "from pathlib import Path; S = Path('/proc/self/status')"
     report = f"import sys; sys.argv[1:] = ['report', {str(folder)!r}]; from xplore.cli import main; main()"
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", f"{peak}; {report}"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{status}; {peak}; {report}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return {
         "seconds": round(time.perf_counter() - start, 1),
@@ -78,7 +107,7 @@ def written(folder: Path) -> dict[str, float]:
 def opened(browser, page: Path) -> dict[str, float]:
     """How long a reader waits, in milliseconds: medians of what is done several times."""
     browser.open(page)
-    told = {name: round(value) for name, value in browser.run(TIMING).items() if value is not None}
+    told = {name: round(value) for name, value in browser.run(TIMING).items()}
     told["open_gallery_ms"] = round(browser.run(OPENED))
     filters = [
         FRAME % (CHOOSE % (place, name)) for name in ("model", "expected", "answered") for place in (1, 0)

@@ -65,11 +65,10 @@ def verdict(told: dict[str, Any]) -> str:
     gap, groups = told["valid_share"]["b_minus_a"], told["groups"]
     if gap is None:
         return "One of the campaigns has not judged a seed yet."
-    points, more = f"{abs(100 * gap['difference']):.1f} points", "more" if gap["difference"] > 0 else "fewer"
-    said = f"B has valid findings near {points} {more} of its seeds than A"
-    if gap["low"] <= 0 <= gap["high"]:
-        said = "A and B have valid findings near about as many of their seeds"
-    said += f" (B − A: {points_between(gap)})"
+    a, b = (words.percent(told["valid_share"][side]["share"], 1) for side in "ab")
+    points = f"{abs(100 * gap['difference']):.1f} points {'more' if gap['difference'] > 0 else 'fewer'}"
+    points = "no clear difference" if gap["low"] <= 0 <= gap["high"] else points
+    said = f"Valid findings near {a} of A's seeds and {b} of B's: {points} (B − A: {points_between(gap)})"
     if groups is None:
         return f"{said}."
     only = [f"{words.count(len(groups[f'only_{side.lower()}']))} only in {side}" for side in "AB"]
