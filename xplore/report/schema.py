@@ -30,7 +30,7 @@ class Share(_Exact):
 
 
 class Group(_Exact):
-    """Valid findings with one expected label and the same decisions, near to each other in the hidden layers."""
+    """Valid findings with one expected label and the same decisions, near to each other (`xplore.groups`)."""
 
     expected: int | None
     decisions: list[int]
