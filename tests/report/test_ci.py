@@ -17,7 +17,7 @@ from xplore.report.summary import summary
 
 LONG = "a class whose name is long and says |so| *at* <length> " * 12
 HUGE = {
-    "many groups": {"seeds": 700, "found": 0.98},
+    "many groups": {"seeds": 160, "found": 0.98},
     "long names": {"seeds": 60, "classes": tuple(f"{i}{LONG}" for i in range(10))},
     "long models": {"seeds": 60, "models": tuple(f"{LONG}{i}" for i in range(8))},
     "many models": {"seeds": 12, "models": tuple(f"{LONG}{i}" for i in range(40))},
@@ -40,8 +40,8 @@ def test_markdown_is_no_longer_than_a_comment(build, tmp_path, campaign):
 
 
 def test_markdown_names_the_sections_that_do_not_fit(build, tmp_path):
-    names = {"models": tuple(f"{LONG}{i}" for i in range(500)), "classes": HUGE["long names"]["classes"]}
-    models = {"seeds": 4, "found": 0.98, "units": (1, 1), **names}
+    names = {"models": tuple(f"{LONG}{i}" for i in range(400)), "classes": HUGE["long names"]["classes"]}
+    models = {"seeds": 2, "found": 0.98, "units": (1, 1), **names}
     text = reporter("md").write(build(**models), tmp_path).read_text("utf-8")
     assert len(text.encode()) <= MOST_BYTES
     assert re.search(r"^and \d groups\.$", text, re.M), "not one group fits"

@@ -180,7 +180,7 @@ def _shares(told: dict[str, Any], pairs: dict[str, int] | None) -> dict[str, Any
 def _sizes(reading: Reading, name: str, smallest: bool) -> float | None:
     rows = (row.smallest if smallest else row for row in reading.valid)
     spread = quantiles([row.measure(name) for row in rows if row is not None])
-    return spread and spread["median"]
+    return spread["median"] if spread else None
 
 
 def _coverage(a: Reading, b: Reading) -> dict[str, dict[str, dict[str, int]]]:

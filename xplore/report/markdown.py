@@ -173,12 +173,12 @@ def _groups(reading: Reading, shown: list[Group], folder: str) -> list[str]:
             ]
         )
     models = list(map(cell, words.short_names(reading.models)))
-    shown = "change" if reading.in_words else "seed, finding, change"
+    pictured = "change" if reading.in_words else "seed, finding, change"
     return table(
         [
             "expected",
             *models,
-            shown,
+            pictured,
             "example",
             "findings",
         ],

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
-
-from xplore.report.summary import QUANTILES, SHRUNK_SIZES, SIZES
+from pydantic import BaseModel, ConfigDict, Field
 
 Count = Field(ge=0)
 Part = Field(ge=0, le=1)
@@ -60,25 +58,32 @@ class Referee(_Exact):
     judged: int = Count
 
 
-Quantiles = create_model(
-    "Quantiles",
-    __base__=_Exact,
-    __doc__="The spread of what was measured.",
-    count=(int, Count),
-    **dict.fromkeys(QUANTILES, (float, ...)),
-)
-Sizes = create_model(
-    "Sizes",
-    __base__=_Exact,
-    __doc__="Sizes of changes; null where a size was not measured.",
-    **dict.fromkeys(SIZES, (Quantiles | None, ...)),
-)
-ShrunkSizes = create_model(
-    "ShrunkSizes",
-    __base__=_Exact,
-    __doc__="Sizes of changes before or after shrinking; null where a size was not measured.",
-    **dict.fromkeys(SHRUNK_SIZES, (Quantiles | None, ...)),
-)
+class Quantiles(_Exact):
+    """The spread of what was measured."""
+
+    count: int = Count
+    min: float
+    q05: float
+    q25: float
+    median: float
+    q75: float
+    q95: float
+    max: float
+
+
+class Sizes(_Exact):
+    """Sizes of changes; null where a size was not measured."""
+
+    l2: Quantiles | None
+    linf: Quantiles | None
+    ssim: Quantiles | None
+    changed: Quantiles | None
+
+
+class ShrunkSizes(Sizes):
+    """Sizes of changes before or after shrinking; null where a size was not measured."""
+
+    l1: Quantiles | None
 
 
 class Shrunk(_Exact):
@@ -86,8 +91,8 @@ class Shrunk(_Exact):
 
     findings: int = Count
     queries: int = Count
-    found: ShrunkSizes  # pyright: ignore[reportInvalidTypeForm]
-    smallest: ShrunkSizes  # pyright: ignore[reportInvalidTypeForm]
+    found: ShrunkSizes
+    smallest: ShrunkSizes
 
 
 Coverage = dict[str, dict[str, float]]
@@ -142,7 +147,7 @@ class Summary(_Exact):
     disagree: list[list[int]]
     """In how many valid findings each model's decision differs from each other's."""
     referee: Referee
-    sizes: Sizes  # pyright: ignore[reportInvalidTypeForm]
+    sizes: Sizes
     """Of valid findings, as found."""
     shrunk: Shrunk | None
     coverage: Coverage
