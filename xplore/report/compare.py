@@ -68,7 +68,9 @@ def verdict(told: dict[str, Any]) -> str:
     a, b = (words.percent(told["valid_share"][side]["share"], 1) for side in "ab")
     points = f"{abs(100 * gap['difference']):.1f} points {'more' if gap['difference'] > 0 else 'fewer'}"
     points = "no clear difference" if gap["low"] <= 0 <= gap["high"] else points
-    said = f"Valid findings near {a} of A's seeds and {b} of B's: {points} (B − A: {points_between(gap)})"
+    said = (
+        f"Valid findings near {a} of A's seeds and {b} of B's: {points} (B\xa0−\xa0A: {points_between(gap)})"
+    )
     if groups is None:
         return f"{said}."
     only = [f"{words.count(len(groups[f'only_{side.lower()}']))} only in {side}" for side in "AB"]
