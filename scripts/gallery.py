@@ -40,7 +40,8 @@ from xplore.models.lenet import lenet1, lenet4, lenet5
 from xplore.models.pca import decoder, encoder
 from xplore.models.referee import referee
 from xplore.report.pictures import decode, png, triptych, webp
-from xplore.report.reading import Reading, Row, read
+from xplore.report.reading import Reading, read
+from xplore.report.rows import Row
 from xplore.search import Gradient, Random, Search
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gallery.md"

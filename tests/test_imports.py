@@ -48,7 +48,9 @@ errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
 SHARED_IN_REPORT = {
+    "cards",
     "charts",
+    "comparison",
     "coverage_map",
     "gallery",
     "lines",
@@ -69,6 +71,7 @@ ALSO = {
     ("report", "failure", "png"),
     ("report", "images", "png"),
     ("report", "images", "csv"),
+    ("report", "compare", "markdown"),
 }
 LONGEST = 300
 LONGER: dict[str, int] = {}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xplore.peers import refit as refit
     from xplore.plan import Budget as Budget
     from xplore.rejudge import replay as replay
+    from xplore.report.comparison import compare as compare
     from xplore.result import Result as Result
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ _PUBLIC = {
     "gate": "xplore.gating",
     "coverage_of": "xplore.measuring",
     "Budget": "xplore.plan",
+    "compare": "xplore.report.comparison",
     "inspect": "xplore.inspection",
     "merge": "xplore.merging",
     "Model": "xplore.model",

@@ -28,6 +28,7 @@ from xplore.stored import (
     DAMAGE,
     FINDINGS,
     NAMED,
+    WITH_VALID,
     batch,
     finding_of,
     floats,
@@ -227,6 +228,11 @@ class Archive:
         with self._reading():
             for name, expected, decisions, hidden in self._db.execute(query):
                 yield name, (expected, tuple(loaded(decisions))), layers_of(hidden)
+
+    def seeds_with_valid(self) -> int:
+        """How many seeds led to a valid finding; several may lead to one, as where archives were merged."""
+        with self._reading():
+            return self._db.execute(WITH_VALID).fetchone()[0]
 
     def unshrunk(self) -> list[str]:
         """The ids of findings of the search that were not shrunk yet, in the order of their seeds."""

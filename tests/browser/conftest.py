@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
@@ -46,3 +47,22 @@ def report(tmp_path_factory):
         return written[key]
 
     return write
+
+
+@pytest.fixture(scope="session")
+def accessible():
+    """What axe-core has against the page that a browser shows, of any impact: rules, and where."""
+    if importlib.util.find_spec("axe_core_python") is None:
+        pytest.skip("axe-core-python is not installed: the pages' accessibility was not checked")
+    axe = files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
+    ask = """axe.run(document, { resultTypes: ['violations'] }).then((r) => [r.passes.length,
+      r.violations.map((v) => [`${v.impact} ${v.id}:`, ...v.nodes.slice(0, 3)
+        .map((n) => `${n.target.join(' ')} ${n.failureSummary}`)].join(' '))])"""
+
+    def faults(browser) -> list[str]:
+        browser.run(f"{axe};0")
+        passed, against = browser.run(ask)
+        assert passed > 10, "the rules were run"
+        return against
+
+    return faults

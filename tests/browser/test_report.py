@@ -11,6 +11,7 @@ CAMPAIGNS = {
     "digits": {"seeds": 200},
     "no labels": {"seeds": 60, "labelled": False},
     "photographs": {"seeds": 24, "photographs": 96},
+    "shrunk": {"seeds": 60, "shrunk": True},
     "long names": {
         "seeds": 60,
         "models": tuple(f"a-very-long-model-name-{i}/fine-tuned" for i in range(6)),
@@ -102,13 +103,55 @@ def test_a_filter_by_answer_alone_looks_at_models_that_are_wrong(browser, report
     assert choose(browser, answered=3).startswith(f"{wanted} of")
 
 
-def test_further_tiles_come_on_demand(browser, report):
-    browser.open(report(seeds=300, found=0.9))
-    first = browser.run(OPEN)
-    browser.run("document.getElementById('further').click()")
-    more = browser.run("document.querySelectorAll('.tile').length")
-    shown = int(browser.run("document.getElementById('shown').textContent").split()[0])
-    assert first == 150 < more == shown
+TILES = "[...document.querySelectorAll('.tile')].map((t) => Number(t.dataset.index))"
+SHEETS = "[...document.styleSheets[0].cssRules].filter((r) => /^.sheet/.test(r.selectorText)).length"
+
+
+def test_the_pages_of_the_gallery_hold_each_finding_once(browser, report):
+    browser.open(path := report(seeds=500, found=0.9))
+    assert browser.run(OPEN) == 150
+    assert browser.run(SHEETS) <= 3 < len(findings(path)["sheets"]), "other sheets wait"
+    choose(browser, state=0)
+    seen, pages = [], browser.run("document.getElementById('page').options.length")
+    browser.run("document.getElementById('later').focus()")
+    for page in range(pages):
+        assert browser.run("document.getElementById('earlier').disabled") == (page == 0)
+        seen += browser.run(TILES)
+        last = browser.run("document.getElementById('later').disabled")
+        assert last == (page == pages - 1)
+        if not last:
+            browser.press("Enter")
+    assert pages == 4 and seen == list(range(len(findings(path)["findings"])))
+    assert browser.run("document.activeElement.id") == "page", "the focus is not lost on a button that ended"
+    choose(browser, page=1)
+    assert browser.run(TILES) == seen[150:300]
+    assert browser.messages == []
+
+
+def test_the_smallest_change_is_shown_beside_the_finding(browser, report):
+    """Four pictures of the chosen finding: the third is the smallest change, as the archive holds it."""
+    from xplore.archive import Archive
+    from xplore.report.pictures import decode
+
+    path = report(seeds=60, shrunk=True)
+    stored = [f for f in Archive.open(path.parent).findings(origin=None) if f.valid and f.shrunk]
+    browser.open(path)
+    browser.run(OPEN)
+    browser.run("document.querySelectorAll('.tile')[3].click()")
+    browser.run("new Promise((done) => setTimeout(done, 60))")
+    captions = browser.run("[...document.querySelectorAll('#chosen figcaption')].map((c) => c.textContent)")
+    assert captions == ["seed", "finding", "smallest", "change"]
+    name = browser.run("document.querySelector('#chosen .command').textContent").split()[-1]
+    finding = next(f for f in stored if f.id.startswith(name))
+    for place, data in enumerate((finding.before, finding.after, finding.shrunk.after)):
+        shown = browser.run(
+            "(c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+            f".filter((_, i) => i % 4 == 0))(document.querySelectorAll('#chosen canvas')[{place}])"
+        )
+        assert shown == list(decode(data).tobytes())
+    l2 = [f"{sizes['l2']:.2f}" for sizes in (finding.measures, finding.shrunk.measures)]
+    assert f"L2 {l2[0]} → {l2[1]}" in browser.run("document.querySelector('#chosen .badges').textContent")
+    assert browser.messages == []
 
 
 def test_the_gallery_works_by_keyboard(browser, report):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ import numpy as np
 from PIL import Image
 
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord
+from xplore.columns import Column
+from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.media import NPY, to_npy
+from xplore.report.pictures import decode
 
 LENETS = {
     "lenet1": (4, 4, 12, 12, 10, 10),
@@ -22,6 +25,7 @@ LENETS = {
     "lenet5": (6, 6, 16, 16, 120, 84, 10, 10),
 }
 LAYERS = ("conv1", "pool1", "conv2", "pool2", "fc1", "fc2", "logits", "softmax")
+ROUND = 32
 CRITERIA = ["NeuronCoverage(t=0)", "NeuronCoverage(t=0.25)", "NeuronCoverage(t=0.75)"]
 
 
@@ -37,6 +41,7 @@ class Campaign:
     photographs: int = 0
     units: tuple[int, ...] = ()
     valid: bool = True
+    shrunk: bool = False
     rng: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
@@ -64,17 +69,16 @@ def build(folder: Path, campaign: Campaign = Campaign(), **changes: Any) -> Arch
     archive = Archive.create(folder, meta)
     units = sum(layer["units"] for model in campaign.layout() for layer in model["layers"])
     reach = rng.beta(0.5, 1.2, units)
-    seeds, findings = [], []
-    for index in range(campaign.seeds):
-        record, finding = _seed(campaign, index, rng, reach)
-        seeds.append(record)
-        findings += [finding] if finding else []
-    for start in range(0, len(seeds), 32):
-        batch = range(start, start + 32)
-        archive.commit(seeds[start : start + 32], [f for f in findings if f.seed in batch])
-        archive.commit_round(
-            start // 32, len(batch), rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
-        )
+    for start in range(0, campaign.seeds, ROUND):
+        batch = range(start, min(start + ROUND, campaign.seeds))
+        judged = [_seed(campaign, index, rng, reach) for index in batch]
+        archive.commit([record for record, _ in judged], [f for _, f in judged if f])
+        if campaign.shrunk:
+            archive.keep_shrunk(
+                {f.id: _shrunk(f, rng) for _, f in judged if f and f.valid and f.origin == "search"}
+            )
+        covered = rng.random((len(CRITERIA), units)) < np.minimum(reach * 3, 1)
+        archive.commit_round(start // ROUND, len(batch), covered, digest=f"{campaign.photographs} {start}")
     return archive
 
 
@@ -181,6 +185,15 @@ def _seed(
     )
 
 
+def _shrunk(finding: Finding, rng: np.random.Generator) -> Shrunk:
+    """Two thirds of the changed pixels are as they were; the models are a little less sure."""
+    before, after = (np.asarray(decode(data)).copy() for data in (finding.before, finding.after))
+    kept = rng.random(after.shape[:2]) < 1 / 3
+    after[~kept] = before[~kept]
+    sure = 0.9 * finding.probabilities + 0.1 / finding.probabilities.shape[1]
+    return Shrunk(_png(after), sure, _measures(before, after, finding.measures["agreed"], rng), 40)
+
+
 def _measures(
     seed: np.ndarray, finding: np.ndarray, agreed: int | None, rng: np.random.Generator
 ) -> dict[str, Any]:
@@ -257,3 +270,28 @@ def _names(sizes: Sequence[int]) -> list[str]:
     return [
         LAYERS[i] if i < len(sizes) - 2 else LAYERS[len(LAYERS) - len(sizes) + i] for i in range(len(sizes))
     ]
+
+
+def two(folder: Path, media: str, inputs: Sequence[tuple[int, bytes, bytes]], **meta: Any) -> Archive:
+    """A campaign of two findings of two models that return numbers; `inputs` are campaign, before, after."""
+    models, layout = [{"name": n} for n in "ab"], [{"name": n, "layers": []} for n in "ab"]
+    told = {"models": models, "layout": layout, "criteria": ["NC"], "media": media, **meta}
+    archive = Archive.create(folder, told)
+    judged = ((0, 1), np.array([[0.1], [0.9]], np.float32), (), {"agreed": 0, "l2": 1.0, "changed": 1}, 3)
+    findings = [
+        Finding(
+            content_hash(after)[:12], "search", 0, before, after, media, None, *judged, np.zeros((1, 0), bool)
+        )
+        for _, before, after in inputs
+    ]
+    findings = [replace(f, campaign=campaign) for f, (campaign, *_) in zip(findings, inputs, strict=True)]
+    fates = [SeedRecord(0, 0, None, (0, 0), "found", 1, 3, 9, f.id, f.campaign) for f in findings]
+    archive.commit(fates, findings)
+    return archive
+
+
+def rows(folder: Path, **meta: Any) -> Archive:
+    """Two findings on a table of two columns, of two campaigns."""
+    data = [to_npy(np.array(row, np.float32)) for row in ([1, 2], [1, 3], [0, 2])]
+    table = {"columns": [asdict(Column(name, "integer", "int64")) for name in ("age", "rate")]}
+    return two(folder, NPY, [(0, *data[:2]), (1, data[0], data[2])], table=table, **meta)

@@ -56,7 +56,7 @@ def test_a_path_of_the_kind_is_taken_as_the_file(build, tmp_path):
 
 
 def test_an_unknown_format_names_the_known():
-    with pytest.raises(InputError, match=r"html, md, png, json, csv.*'pdf'"):
+    with pytest.raises(InputError, match=r"html, md, png, json, csv, junit.*'pdf'"):
         reporter("pdf")
 
 

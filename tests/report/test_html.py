@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from xplore.report import reporter, wording, words
-from xplore.report.html import fragment, script_data
+from xplore.report._page import script_data
+from xplore.report.html import fragment
 from xplore.report.summary import summary
 
 HOSTILE = {

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from xplore.archive import Archive
 from xplore.finding import Finding, SeedRecord
-from xplore.report.reading import Row, read
+from xplore.report.reading import Reading, Seeds, read
+from xplore.report.rows import Row
 from xplore.report.summary import clean, disagree, quantiles, share, summary, wrong
 
 PNG = bytes.fromhex(
@@ -107,9 +108,7 @@ def test_short_ids_name_one_finding_each(small):
 def test_short_ids_are_unique_prefixes(ids):
     rows = tuple(Row(i, "search", 0, 1, 1, (1, 2), (0.5, 0.5), (), {}, 1) for i in ids)
     nothing = np.zeros(0, int)
-    from xplore.report.reading import Reading
-
-    short = Reading(None, {}, (), rows, nothing, nothing).short_ids
+    short = Reading(None, {}, Seeds(), rows, nothing, nothing).short_ids
     for name in ids:
         others = [other for other in ids if other != name and other.startswith(short[name])]
         assert name.startswith(short[name])

@@ -14,7 +14,7 @@ from xplore.cli._app import Folder, app
 @app.command()
 def report(
     folder: Folder,
-    format_: Annotated[str, typer.Option("--format", help="html, md, png, json or csv.")] = "html",
+    format_: Annotated[str, typer.Option("--format", help="html, md, png, json, csv or junit.")] = "html",
     out: Annotated[
         Path | None, typer.Option(help="Where to write; the campaign's folder by default.")
     ] = None,

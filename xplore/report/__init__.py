@@ -16,6 +16,7 @@ FORMATS = {
     "png": "xplore.report.png:Png",
     "json": "xplore.report.json:Json",
     "csv": "xplore.report.csv:Csv",
+    "junit": "xplore.report.junit:Junit",
 }
 EXPORTS = {
     "png": "xplore.report.images:Images",

@@ -59,7 +59,7 @@ def histogram(values: Sequence[float], name: str, means: str) -> Markup:
 def coverage_curve(reading: Reading, criterion: str) -> Markup:
     """How much of each model was reached as seeds were processed."""
     width, height, left, right, top, base = 920, 260, 46, 210, 14, 218
-    seeds = max(len(reading.seeds), 1)
+    seeds = max(reading.seeds.count, 1)
     ticks = [t for t in _ticks(0, seeds, 6) if t <= seeds and t == int(t)]
     across = lambda n: left + n / seeds * (width - left - right)  # noqa: E731
     down = lambda part: base - part * (base - top)  # noqa: E731
@@ -100,7 +100,7 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
             f"<title>{escape(model)}</title>{escape(short[model])} {percent(final)}</text>"
         )
     told = ", ".join(f"{model} {percent(final)}" for _, _, model, final in ends)
-    words = f"{criterion} over {plural(len(reading.seeds), 'seed')}; at the end {told}"
+    words = f"{criterion} over {plural(reading.seeds.count, 'seed')}; at the end {told}"
     return Markup(
         f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
         f"{''.join(parts)}{''.join(lines)}</svg>"

@@ -38,8 +38,8 @@ def failure(result: Found) -> list[str]:
     reading, kept = read(result.archive), {finding.id for finding in result.valid}
     groups = [group for group in reading.groups if any(row.id in kept for row in group.rows)]
     if not groups:
-        return [f"no valid finding from {plural(len(reading.seeds), 'seed')}; {result.folder}"]
-    seeds = plural(len(reading.seeds), "seed")
+        return [f"no valid finding from {plural(reading.seeds.count, 'seed')}; {result.folder}"]
+    seeds = plural(reading.seeds.count, "seed")
     lines = [f"{len(kept)} valid findings from {seeds}, in {plural(len(groups), 'fault group')}"]
     for group in groups[:SHOWN]:
         lines.append(_told(result, reading, group, kept))

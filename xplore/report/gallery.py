@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
 
+from xplore.finding import Finding
 from xplore.report.pictures import SMALL, embed, png, reduce, sheet, webp
-from xplore.report.reading import Reading, Row
-from xplore.report.steering import pair
+from xplore.report.reading import Reading
+from xplore.report.rows import Row, Smallest
+from xplore.report.steering import drawn
 from xplore.report.wording import reason
 from xplore.report.words import short_names
 
@@ -22,43 +24,50 @@ _LOSSY = ((160, 72), (128, 70), (96, 65), (80, 60), (64, 60), (56, 50), (48, 45)
 
 
 def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
-    """Findings for the page's script, and their pictures in at most about `budget` bytes.
+    """Findings for the page's script, and their pictures in about `budget` bytes a finding.
 
-    Each sheet has a cell a finding, the seed left and the finding right. Valid findings come first
-    where there are more than `most`.
+    Each sheet has a cell a finding: the seed, the finding and, in campaigns that have any, its smallest
+    change. Valid findings come first where there are more than `most`; pictures are read a sheet at a time.
     """
-    chosen = sorted(reading.rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
-    kept = {row.id for row in chosen}
-    rows = {row.id: row for row in reading.rows if row.id in kept}
+    rows = reading.rows
+    if len(rows) > most:
+        chosen = sorted(rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
+        kept = {row.id for row in chosen}
+        rows = tuple(row for row in rows if row.id in kept)
     if reading.in_words:
-        return _told(reading, list(rows.values()), cell=(1, 1), table=True)
-    stored = reading.archive.findings(origin=None) if kept else ()
-    findings = (f for f in stored if f.id in kept)
-    order: list[Row] = []
+        return _told(reading, rows, cell=(1, 1), table=True)
+    cells = 3 if any(row.smallest for row in rows) else 2
     sheets: list[str] = []
-    cell, encoding, first = (0, 0), None, []
-    while batch := list(islice(findings, _PER_SHEET)):
-        pairs = [pair(reading, f) for f in batch]
-        first = first or pairs[:1]
-        encoding = encoding or _encoding(pairs, len(kept), budget)
-        page, cell = _sheet(pairs, *encoding)
+    cell, encoding, largest = (0, 0), None, 0
+    for start in range(0, len(rows), _PER_SHEET):
+        batch = reading.archive.take([row.id for row in rows[start : start + _PER_SHEET]])
+        pictured = [_cell(reading, finding, cells) for finding in batch]
+        largest = largest or _largest(pictured[:1])
+        encoding = encoding or _encoding(pictured, budget)
+        page, cell = _sheet(pictured, *encoding)
         sheets.append(page)
-        order += [rows[f.id] for f in batch]
     return _told(
         reading,
-        order,
+        rows,
         cell=cell,
-        pixelated=bool(encoding and encoding[0] == _largest(first) <= SMALL),
+        cells=cells,
+        pixelated=bool(encoding and encoding[0] == largest <= SMALL),
         exact=bool(encoding and encoding[1] == 0),
         sheets=sheets,
     )
 
 
-def _told(reading: Reading, order: list[Row], **shown: Any) -> dict[str, Any]:
+def _cell(reading: Reading, finding: Finding, cells: int) -> list[Image.Image]:
+    pictures = drawn(reading, finding)
+    return [*pictures, *[Image.new("L", pictures[0].size, "white")] * (cells - len(pictures))]
+
+
+def _told(reading: Reading, order: Sequence[Row], **shown: Any) -> dict[str, Any]:
     """Findings in the order in which they are `shown`, as the page's script reads them."""
     return {
         "columns": COLUMNS,
         "perSheet": _PER_SHEET,
+        "cells": 2,
         "table": False,
         "pixelated": False,
         "exact": True,
@@ -74,33 +83,29 @@ def _told(reading: Reading, order: list[Row], **shown: Any) -> dict[str, Any]:
     }
 
 
-def _largest(pairs: list[tuple[Image.Image, Image.Image]]) -> int:
-    return max(max(image.size) for pair in pairs for image in pair)
+def _largest(pictured: list[list[Image.Image]]) -> int:
+    return max(max(image.size) for cell in pictured for image in cell)
 
 
-def _encoding(pairs: list[tuple[Image.Image, Image.Image]], total: int, budget: int) -> tuple[int, int]:
+def _encoding(pictured: list[list[Image.Image]], budget: int) -> tuple[int, int]:
     """The side and the quality (0: exact) with which all sheets fit, told from the first."""
-    allowed = budget * len(pairs) / total
-    largest = _largest(pairs)
+    largest = _largest(pictured)
     tries = [(largest, quality) for quality in _SMALL] if largest <= SMALL else []
     tries += [(side, quality) for side, quality in _LOSSY if side < largest]
     for side, quality in tries:
-        if len(_sheet(pairs, side, quality)[0]) * 3 / 4 <= allowed:
+        if len(_sheet(pictured, side, quality)[0]) * 3 / 4 <= budget * len(pictured):
             return side, quality
     return tries[-1]
 
 
-def _sheet(
-    pairs: list[tuple[Image.Image, Image.Image]], side: int, quality: int
-) -> tuple[str, tuple[int, int]]:
-    halves = [(reduce(seed, side), reduce(finding, side)) for seed, finding in pairs]
-    cells = [sheet(pair, columns=2) for pair in halves]
+def _sheet(pictured: list[list[Image.Image]], side: int, quality: int) -> tuple[str, tuple[int, int]]:
+    cells = [sheet(parts := [reduce(part, side) for part in cell], columns=len(parts)) for cell in pictured]
     page = sheet(cells, COLUMNS)
-    cell = (cells[0].width // 2, cells[0].height)
+    cell = (cells[0].width // len(pictured[0]), cells[0].height)
     return (embed(webp(page, quality), "webp") if quality else embed(png(page), "png")), cell
 
 
-def _classes(reading: Reading, rows: list[Row]) -> dict[str, str]:
+def _classes(reading: Reading, rows: Sequence[Row]) -> dict[str, str]:
     """Names of the classes that occur, and of no others: there may be a thousand."""
     used = {d for row in rows for d in (*row.decisions, row.expected) if d is not None}
     return {str(decision): reading.class_name(decision) for decision in sorted(used)}
@@ -108,15 +113,19 @@ def _classes(reading: Reading, rows: list[Row]) -> dict[str, str]:
 
 def _entry(reading: Reading, row: Row) -> list[Any]:
     """One finding: id, seed, expected, decisions, confidences (%) or values in words, state, why it does not
-    count, sizes, changes of a table's row.
+    count, sizes, changes of a table's row, and sizes and changes of its smallest change.
 
     The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
     """
-    measured = [row.measure(name) for _, name in (TABLE_SIZES if reading.in_words else PICTURE_SIZES)]
-    sizes = ["–" if value is None else f"{value:.2f}" for value in measured]
     confidences: list[Any] = [None if c is None else round(100 * c) for c in row.confidences]
     confidences = list(map(reading.value_name, row.values)) or confidences
     state = 2 if row.valid else int(row.origin == "search")
     why = ", ".join(map(reason, row.reasons))
     name, answers = reading.short_ids[row.id], (row.expected, row.decisions, confidences)
-    return [name, reading.seed_name(row), *answers, state, why, sizes, row.changes]
+    smallest = [_sizes(reading, row.smallest), row.smallest.changes] if row.smallest else None
+    return [name, reading.seed_name(row), *answers, state, why, _sizes(reading, row), row.changes, smallest]
+
+
+def _sizes(reading: Reading, row: Row | Smallest) -> list[str]:
+    measured = [row.measure(name) for _, name in (TABLE_SIZES if reading.in_words else PICTURE_SIZES)]
+    return ["–" if value is None else f"{value:.2f}" for value in measured]

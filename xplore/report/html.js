@@ -1,7 +1,6 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("findings").textContent);
-  const [ID, SEED, EXPECTED, ANSWERS, CONFIDENCES, STATE, WHY, SIZES, CHANGES] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+  const [ID, SEED, EXPECTED, ANSWERS, CONFIDENCES, STATE, WHY, SIZES, CHANGES, SMALLEST] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
   const $ = (id) => document.getElementById(id);
   const make = (tag, options = {}, ...children) => {
     const node = Object.assign(document.createElement(tag), options);
@@ -13,18 +12,23 @@
   const said = (f) => [...new Set(off(f))].map(called).join(", ");
   const blamed = (f) => data.models.filter((_, i) => f[ANSWERS][i] !== f[EXPECTED]).join(", ");
   const counted = (n) => n.toLocaleString("en");
-  const [width, height] = data.cell;
-  const shownWidth = data.pixelated ? width * Math.max(1, Math.round(56 / width)) : Math.min(Math.max(width, 56), 96);
-  const scale = shownWidth / width;
   const PAGE = 150;
   const gallery = $("gallery"), tiles = $("tiles"), browse = tiles.parentNode, controls = ["state", "model", "expected", "answered"];
-  let matching = [], drawn = 0, ready = false;
+  /* Read when the gallery is opened: until then the findings are text. */
+  let data, width, height, shownWidth, scale, matching = [], page = 0;
 
   const place = (index) => {
-    const within = index % data.perSheet, columns = Math.min(data.columns, data.findings.length, data.perSheet);
-    return { sheet: Math.floor(index / data.perSheet), x: (within % columns) * width * 2, y: Math.floor(within / columns) * height };
+    const within = index % data.perSheet;
+    return { sheet: Math.floor(index / data.perSheet), x: (within % data.columns) * width * data.cells, y: Math.floor(within / data.columns) * height };
   };
   const columnsOf = (sheet) => Math.min(data.columns, data.findings.length - sheet * data.perSheet);
+  const styled = new Set();
+  /* A sheet becomes a rule, and is decoded, when the first of its findings is drawn. */
+  const styleOf = (sheet) => {
+    if (!styled.has(sheet)) document.styleSheets[0].insertRule(`.sheet${sheet} { background-image: url(${data.sheets[sheet]}); }`);
+    styled.add(sheet);
+    return `sheet${sheet}`;
+  };
 
   const filter = () => {
     const [state, model, expected, answered] = controls.map((id) => $(id).value);
@@ -37,32 +41,41 @@
     });
     const kept = data.findings.length < data.total ? ` pictured (of ${counted(data.total)})` : "";
     $("shown").textContent = `${counted(matching.length)} of ${counted(data.findings.length)}${kept}`;
-    tiles.replaceChildren();
-    drawn = 0;
-    choose(null);
-    draw();
+    const pages = Math.ceil(matching.length / PAGE);
+    $("page").replaceChildren(...Array.from({ length: pages }, (_, i) => make("option", { value: i, textContent: counted(i + 1) })));
+    $("pages").textContent = counted(pages);
+    $("paging").hidden = pages < 2;
+    turn(0);
   };
 
-  const draw = () => {
-    for (const index of matching.slice(drawn, drawn + PAGE)) {
-      const f = data.findings[index], at = place(index), thumb = make("span");
-      if (data.table) for (const [name, , after] of f[CHANGES]) thumb.append(make("span", { className: "changed" }, make("span", { textContent: name }), make("b", { textContent: after })));
-      else Object.assign(thumb.style, {
+  const turn = (to) => {
+    page = to;
+    $("page").value = page;
+    $("earlier").disabled = page === 0;
+    $("later").disabled = (page + 1) * PAGE >= matching.length;
+    if (document.activeElement.disabled) $("page").focus();
+    choose(null);
+    tiles.replaceChildren(...matching.slice(page * PAGE, (page + 1) * PAGE).map(tile));
+    if (tiles.getBoundingClientRect().top < 0) browse.scrollIntoView();
+  };
+
+  const tile = (index) => {
+    const f = data.findings[index], at = place(index), thumb = make("span");
+    if (data.table) for (const [name, , after] of (f[SMALLEST]?.[1] ?? f[CHANGES])) thumb.append(make("span", { className: "changed" }, make("span", { textContent: name }), make("b", { textContent: after })));
+    else {
+      thumb.className = styleOf(at.sheet);
+      Object.assign(thumb.style, {
         width: `${shownWidth}px`, height: `${height * scale}px`,
-        backgroundImage: `var(--sheet${at.sheet})`,
-        backgroundSize: `${columnsOf(at.sheet) * width * 2 * scale}px auto`,
+        backgroundSize: `${columnsOf(at.sheet) * width * data.cells * scale}px auto`,
         backgroundPosition: `${-(at.x + width) * scale}px ${-at.y * scale}px`,
       });
-      const words = `seed ${f[SEED]}: ${called(f[EXPECTED])} answered ${said(f)} by ${blamed(f)}`;
-      const tile = make("button", { type: "button", className: f[STATE] === 2 ? "tile" : "tile left-out", title: words, ariaPressed: "false" },
-        thumb, make("b", { textContent: called(f[EXPECTED]) }), " ", make("b", { textContent: `→ ${said(f)}` }));
-      tile.setAttribute("aria-label", words + (f[WHY] ? `; left out: ${f[WHY]}` : ""));
-      tile.dataset.index = index;
-      tiles.append(make("li", {}, tile));
     }
-    drawn = Math.min(drawn + PAGE, matching.length);
-    $("further").hidden = drawn >= matching.length;
-    $("further").textContent = `Show more (${counted(matching.length - drawn)} left)`;
+    const words = `seed ${f[SEED]}: ${called(f[EXPECTED])} answered ${said(f)} by ${blamed(f)}`;
+    const button = make("button", { type: "button", className: f[STATE] === 2 ? "tile" : "tile left-out", title: words, ariaPressed: "false" },
+      thumb, make("b", { textContent: called(f[EXPECTED]) }), " ", make("b", { textContent: `→ ${said(f)}` }));
+    button.setAttribute("aria-label", words + (f[WHY] ? `; left out: ${f[WHY]}` : ""));
+    button.dataset.index = index;
+    return make("li", {}, button);
   };
 
   const sheets = new Map();
@@ -78,13 +91,13 @@
   /* The change is computed from the thumbnails: orange is brighter, blue darker, as on the cards. */
   const paint = async (index, canvases) => {
     const at = place(index), image = await picture(at.sheet);
-    const [seed, finding, change] = canvases.map((canvas) => {
+    const drawn = canvases.map((canvas, i) => {
       Object.assign(canvas, { width, height });
-      return canvas.getContext("2d", { willReadFrequently: true });
+      const context = canvas.getContext("2d", { willReadFrequently: true });
+      if (i < canvases.length - 1) context.drawImage(image, at.x + i * width, at.y, width, height, 0, 0, width, height);
+      return context;
     });
-    seed.drawImage(image, at.x, at.y, width, height, 0, 0, width, height);
-    finding.drawImage(image, at.x + width, at.y, width, height, 0, 0, width, height);
-    const before = seed.getImageData(0, 0, width, height), after = finding.getImageData(0, 0, width, height);
+    const change = drawn.at(-1), before = drawn[0].getImageData(0, 0, width, height), after = drawn.at(-2).getImageData(0, 0, width, height);
     const grey = (pixels, i) => (pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3;
     /* Compressed thumbnails differ a little everywhere. */
     const greys = [], steps = [], faint = data.exact ? 0 : 20;
@@ -110,18 +123,20 @@
     browse.classList.toggle("open", index !== null);
     if (index === null) return panel.replaceChildren();
     const f = data.findings[index];
-    const canvases = ["seed", "finding", "change, amplified: orange is brighter, blue darker"].map((name) => {
+    const small = f[SMALLEST], names = ["seed", "finding", ...(small ? ["smallest"] : []), "change"];
+    const canvases = names.map((name) => {
       const canvas = make("canvas");
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", name);
+      canvas.setAttribute("aria-label", { smallest: "smallest change that shows it", change: "change, amplified: orange is brighter, blue darker" }[name] ?? name);
       return canvas;
     });
     const close = make("button", { type: "button", textContent: "Close" });
     close.onclick = leave;
-    const changes = make("table", { className: "changes" }, make("tbody", {}, ...f[CHANGES].map(([name, before, after]) => make("tr", {},
+    const told = (title, lines) => make("table", { className: "changes" }, make("caption", { textContent: title, className: small ? "" : "unseen" }), make("tbody", {}, ...lines.map(([name, before, after]) => make("tr", {},
       ...(before ? [make("th", { scope: "row", textContent: name, title: name }), make("td", { textContent: before }), make("td", { className: "arrow", textContent: "→" })]
         : [make("th", { scope: "row", textContent: name, colSpan: 3, className: "long" })]), make("td", {}, make("b", { textContent: after }))))));
-    const figures = ["seed", "finding", "change"].map((name, i) => make("figure", {}, canvases[i], make("figcaption", { textContent: name })));
+    const changes = [...(small ? [told("smallest change that shows it", small[1])] : []), told(small ? "as found" : "what changed", f[CHANGES])];
+    const figures = names.map((name, i) => make("figure", {}, canvases[i], make("figcaption", { textContent: name })));
     const rows = data.models.map((model, i) => {
       const wrong = f[ANSWERS][i] !== f[EXPECTED], confidence = f[CONFIDENCES][i], bar = make("span");
       const value = typeof confidence === "string";
@@ -131,11 +146,11 @@
         make("td", { className: "bar" }, bar), make("td", { className: "num", textContent: confidence === null ? "–" : value ? confidence : `${confidence} %` }),
         make("td", { className: "verdict", textContent: wrong ? (data.labelled ? "wrong" : "leaves") : "" }));
     });
-    const badges = data.sizes.map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}` }));
+    const badges = data.sizes.map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}${small ? ` → ${small[0][i]}` : ""}` }));
     const state = f[STATE] === 2 ? [] : [make("p", { className: "why", textContent: f[STATE] ? `left out: ${f[WHY]}` : "a seed on which models differ as it is" })];
     panel.replaceChildren(
       make("header", {}, make("h4", { textContent: `Seed ${f[SEED]}: ${called(f[EXPECTED])} → ${said(f)}` }), close),
-      data.table ? changes : make("div", { className: "trip" }, ...figures), make("table", { className: "answers" }, make("tbody", {}, ...rows)),
+      ...(data.table ? changes : [make("div", { className: small ? "trip four" : "trip" }, ...figures)]), make("table", { className: "answers" }, make("tbody", {}, ...rows)),
       make("p", { className: "badges" }, ...badges), ...state, make("code", { className: "command", textContent: `--finding ${f[ID]}` }));
     if (!data.table) paint(index, canvases);
   };
@@ -147,11 +162,13 @@
   };
 
   const fill = () => {
-    ready = true;
+    data = JSON.parse($("findings").textContent);
+    [width, height] = data.cell;
+    shownWidth = data.pixelated ? width * Math.max(1, Math.round(56 / width)) : Math.min(Math.max(width, 56), 96);
+    scale = shownWidth / width;
     browse.classList.toggle("pixelated", data.pixelated);
     browse.classList.toggle("wordy", Object.values(data.classes).some((name) => name.length > 4));
     tiles.style.setProperty("--tile", `${data.table ? 190 : Math.max(shownWidth, 56) + 8}px`);
-    data.sheets.forEach((sheet, i) => browse.style.setProperty(`--sheet${i}`, `url(${sheet})`));
     const add = (id, values, text) => values.forEach((value) => $(id).append(make("option", { value, textContent: text(value) })));
     const labels = (values) => [...new Set(values)].filter((v) => v !== null).sort((a, b) => a - b);
     add("model", data.models.map((_, i) => i), (i) => data.short[i]);
@@ -163,7 +180,9 @@
 
   controls.forEach((id) => { $(id).onchange = filter; });
   $("reset").onclick = () => { controls.forEach((id) => { $(id).selectedIndex = 0; }); filter(); };
-  $("further").onclick = () => { const next = drawn; draw(); tiles.querySelectorAll(".tile")[next]?.focus(); };
+  $("earlier").onclick = () => turn(page - 1);
+  $("later").onclick = () => turn(page + 1);
+  $("page").onchange = () => turn(Number($("page").value));
   tiles.onclick = (event) => { const tile = event.target.closest(".tile"); if (tile) choose(Number(tile.dataset.index)); };
   gallery.onkeydown = (event) => {
     if (event.key === "Escape") return leave();
@@ -171,7 +190,7 @@
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (at >= 0 && step) { event.preventDefault(); all[at + step]?.focus(); }
   };
-  gallery.ontoggle = () => { if (gallery.open && !ready) fill(); };
+  gallery.ontoggle = () => { if (gallery.open && !data) fill(); };
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = d.open || d.id !== "gallery"; }));
 
   /* Large models are drawn a pixel a neuron; the pointer asks which. */

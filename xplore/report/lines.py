@@ -13,6 +13,7 @@ from xplore.media import NPY, from_npy
 from xplore.report import wording
 from xplore.report.reading import Reading
 from xplore.report.rows import Row, finite
+from xplore.report.summary import SHRUNK_SIZES
 
 MEASURES = ("margin", "ssim", "l2", "linf", "changed", "hidden", "nearest", "referee")
 
@@ -52,6 +53,10 @@ def line(row: Row, reading: Reading) -> dict[str, Any]:
         told[f"decision:{model}"] = decision
         told[f"decision_name:{model}"] = reading.class_name(decision)
         told[f"{score(reading)}:{model}"] = value
+    if row.smallest is not None:
+        sizes = {f"smallest:{name}": row.smallest.measure(name) for name in SHRUNK_SIZES}
+        told |= {name: value for name, value in sizes.items() if value is not None}
+        told |= {"smallest:changes": wording.changed(row.smallest)} if row.changes else {}
     for name, value in row.measures.items():
         number = isinstance(value, (bool, int, float))
         if name != "agreed" and name not in told and (number or isinstance(value, str)):

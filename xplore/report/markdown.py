@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from xplore.archive import Archive
 from xplore.report import wording, words
@@ -15,7 +16,10 @@ from xplore.report.png import file_name
 from xplore.report.reading import Group, Reading, read
 from xplore.report.summary import figures
 
+MOST_BYTES = 60_000
+"""What a comment on a pull request takes."""
 MOST_GROUPS = 20
+LONGEST_CELL, LONGEST_LINE, LONGEST_CODE = 120, 400, 600
 PICTURE_SIDE = 112
 PICTURES = (
     "Pictures: seed, finding, change (orange is brighter, blue darker). One finding of each group, the one "
@@ -25,29 +29,41 @@ EXAMPLES = (
     "Change: feature, seed's value → finding's. One finding of each group, the one with the smallest change."
 )
 
+SMALLEST = " Where it was shrunk, the smallest change that still shows it stands for the finding."
+
 
 @dataclass(frozen=True)
 class Markdown(Reporter):
-    """`report.md`, with the pictures of its groups in a folder beside it."""
+    """`report.md`, at most 60 kB, with the pictures of its groups in a folder beside it.
+
+    Verdict, groups and funnel come first: groups are left out until these fit, then what else does not.
+    """
 
     file_name: ClassVar[str] = "report.md"
 
     def write(self, archive: Archive, out: Path) -> Path:
         reading, path = read(archive), self.target(out)
-        folder = path.with_name(f"{path.stem}_pictures")
-        shown = () if reading.in_words else reading.groups[:MOST_GROUPS]
-        links = {group.example.id: _picture(reading, group, folder) for group in shown}
-        text = "\n".join(line for part in _parts(reading, links) for line in [*part, ""])
-        return store(path, text)
+        told, folder = figures(reading), path.with_name(f"{path.stem}_pictures")
+        shown = list(reading.groups[:MOST_GROUPS])
+        while _size(_top(reading, told, shown, folder.name)) > MOST_BYTES and shown:
+            shown.pop()
+        for group in () if reading.in_words else shown:
+            _draw(reading, group, folder)
+        return store(path, _fitted(_top(reading, told, shown, folder.name), _rest(told)))
 
 
-def cell(value: Any) -> str:
-    """Text that means itself in a table of Markdown, HTML included.
+def cell(value: Any, most: int = LONGEST_CELL) -> str:
+    """Text that means itself in a table of Markdown, HTML included; at most so many characters of it.
 
     >>> cell("a|b <script> *x*")
     'a\\\\|b &lt;script&gt; \\\\*x\\\\*'
     """
-    text = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = (
+        words.cut(" ".join(str(value).split()), most)
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+    )
     return re.sub(r"([\\`*_\[\]|#!~])", r"\\\1", text)
 
 
@@ -59,60 +75,93 @@ def table(head: list[str], rows: list[list[Any]], left: int = 1) -> list[str]:
 
 def code(text: str) -> str:
     """A command or an id, whatever it holds, in one line; its fence is longer than any in it."""
-    text = " ".join(text.split())
+    text = words.cut(" ".join(text.split()), LONGEST_CODE)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
-def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
-    told = figures(reading)
+def _top(reading: Reading, told: dict[str, Any], shown: list[Group], folder: str) -> list[list[str]]:
     state = [f"**{cell(wording.state(told))}**", ""] if wording.state(told) else []
-    head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{cell(wording.verdict(told))}**", "", *state]
-    head += [f"- **{value}** {cell(means)}" for value, means in wording.headline(told)]
+    verdict = cell(wording.verdict(told), LONGEST_LINE)
+    head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
+    head += [f"- **{value}** {cell(means, LONGEST_LINE)}" for value, means in wording.headline(told)]
     parts = [head]
     if reading.groups:
-        parts += [["## Fault groups"], _groups(reading, links)]
-        more = len(reading.groups) - MOST_GROUPS
-        parts += [[f"and {words.count(more)} smaller ones."]] if more > 0 else []
-        parts += [[EXAMPLES if reading.in_words else PICTURES]]
-    parts += [["## From seeds to valid findings"], _funnel(told)]
+        parts += [["## Fault groups"], *([_groups(reading, shown, folder)] if shown else [])]
+        more = len(reading.groups) - len(shown)
+        parts += [[f"and {words.count(more)} {'smaller ones' if shown else 'groups'}."]] if more > 0 else []
+        parts += (
+            [[(EXAMPLES if reading.in_words else PICTURES) + (SMALLEST if told["shrunk"] else "")]]
+            if shown
+            else []
+        )
+    return [*parts, ["## From seeds to valid findings"], _funnel(told)]
+
+
+def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
+    """What comes after the funnel, each with its heading."""
+    parts = []
     if told["valid"]:
         off = "wrong" if told["labelled"] else "leaves the agreed answer"
         rows = [[cell(m), t["alone"], t["with_others"], t["right_alone"]] for m, t in told["wrong"].items()]
-        parts += [
-            ["## Who is wrong"],
-            table(["model", f"{off} alone", f"{off} with others", "right alone"], rows),
+        head = ["model", f"{off} alone", f"{off} with others", "right alone"]
+        parts.append(("Who is wrong", [table(head, rows)]))
+    if sizes := wording.shrunk(told):
+        rows = [
+            [f"{s['label']} ({s['means']})", words.number(s["found"]), words.number(s["smallest"])]
+            for s in sizes
         ]
-    parts += [["## Against other searches"], _searches(told)]
-    parts += [[cell(words)] for words in wording.compared(told)]
+        head = ["median", "as found", "smallest change that still shows it"]
+        parts.append(("How large the changes are", [table(head, rows)]))
+    searches = [_searches(told), *([cell(line, LONGEST_LINE)] for line in wording.compared(told))]
     if len(wording.searches(told)) == 1:
-        parts += [[f"{wording.NO_BASELINE} To run one, add {code(wording.BASELINE)} to the config."]]
+        searches += [[f"{wording.NO_BASELINE} To run one, add {code(wording.BASELINE)} to the config."]]
+    parts.append(("Against other searches", searches))
     if told["coverage"]:
-        parts += [["## Coverage"], _coverage(told)]
-        parts += [["By the inputs on which models differ (by valid findings; by the seeds as they are)."]]
+        note = "By the inputs on which models differ (by valid findings; by the seeds as they are)."
+        parts.append(("Coverage", [_coverage(told), [note]]))
     made = [
         f"- {key}: {code(wording.spoken(told[key]))}"
         for key in ("command", "constraint", "search", "device")
         if told[key]
     ]
-    made += (
-        [f"- versions: {cell(', '.join(f'{k} {v}' for k, v in told['versions'].items()))}"]
-        if told["versions"]
-        else []
-    )
-    return [*parts, ["## How this was made"], made, ["## Limits"], [f"- {limit}" for limit in wording.LIMITS]]
+    versions = ", ".join(f"{name} {version}" for name, version in (told["versions"] or {}).items())
+    made += [f"- versions: {cell(versions, LONGEST_LINE)}"] if versions else []
+    limits = [f"- {limit}" for limit in wording.LIMITS]
+    return [*parts, ("How this was made", [made]), ("Limits", [limits])]
 
 
-def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
+def _text(parts: list[list[str]]) -> str:
+    return "\n".join(line for part in parts for line in [*part, ""])
+
+
+def _size(parts: list[list[str]]) -> int:
+    return len(_text(parts).encode()) + LONGEST_LINE  # what is left out is told
+
+
+def _fitted(top: list[list[str]], rest: list[tuple[str, list[list[str]]]]) -> str:
+    """As many sections as there is room for; others are named."""
+    left_out = []
+    for heading, parts in rest:
+        longer = [*top, [f"## {heading}"], *parts]
+        if _size(longer) <= MOST_BYTES:
+            top = longer
+        else:
+            left_out.append(heading.lower())
+    return _text([*top, [f"Too long for here: {', '.join(left_out)}."]] if left_out else top)
+
+
+def _groups(reading: Reading, shown: list[Group], folder: str) -> list[str]:
     rows = []
-    for group in reading.groups[:MOST_GROUPS]:
+    for group in shown:
         answers = [
             f"**{cell(reading.class_name(d))}**" if d != group.expected else cell(reading.class_name(d))
             for d in group.decisions
         ]
-        picture = cell(wording.changed(group.example))
+        picture = cell(wording.changed(group.example.shown), LONGEST_LINE)
         if not reading.in_words:
-            picture = f"![{cell(wording.told(reading, group.example))}]({links[group.example.id]})"
+            link = f"{quote(folder)}/{file_name(group.example)}"
+            picture = f"![{cell(wording.told(reading, group.example), LONGEST_LINE)}]({link})"
         ident = code(reading.short_ids[group.example.id])
         rows.append(
             [
@@ -124,12 +173,12 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
             ]
         )
     models = list(map(cell, words.short_names(reading.models)))
-    shown = "change" if reading.in_words else "seed, finding, change"
+    pictured = "change" if reading.in_words else "seed, finding, change"
     return table(
         [
             "expected",
             *models,
-            shown,
+            pictured,
             "example",
             "findings",
         ],
@@ -140,7 +189,7 @@ def _groups(reading: Reading, links: dict[str, str]) -> list[str]:
 
 def _funnel(told: dict[str, Any]) -> list[str]:
     rows = [
-        [step["label"], cell(" · ".join(step["left_out"])), words.count(step["count"])]
+        [step["label"], cell(" · ".join(step["left_out"]), LONGEST_LINE), words.count(step["count"])]
         for step in wording.funnel(told)
     ]
     return table(["step", "left out before it", "seeds"], rows, left=2)
@@ -169,10 +218,9 @@ def _coverage(told: dict[str, Any]) -> list[str]:
     return table(["criterion", *map(cell, words.short_names(models))], rows)
 
 
-def _picture(reading: Reading, group: Group, folder: Path) -> str:
-    finding = next(reading.archive.findings(prefix=group.example.id))
-    path = store(
-        folder / file_name(finding),
-        png(triptych(decode(finding.before), decode(finding.after), PICTURE_SIDE)),
-    )
-    return f"{folder.name}/{path.name}".replace(" ", "%20")
+def _draw(reading: Reading, group: Group, folder: Path) -> None:
+    """The example of a group: the smallest change that shows it, where there is one."""
+    finding = next(reading.archive.take([group.example.id]))
+    after = finding.shrunk.after if finding.shrunk else finding.after
+    picture = triptych(decode(finding.before), decode(after), PICTURE_SIDE)
+    store(folder / file_name(group.example), png(picture))

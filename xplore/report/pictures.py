@@ -74,7 +74,7 @@ def triptych(
     finding: Image.Image,
     side: int = 224,
     gap: int = 8,
-    drawn: tuple[Image.Image, Image.Image] | None = None,
+    drawn: Sequence[Image.Image] | None = None,
 ) -> Image.Image:
     """Seed, finding and change side by side; the first two as `drawn`, where that is given."""
     parts = [enlarge(part, side) for part in (*(drawn or (seed, finding)), difference(seed, finding)[0])]

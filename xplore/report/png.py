@@ -16,7 +16,8 @@ from xplore.media import SETS
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych
 from xplore.report.reading import read
-from xplore.report.steering import pair
+from xplore.report.rows import Row
+from xplore.report.steering import drawn
 
 OVERVIEW_SIDE = 56
 OVERVIEW_MOST = 1200
@@ -46,16 +47,16 @@ class Png(Reporter):
             if not finding.valid:
                 continue
             seed, found = decode(finding.before), decode(finding.after)
-            drawn = pair(reading, finding)
-            store(folder / file_name(finding), png(triptych(seed, found, self.side, drawn=drawn)))
+            shown = drawn(reading, finding)[:2]
+            store(folder / file_name(finding), png(triptych(seed, found, self.side, drawn=shown)))
             if len(pairs) < OVERVIEW_MOST:
-                pairs.append(sheet([_thumbnail(one) for one in drawn], columns=2, gap=1))
+                pairs.append(sheet([_thumbnail(one) for one in shown], columns=2, gap=1))
         overview = sheet(pairs, OVERVIEW_ROW, gap=8) if pairs else Image.new("L", (1, 1), "white")
         store(folder / "overview.png", png(overview))
         return folder
 
 
-def file_name(finding: Finding) -> str:
+def file_name(finding: Finding | Row) -> str:
     """A file name no two findings share, in the order of the seeds; an id never makes a path."""
     return f"{finding.seed:07d}-{re.sub(r'[^0-9A-Za-z_-]', '_', finding.id)}.png"
 

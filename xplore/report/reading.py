@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import shlex
+from array import array
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -26,6 +28,29 @@ from xplore.report.rows import Row, row_of
 from xplore.zoo import from_zoo
 
 SHORTEST_ID = 6
+MOST_AGREED = 200
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What became of the seeds, counted while they are read: no archive is too long for that.
+
+    `agree_wrongly` holds the first of those on which all models agree, but wrongly.
+    """
+
+    count: int = 0
+    labelled: bool = False
+    answers: int = 0
+    steps: int = 0
+    queries: int = 0
+    agree_wrongly_count: int = 0
+    agree_wrongly: tuple[SeedRecord, ...] = ()
+    fates: Counter[str] = field(default_factory=Counter)
+    order: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+
+    def processed(self, campaign: int, seed: int) -> int:
+        """How many seeds had been processed when this one was, itself included."""
+        return int(np.searchsorted(self.order, _place(campaign, seed), side="right"))
 
 
 @dataclass(frozen=True)
@@ -56,7 +81,7 @@ class Reading:
 
     archive: Archive = field(repr=False)
     meta: dict[str, Any]
-    seeds: tuple[SeedRecord, ...] = field(repr=False)
+    seeds: Seeds
     rows: tuple[Row, ...] = field(repr=False)
     hits: Int[np.ndarray, " u"] = field(repr=False)
     first: Int[np.ndarray, " u"] = field(repr=False)
@@ -71,8 +96,8 @@ class Reading:
         named = self.meta.get("models") or self.layout
         if named:
             return tuple(str(model["name"]) for model in named)
-        records = (*self.seeds[:1], *self.rows[:1])
-        return tuple(f"model {i + 1}" for i in range(len(records[0].decisions) if records else 0))
+        answers = self.seeds.answers or max((len(row.decisions) for row in self.rows[:1]), default=0)
+        return tuple(f"model {i + 1}" for i in range(answers))
 
     @cached_property
     def criteria(self) -> tuple[str, ...]:
@@ -84,9 +109,14 @@ class Reading:
         return recorded((self.meta.get("table") or {}).get("columns") or ())
 
     @cached_property
+    def inputs(self) -> str:
+        """What the inputs are: `images`, `rows` of a table, or `sets` of features."""
+        return "rows" if self.columns else "sets" if self.meta.get("media") == SETS else "images"
+
+    @property
     def in_words(self) -> bool:
         """Are inputs told in words, by what changed? There are no pictures of rows and of sets."""
-        return bool(self.columns) or self.meta.get("media") == SETS
+        return self.inputs != "images"
 
     @cached_property
     def main(self) -> int:
@@ -95,8 +125,7 @@ class Reading:
 
     @cached_property
     def labelled(self) -> bool:
-        labels = (seed.label for seed in self.seeds)
-        return bool(self.meta.get("labelled", any(label is not None for label in labels)))
+        return bool(self.meta.get("labelled", self.seeds.labelled))
 
     @cached_property
     def found(self) -> tuple[Row, ...]:
@@ -119,18 +148,10 @@ class Reading:
         return tuple(sorted(groups, key=lambda g: (-len(g.rows), str(g.expected), g.decisions, g.part)))
 
     @cached_property
-    def agree_wrongly(self) -> tuple[SeedRecord, ...]:
-        return tuple(seed for seed in self.seeds if seed.agree_wrongly)
-
-    @cached_property
     def spans(self) -> tuple[slice, ...]:
         """The columns of each model's units."""
         ends = np.cumsum([0] + [sum(layer["units"] for layer in model["layers"]) for model in self.layout])
         return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
-
-    @cached_property
-    def fates(self) -> Counter[str]:
-        return Counter(seed.fate for seed in self.seeds)
 
     @cached_property
     def decides(self) -> dict[str, Any]:
@@ -212,7 +233,7 @@ class Reading:
 def head(archive: Archive) -> Reading:
     """What an archive tells of itself, without its seeds and findings."""
     nothing = np.zeros(0, int)
-    return Reading(archive, archive.meta, (), (), nothing, nothing)
+    return Reading(archive, archive.meta, Seeds(), (), nothing, nothing)
 
 
 def read(archive: Archive) -> Reading:
@@ -221,20 +242,41 @@ def read(archive: Archive) -> Reading:
     An archive that does not say its layout yet has no findings that can be read: its seeds are told.
     """
     told = head(archive)
-    meta, seeds = told.meta, tuple(archive.seeds())
+    seeds = _seeds(archive.seeds())
     if not told.complete:
         return replace(told, seeds=seeds)
-    order = sorted(seeds, key=lambda s: (s.campaign, s.round, s.seed))
-    processed = {(s.campaign, s.seed): i + 1 for i, s in enumerate(order)}
+    meta = told.meta
     main, rows = _main(meta), []
     hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
     for finding in archive.findings(origin=None):
         rows.append(told.row(finding))
         covered: Bool[np.ndarray, " u"] = finding.covered[main]
         hits += covered
-        at = processed.get((finding.campaign, finding.seed), len(seeds))
-        first = np.where(covered, np.minimum(first, at), first)
+        at = seeds.processed(finding.campaign, finding.seed)
+        first[covered & (first > at)] = at
     return Reading(archive, meta, seeds, tuple(rows), hits, np.where(hits > 0, first, 0))
+
+
+def _seeds(records: Iterable[SeedRecord]) -> Seeds:
+    fates: Counter[str] = Counter()
+    order, wrong = array("q"), []
+    answers = steps = queries = agree = 0
+    labelled = False
+    for record in records:
+        order.append(_place(record.campaign, record.seed))
+        fates[record.fate] += 1
+        steps, queries = steps + record.steps, queries + record.queries
+        answers, labelled = answers or len(record.decisions), labelled or record.label is not None
+        if record.agree_wrongly:
+            agree += 1
+            wrong += [record] if agree <= MOST_AGREED else []
+    kept = np.sort(np.array(order, np.int64))
+    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, kept)
+
+
+def _place(campaign: int, seed: int) -> int:
+    """Seeds of a later campaign come after those of an earlier one."""
+    return (campaign << 40) + seed
 
 
 def _main(meta: dict[str, Any]) -> int:

@@ -1,23 +1,45 @@
-"""A finding without its pictures: what every account of it tells."""
+"""A finding as the reports read it: what was said of it, and none of its pictures."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from xplore.columns import Column, changes
 from xplore.finding import Finding
 from xplore.media import NPY, SETS, from_npy, from_set
 
+Changes = tuple[tuple[str, ...], ...]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest change that still shows a finding, told as the finding is; `queries` found it."""
+
+    confidences: tuple[float | None, ...]
+    measures: dict[str, Any]
+    queries: int
+    changes: Changes = ()
+    values: tuple[float, ...] = ()
+
+    def measure(self, name: str) -> float | None:
+        """A measured number, or None where it was not taken or is not finite."""
+        return finite(self.measures.get(name))
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A finding without its pictures; `confidences` are each model's probability of its own decision.
 
     Of models that return numbers they are None, and `values` what each returns.
     `changes` are, of a table's row, the features that changed: name, old value, new value;
-    of a set, those that were added, with nothing as the old value.
+    of a set, those that were added, with nothing as the old value. An archive may have a hundred
+    thousand of them: none has a dictionary of its own, and names of measures are one object each.
     """
 
     id: str
@@ -30,9 +52,10 @@ class Row:
     reasons: tuple[str, ...]
     measures: dict[str, Any]
     steps: int
-    changes: tuple[tuple[str, ...], ...] = ()
+    changes: Changes = ()
     values: tuple[float, ...] = ()
     campaign: int = 0
+    smallest: Smallest | None = None
 
     @property
     def valid(self) -> bool:
@@ -53,6 +76,49 @@ class Row:
         """A measured number, or None where it was not taken or is not finite."""
         return finite(self.measures.get(name))
 
+    @property
+    def shown(self) -> Row | Smallest:
+        """What a reader sees first: the smallest change where there is one, else the finding as found."""
+        return self.smallest or self
+
+
+def row_of(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
+    """A finding without its pictures; `columns` are those of a table, `of_values` tells models that return
+    numbers.
+    """
+    smallest, shrunk = None, finding.shrunk
+    if shrunk is not None:
+        sure, values = _answers(finding.decisions, shrunk.probabilities, of_values)
+        told = changes_of(finding.media, columns, finding.before, shrunk.after)
+        smallest = Smallest(sure, _interned(shrunk.measures), shrunk.queries, told, values)
+    confidences, values = _answers(finding.decisions, finding.probabilities, of_values)
+    return Row(
+        id=finding.id,
+        origin=intern(finding.origin),
+        seed=finding.seed,
+        label=finding.label,
+        expected=finding.expected,
+        decisions=finding.decisions,
+        confidences=confidences,
+        values=values,
+        reasons=tuple(map(intern, finding.reasons)),
+        measures=_interned(finding.measures),
+        steps=finding.steps,
+        changes=changes_of(finding.media, columns, finding.before, finding.after),
+        campaign=finding.campaign,
+        smallest=smallest,
+    )
+
+
+def changes_of(media: str, columns: tuple[Column, ...], before: bytes, after: bytes) -> Changes:
+    """What changed, in words; nothing for images."""
+    if media == NPY:
+        return changes(columns, from_npy(before), from_npy(after))
+    if media == SETS:
+        (old, _), (new, _) = from_set(before), from_set(after)
+        return tuple((name, "", "added") for at, name in new.items() if at not in old)
+    return ()
+
 
 def finite(value: Any) -> float | None:
     """A finite number, or None: JSON has no NaN, and a reader has no use for one."""
@@ -61,30 +127,17 @@ def finite(value: Any) -> float | None:
     return None
 
 
-def row_of(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Row:
-    """A finding of a table with these columns, if of one; `of_values` says that models return numbers."""
-    confidences, changed = [], ()
-    if finding.media == NPY:
-        changed = changes(columns, from_npy(finding.before), from_npy(finding.after))
-    elif finding.media == SETS:
-        (before, _), (after, _) = from_set(finding.before), from_set(finding.after)
-        changed = tuple((name, "", "added") for at, name in after.items() if at not in before)
-    for decision, probabilities in zip(finding.decisions, finding.probabilities, strict=True):
-        known = not of_values and 0 <= decision < len(probabilities)
-        confidence = finite(float(probabilities[decision])) if known else None
+def _interned(measures: dict[str, Any]) -> dict[str, Any]:
+    return {intern(name): value for name, value in measures.items()}
+
+
+def _answers(
+    decisions: tuple[int, ...], probabilities: Float[np.ndarray, "m c"], of_values: bool
+) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
+    """Each model's confidence in what it decides, and of models that return numbers what each returns."""
+    confidences = []
+    for decision, probable in zip(decisions, probabilities, strict=True):
+        known = not of_values and 0 <= decision < len(probable)
+        confidence = finite(float(probable[decision])) if known else None
         confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
-    return Row(
-        id=finding.id,
-        origin=finding.origin,
-        campaign=finding.campaign,
-        seed=finding.seed,
-        label=finding.label,
-        expected=finding.expected,
-        decisions=finding.decisions,
-        confidences=tuple(confidences),
-        values=tuple(finding.probabilities[:, 0].tolist()) if of_values else (),
-        reasons=finding.reasons,
-        measures=finding.measures,
-        steps=finding.steps,
-        changes=changed,
-    )
+    return tuple(confidences), tuple(probabilities[:, 0].tolist()) if of_values else ()

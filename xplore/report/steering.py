@@ -17,13 +17,17 @@ LEAST = 240
 _FINE = 4
 
 
-def pair(reading: Reading, finding: Finding) -> tuple[Image.Image, Image.Image]:
-    """Seed and finding as they are shown: with an arrow for each model that steers."""
-    seed, found = decode(finding.before), decode(finding.after)
+def drawn(reading: Reading, finding: Finding) -> list[Image.Image]:
+    """Seed, finding and, where there is one, its smallest change, as they are shown: with an arrow for each
+    model that steers.
+    """
+    inputs = [finding.before, finding.after, *([finding.shrunk.after] if finding.shrunk else [])]
+    pictures = [decode(data) for data in inputs]
     if not reading.steers:
-        return seed, found
-    before = finding.measures.get("seed_values") or ()
-    return arrows(seed, before), arrows(found, finding.probabilities[:, 0].tolist())
+        return pictures
+    said = [finding.probabilities, *([finding.shrunk.probabilities] if finding.shrunk else [])]
+    angles = [finding.measures.get("seed_values") or (), *(outputs[:, 0].tolist() for outputs in said)]
+    return [arrows(picture, told) for picture, told in zip(pictures, angles, strict=True)]
 
 
 def arrows(image: Image.Image, angles: Sequence[float]) -> Image.Image:

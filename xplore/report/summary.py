@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
-from xplore.report.reading import Reading, Row, read
-from xplore.report.rows import finite
+from xplore.report.reading import Reading, read
+from xplore.report.rows import Row, finite
 from xplore.shares import share
 
 SIZES = ("l2", "linf", "ssim", "changed")
+SHRUNK_SIZES = ("changed", "l1", "l2", "linf", "ssim")
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
 
@@ -26,11 +27,8 @@ def summary(archive: Archive) -> dict[str, Any]:
 
 def figures(reading: Reading) -> dict[str, Any]:
     """The figures of an archive that was read."""
-    meta, seeds = reading.meta, len(reading.seeds)
-    valid = {row.id for row in reading.valid}
-    known = {(row.campaign, row.seed) for row in reading.valid}
-    # Several seeds may lead to one finding, in archives that were merged above all.
-    with_valid = len(known | {(seed.campaign, seed.seed) for seed in reading.seeds if seed.finding in valid})
+    meta, fates, seeds = reading.meta, reading.seeds.fates, reading.seeds.count
+    with_valid = reading.archive.seeds_with_valid()
     seconds = finite(meta.get("seconds"))
     told = (
         "name",
@@ -50,18 +48,19 @@ def figures(reading: Reading) -> dict[str, Any]:
             **{key: meta.get(key) for key in told},
             "finished": bool(meta.get("finished", False)),
             "ended": meta.get("ended") or "",
+            "inputs": reading.inputs,
             "labelled": reading.labelled,
             "models": list(reading.models),
             "criteria": list(reading.criteria),
             "main_criterion": reading.criteria[reading.main] if reading.criteria else None,
             "seeds": seeds,
             "seeds_total": meta.get("seeds_total"),
-            "fates": dict(reading.fates),
-            "already_differ": reading.fates["already_differ"],
-            "agree_wrongly": len(reading.agree_wrongly),
-            "not_found": reading.fates["not_found"],
-            "found": reading.fates["found"] + reading.fates["rejudged_away"],
-            "rejudged_away": reading.fates["rejudged_away"],
+            "fates": dict(fates),
+            "already_differ": fates["already_differ"],
+            "agree_wrongly": reading.seeds.agree_wrongly_count,
+            "not_found": fates["not_found"],
+            "found": fates["found"] + fates["rejudged_away"],
+            "rejudged_away": fates["rejudged_away"],
             "findings": len(reading.found),
             "valid": len(reading.valid),
             "invalid_by_reason": dict(Counter(r for row in reading.found for r in row.reasons).most_common()),
@@ -82,11 +81,12 @@ def figures(reading: Reading) -> dict[str, Any]:
             "disagree": disagree(reading.valid, len(reading.models)),
             "referee": referee(reading.valid),
             "sizes": {name: quantiles([row.measure(name) for row in reading.valid]) for name in SIZES},
+            "shrunk": shrunk(reading.valid),
             "coverage": _coverage(reading, reading.archive.coverage),
             "coverage_valid": _coverage(reading, lambda: reading.archive.coverage(valid=True)),
             "coverage_seeds": _coverage(reading, reading.archive.seed_coverage),
-            "steps": meta.get("steps", sum(seed.steps for seed in reading.seeds)),
-            "queries": meta.get("queries", sum(seed.queries for seed in reading.seeds)),
+            "steps": meta.get("steps", reading.seeds.steps),
+            "queries": meta.get("queries", reading.seeds.queries),
             "seconds": seconds,
             "compile_seconds": finite(meta.get("compile_seconds")),
             "seeds_per_second": seeds / seconds if seconds else None,
@@ -126,6 +126,22 @@ def referee(rows: Sequence[Row]) -> dict[str, int]:
     judged = [row for row in rows if row.measures.get("referee") is not None and row.expected is not None]
     agree = sum(row.measures["referee"] == row.expected for row in judged)
     return {"agree": agree, "judged": len(judged)}
+
+
+def shrunk(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """How large the changes of findings are that were shrunk, as `found` and `smallest`; None where none was.
+
+    `queries` of the models were spent on shrinking these findings.
+    """
+    pairs = [(row, row.smallest) for row in rows if row.smallest is not None]
+    if not pairs:
+        return None
+    return {
+        "findings": len(pairs),
+        "queries": sum(smallest.queries for _, smallest in pairs),
+        "found": {name: quantiles([row.measure(name) for row, _ in pairs]) for name in SHRUNK_SIZES},
+        "smallest": {name: quantiles([one.measure(name) for _, one in pairs]) for name in SHRUNK_SIZES},
+    }
 
 
 def quantiles(values: Sequence[float | None]) -> dict[str, float] | None:

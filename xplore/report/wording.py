@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from xplore.report.reading import Group, Reading, Row
+from xplore.report.reading import Group, Reading
+from xplore.report.rows import Row, Smallest
 from xplore.report.words import (
     count,
     interval,
@@ -191,6 +192,22 @@ def compared(figures: dict[str, Any]) -> list[str]:
     return words
 
 
+def shrunk(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sizes of changes before and after shrinking, medians; nothing where none was shrunk."""
+    told = figures["shrunk"]
+    if not told:
+        return []
+    changed = "pixels changed" if figures["inputs"] == "images" else "features changed"
+    sizes = [("changed", "L0", changed), ("l1", "L1", "sum of all changes"), ("l2", "L2", "distance")]
+    sizes += [("linf", "L∞", "largest change of one value"), ("ssim", "SSIM", "likeness to the seed")]
+    both = [(label, means, told["found"][name], told["smallest"][name]) for name, label, means in sizes]
+    return [
+        {"label": label, "means": means, "found": found["median"], "smallest": smallest["median"]}
+        for label, means, found, smallest in both
+        if found and smallest
+    ]
+
+
 def search_name(row: dict[str, Any]) -> str:
     return spoken(row["search"]).partition("(")[0] or "–"
 
@@ -203,7 +220,7 @@ def told(reading: Reading, row: Row) -> str:
     return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
 
 
-def changed(row: Row) -> str:
+def changed(row: Row | Smallest) -> str:
     """A row's changes in a line: `age: 31 → 44; job: clerk → student`; what was added has nothing before."""
     told = ((name, f"{before} → {after}" if before else after) for name, before, after in row.changes)
     return "; ".join(f"{name}: {change}" for name, change in told)

@@ -53,6 +53,14 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def cut(text: str, most: int) -> str:
+    """
+    >>> cut("abcdef", 4), cut("abc", 4)
+    ('abc…', 'abc')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def plural(amount: int, one: str, many: str = "") -> str:
     """
     >>> plural(1, "seed"), plural(2000, "seed")

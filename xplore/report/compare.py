@@ -1,0 +1,211 @@
+"""Two campaigns side by side: a page, Markdown or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from xplore.archive import Archive
+from xplore.errors import InputError
+from xplore.report import wording, words
+from xplore.report._base import store
+from xplore.report._page import environment, text
+from xplore.report.cards import pictures
+from xplore.report.comparison import both, compared
+from xplore.report.reading import Reading
+
+NAME = "comparison"
+PICTURED, LISTED = 12, 200
+KINDS = {"only_a": "Only in A", "only_b": "Only in B", "both": "In both"}
+CAMPAIGNS = (
+    *(("campaign", "name"), ("folder", "folder"), ("created", "created"), ("models", "models")),
+    *(("constraint", "constraint"), ("bound", "bound"), ("search", "search"), ("rng", "rng")),
+    ("device", "device"),
+)
+COUNTS = (
+    *(("seeds", "seeds"), ("seeds that differ as they are", "already_differ")),
+    *(("seeds with a valid finding", "seeds_with_valid_finding"), ("valid findings", "valid")),
+    *(("all findings", "findings"), ("model queries", "queries"), ("gradient steps", "steps")),
+)
+SIZES = (
+    ("features or pixels changed", "changed"),
+    ("L1", "l1"),
+    ("L2", "l2"),
+    ("L∞", "linf"),
+    ("SSIM", "ssim"),
+)
+NOTES = (
+    "One campaign each: a difference may come from the random state alone. The intervals tell what other "
+    "seeds would have changed, not what other runs would.",
+    "Compare at equal queries: a search that is given more finds more.",
+    "Fault groups estimate faults: a group that only one campaign has may be one that the other just missed.",
+)
+
+
+def write(a: Archive, b: Archive, out: Path, format: str = "html") -> Path:
+    """Write `comparison.html`, `.md` or `.json` into a folder, or to a path that ends so; where it lies.
+
+    Raises:
+        InputError: both are one campaign, there is no such format, or `out` cannot be written.
+    """
+    if format not in FORMATS:
+        raise InputError("comparison format", expected=f"one of {', '.join(FORMATS)}", got=repr(format))
+    readings = both(a, b)
+    out = Path(out)
+    path = out if out.suffix == f".{format}" else out / f"{NAME}.{format}"
+    return store(path, FORMATS[format](*readings, compared(*readings)))
+
+
+def verdict(told: dict[str, Any]) -> str:
+    """Two campaigns in one sentence."""
+    gap, groups = told["valid_share"]["b_minus_a"], told["groups"]
+    if gap is None:
+        return "One of the campaigns has not judged a seed yet."
+    a, b = (words.percent(told["valid_share"][side]["share"], 1) for side in "ab")
+    points = f"{abs(100 * gap['difference']):.1f} points {'more' if gap['difference'] > 0 else 'fewer'}"
+    points = "no clear difference" if gap["low"] <= 0 <= gap["high"] else points
+    said = (
+        f"Valid findings near {a} of A's seeds and {b} of B's: {points} (B\xa0−\xa0A: {points_between(gap)})"
+    )
+    if groups is None:
+        return f"{said}."
+    only = [f"{words.count(len(groups[f'only_{side.lower()}']))} only in {side}" for side in "AB"]
+    return f"{said}; fault groups: {', '.join(only)}, {words.count(len(groups['both']))} in both."
+
+
+def points_between(gap: dict[str, float]) -> str:
+    """
+    >>> points_between({"low": -0.012, "high": 0.2})
+    '\N{MINUS SIGN}1.2 to +20.0 points'
+    """
+    low, high = (f"{100 * gap[end]:+.1f}".replace("-", "\N{MINUS SIGN}") for end in ("low", "high"))
+    return f"{low} to {high} points"
+
+
+def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What was run and what came of it: a line a setting or figure, with A's and B's."""
+    sides = told["campaigns"]["a"], told["campaigns"]["b"]
+    lines = [(label, *(_shown(side[key]) for side in sides)) for label, key in CAMPAIGNS]
+    lines = [(label, one, other) for label, one, other in lines if one != other]
+    lines += [(label, *(words.count(told["figures"][key][s]) for s in "ab")) for label, key in COUNTS]
+    shares = [told["valid_share"][s] for s in "ab"]
+    each = [f"{words.percent(x['share'], 1)} ({words.interval(x)})" if x else "–" for x in shares]
+    lines.append(("share of seeds with a valid finding", *each))
+    if told["groups"]:
+        groups = (len(told["groups"][f"only_{s}"]) + len(told["groups"]["both"]) for s in "ab")
+        lines.append(("fault groups, by disagreement", *map(words.count, groups)))
+    for prefix, sizes in (("median", told["sizes"]), ("median, smallest change", told["smallest"])):
+        lines += [(f"{prefix} {label}", *(words.number(sizes[key][s]) for s in "ab")) for label, key in SIZES]
+    seconds, speed = told["figures"]["seconds"], told["figures"]["seeds_per_second"]
+    lines.append(("time", *(words.duration(seconds[s]) for s in "ab")))
+    lines.append(("seeds a second", *(words.number(speed[s]) for s in "ab")))
+    return [(label, a, b) for label, a, b in lines if (a, b) != ("–", "–")]
+
+
+def same(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Settings that both campaigns have."""
+    sides = told["campaigns"]["a"], told["campaigns"]["b"]
+    shown = [(label, *(_shown(side[key]) for side in sides)) for label, key in CAMPAIGNS]
+    return [(label, one) for label, one, other in shown if one == other != "–"]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return words.listing(value) or "–"
+    return "–" if value in (None, "") else wording.spoken(str(value))
+
+
+def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
+    groups = told["groups"] or {}
+    context = {
+        "style": Markup(text("html.css")),
+        "t": told,
+        "verdict": verdict(told),
+        "between": points_between,
+        "table": table(told),
+        "same": same(told),
+        "kinds": KINDS,
+        "cards": {kind: _cards(a, b, groups, kind) for kind in KINDS} if groups else {},
+        "others": {kind: groups[kind][PICTURED:LISTED] for kind in KINDS} if groups else {},
+        "notes": NOTES,
+    }
+    return environment().get_template("compare.jinja").render(context)
+
+
+def _cards(a: Reading, b: Reading, groups: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The largest groups of a kind, each with its example in a picture or in words."""
+    side, reading = ("b", b) if kind == "only_b" else ("a", a)
+    shown = groups[kind][:PICTURED]
+    wanted = {group[f"example_{side}"] for group in shown}
+    rows = {row.id: row for row in reading.rows if row.id in wanted}
+    cards = []
+    for group in shown:
+        row = rows[group[f"example_{side}"]]
+        example = {"changes": row.shown.changes} if reading.in_words else pictures(reading, row, three=False)
+        about = {"told": wording.told(reading, row), "command": reading.replay(row), "seed": row.seed}
+        cards.append({**group, "changes": (), "id": reading.short_ids[row.id], **about, **example})
+    return cards
+
+
+def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
+    from xplore.report.markdown import cell
+    from xplore.report.markdown import table as rows
+
+    lines = ["# A and B compared", "", f"**{cell(verdict(told), 400)}**", ""]
+    lines += [f"- {cell(said, 400)}" for said in told["differ"]] + [""]
+    lines += [*rows(["", "A", "B"], [[cell(x, 300) for x in line] for line in table(told)]), ""]
+    lines += [f"In both: {'; '.join(f'{label} {cell(value)}' for label, value in same(told))}.", ""]
+    if seeds := told["seeds"]:
+        lines += [f"Of the same seeds, {_seeds(seeds)}.", ""]
+    for kind, where in KINDS.items() if told["groups"] else ():
+        groups = told["groups"][kind]
+        lines += [f"## {where}: {words.plural(len(groups), 'fault group')}", ""]
+        shown = groups[:20]
+        head = ["expected", "answers", "findings in A", "findings in B", "example"]
+        body = [
+            [
+                cell(g["expected"]),
+                cell(", ".join(g["answers"])),
+                g["a"],
+                g["b"],
+                f"`{g['example_a'] or g['example_b']}`",
+            ]
+            for g in shown
+        ]
+        lines += [*rows(head, body, left=2), ""] if shown else []
+        lines += (
+            [f"and {words.count(len(groups) - len(shown))} smaller ones.", ""] if len(groups) > 20 else []
+        )
+    if told["coverage"]:
+        body = [
+            [
+                cell(model),
+                cell(wording.criterion(name)),
+                *(n[k] for k in ("only_a", "only_b", "both", "units")),
+            ]
+            for model, covered in told["coverage"].items()
+            for name, n in covered.items()
+        ]
+        head = ["model", "criterion", "only A", "only B", "both", "neurons"]
+        lines += ["## Coverage", "", *rows(head, body, left=2), ""]
+    return "\n".join([*lines, *(f"- {note}" for note in NOTES), ""])
+
+
+def _seeds(seeds: dict[str, int]) -> str:
+    a, b, same, none = (words.count(seeds[key]) for key in ("only_a", "only_b", "both", "neither"))
+    return f"{a} have a valid finding only in A, {b} only in B, {same} in both and {none} in neither"
+
+
+def _json(a: Reading, b: Reading, told: dict[str, Any]) -> str:
+    return json.dumps(told, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[Reading, Reading, dict[str, Any]], str]] = {
+    "html": _html,
+    "md": _markdown,
+    "json": _json,
+}

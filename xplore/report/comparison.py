@@ -1,0 +1,235 @@
+"""Two campaigns in figures: what each found and reached that the other did not."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xplore.archive import Archive
+from xplore.errors import InputError
+from xplore.report.reading import Reading, read
+from xplore.report.rows import Row
+from xplore.report.summary import SHRUNK_SIZES, clean, figures, quantiles
+
+SETTINGS = ("constraint", "bound", "search", "objective", "rng", "device")
+FIGURES = (
+    *("seeds", "already_differ", "agree_wrongly", "found", "findings", "valid", "seeds_with_valid_finding"),
+    *("steps", "queries", "seconds", "seeds_per_second"),
+)
+Key = tuple[str, tuple[str, ...]]
+
+
+def compare(a: Any, b: Any) -> dict[str, Any]:
+    """Two campaigns, folders or results, in figures: `xplore compare --format json` writes the same.
+
+    Raises:
+        InputError: a folder holds no campaign, or both are one.
+    """
+    folders = [Path(getattr(one, "folder", one)) for one in (a, b)]
+    with closing(Archive.open(folders[0])) as first, closing(Archive.open(folders[1])) as second:
+        return compared(*both(first, second))
+
+
+def both(a: Archive, b: Archive) -> tuple[Reading, Reading]:
+    """Two archives that were read; an InputError, if they are one."""
+    if a.path.resolve() == b.path.resolve():
+        fix = "name two campaigns"
+        raise InputError("compare", expected="two campaigns", got=f"{a.path.parent} twice", fix=fix)
+    return read(a), read(b)
+
+
+def compared(a: Reading, b: Reading) -> dict[str, Any]:
+    """The comparison of two campaigns, JSON-able: each key that tells of both has `a` and `b`."""
+    told = {"a": figures(a), "b": figures(b)}
+    pairs = _pairs(a, b)
+    sides = {side: _side(reading, told[side]) for side, reading in (("a", a), ("b", b))}
+    kept = {
+        "campaigns": sides,
+        "differ": _differ(sides, a, b),
+        "same_seeds": pairs is not None,
+        "seeds": pairs,
+        "valid_share": _shares(told, pairs),
+        "figures": {name: {side: told[side][name] for side in told} for name in FIGURES},
+        "sizes": {
+            name: {s: _sizes(r, name, False) for s, r in (("a", a), ("b", b))} for name in SHRUNK_SIZES
+        },
+        "smallest": {
+            name: {s: _sizes(r, name, True) for s, r in (("a", a), ("b", b))} for name in SHRUNK_SIZES
+        },
+        "coverage": _coverage(a, b),
+        "groups": _groups(a, b),
+    }
+    return clean(kept)
+
+
+def difference(one: dict[str, float], other: dict[str, float], correlation: float = 0.0) -> dict[str, float]:
+    """How much larger a share is than another, with its 95 % interval, from both shares' Wilson intervals.
+
+    Method 10 of Newcombe (1998a) for independent shares; with the `correlation` of pairs, method 10 of
+    Newcombe (1998b) for paired ones. Statistics in Medicine 17, pages 873 and 2635.
+
+    >>> from xplore.report.summary import share
+    >>> {name: round(value, 4) for name, value in difference(share(56, 70), share(48, 80)).items()}
+    {'difference': 0.2, 'low': 0.0524, 'high': 0.3339}
+    """
+    gap = one["share"] - other["share"]
+    below, above = one["share"] - one["low"], one["high"] - one["share"]
+    under, over = other["share"] - other["low"], other["high"] - other["share"]
+    low = math.sqrt(max(below**2 - 2 * correlation * below * over + over**2, 0.0))
+    high = math.sqrt(max(above**2 - 2 * correlation * above * under + under**2, 0.0))
+    return {"difference": gap, "low": gap - low, "high": gap + high}
+
+
+def correlation(pairs: dict[str, int]) -> float:
+    """How alike two outcomes of the same seeds are, phi, corrected for continuity (Newcombe, 1998b).
+
+    >>> correlation({"both": 40, "only_a": 10, "only_b": 10, "neither": 40})
+    0.58
+    """
+    e, f, g, h = (pairs[name] for name in ("both", "only_a", "only_b", "neither"))
+    margins = (e + f) * (g + h) * (e + g) * (f + h)
+    product = e * h - f * g
+    product = max(product - (e + f + g + h) / 2, 0.0) if product > 0 else product
+    return product / math.sqrt(margins) if margins else 0.0
+
+
+def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
+    """What a finding is grouped by: what was expected, and each of the `models`' answers; without them, the
+    wrong answers alone.
+    """
+    answers = dict(zip(reading.models, map(reading.class_name, row.decisions), strict=True))
+    expected = reading.class_name(row.expected)
+    if models is None:
+        return expected, tuple(sorted({answer for answer in answers.values() if answer != expected}))
+    return expected, tuple(answers[model] for model in models)
+
+
+def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
+    models = reading.meta.get("models") or []
+    digests = {str(model["name"]): str(model.get("digest") or "") for model in models}
+    kept = ("name", "created", "command", "finished", "ended", "labelled", "models", "criteria", "inputs")
+    folder = str(reading.archive.path.parent)
+    return {"folder": folder, **{key: told[key] for key in (*kept, *SETTINGS)}, "digests": digests}
+
+
+def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:
+    """What keeps two campaigns from being compared plainly."""
+    one, other = sides["a"], sides["b"]
+    said = []
+    if one["inputs"] != other["inputs"]:
+        said.append(f"A has {one['inputs']}, B has {other['inputs']}: their fault groups are not compared.")
+    if set(a.models) != set(b.models):
+        known = [f"only {side} has {', '.join(names)}" for side, names in _only(a.models, b.models) if names]
+        said.append(
+            f"The models differ ({'; '.join(known)}): fault groups are compared by their wrong answers."
+        )
+    changed = [m for m in a.models if m in b.models and _digest(one, m) != _digest(other, m)]
+    if changed:
+        said.append(f"The weights differ of {', '.join(changed)}: a neuron of one is not that of the other.")
+    if any(names for _, names in _only(a.criteria, b.criteria)):
+        said.append("The criteria differ: coverage is compared by those that both have.")
+    apart = [m for m in a.models if m in b.models and _layers(a, m) != _layers(b, m)]
+    if apart:
+        said.append(f"The layers differ of {', '.join(apart)}: their coverage is not compared.")
+    if one["labelled"] != other["labelled"]:
+        said.append("One has labels, the other goes by the answer that all models gave on the seed.")
+    if (a.meta.get("classes") or []) != (b.meta.get("classes") or []):
+        said.append("The classes are called otherwise: groups are compared by their names.")
+    for side, campaign in sides.items():
+        if not campaign["finished"] or campaign["ended"]:
+            said.append(f"{side.upper()} did not judge all its seeds: {campaign['ended'] or 'unfinished'}.")
+    return said
+
+
+def _only(a: tuple[str, ...], b: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    return [("A", [x for x in a if x not in b]), ("B", [x for x in b if x not in a])]
+
+
+def _digest(side: dict[str, Any], model: str) -> str:
+    return side["digests"].get(model, "")
+
+
+def _layers(reading: Reading, model: str) -> list[tuple[str, int]]:
+    if model not in reading.models or not reading.layout:
+        return []
+    return [(str(la["name"]), la["units"]) for la in reading.layout[reading.models.index(model)]["layers"]]
+
+
+def _pairs(a: Reading, b: Reading) -> dict[str, int] | None:
+    """Which seeds have a valid finding in which campaign; None where they are not known to be the same."""
+    rounds = list(a.archive.rounds())
+    same = rounds == list(b.archive.rounds()) and all(digest for *_, digest in rounds)
+    if not (same and rounds and np.array_equal(a.seeds.order, b.seeds.order)):
+        return None
+    one, other = ({(row.campaign, row.seed) for row in reading.valid} for reading in (a, b))
+    counts = {"both": len(one & other), "only_a": len(one - other), "only_b": len(other - one)}
+    return {**counts, "neither": a.seeds.count - len(one | other)}
+
+
+def _shares(told: dict[str, Any], pairs: dict[str, int] | None) -> dict[str, Any]:
+    a, b = told["a"]["valid_share"], told["b"]["valid_share"]
+    gap = difference(b, a, correlation(pairs) if pairs else 0.0) if a and b else None
+    return {"a": a, "b": b, "b_minus_a": gap, "paired": pairs is not None}
+
+
+def _sizes(reading: Reading, name: str, smallest: bool) -> float | None:
+    rows = (row.smallest if smallest else row for row in reading.valid)
+    spread = quantiles([row.measure(name) for row in rows if row is not None])
+    return spread["median"] if spread else None
+
+
+def _coverage(a: Reading, b: Reading) -> dict[str, dict[str, dict[str, int]]]:
+    """`{model: {criterion: {only_a, only_b, both, units}}}`: units reached where models differ."""
+    models = [m for m in a.models if _layers(a, m) and _layers(a, m) == _layers(b, m)]
+    criteria = [name for name in a.criteria if name in b.criteria]
+    if not (models and criteria):
+        return {}
+    one, other = a.archive.coverage(), b.archive.coverage()
+    told: dict[str, dict[str, dict[str, int]]] = {}
+    for model in models:
+        spans = a.spans[a.models.index(model)], b.spans[b.models.index(model)]
+        if spans[0].stop == spans[0].start:  # a black box has no neurons
+            continue
+        for name in criteria:
+            x, y = one[a.criteria.index(name), spans[0]], other[b.criteria.index(name), spans[1]]
+            counts = {"only_a": x & ~y, "only_b": y & ~x, "both": x & y}
+            told.setdefault(model, {})[name] = {k: int(v.sum()) for k, v in counts.items()} | {
+                "units": x.size
+            }
+    return told
+
+
+def _groups(a: Reading, b: Reading) -> dict[str, Any] | None:
+    """Fault groups by disagreement, largest first, each with the finding of the smallest change."""
+    if a.inputs != b.inputs:
+        return None
+    models = a.models if set(a.models) == set(b.models) else None
+    rows: dict[Key, dict[str, list[Row]]] = defaultdict(lambda: {"a": [], "b": []})
+    for side, reading in (("a", a), ("b", b)):
+        for row in reading.valid:
+            rows[key_of(reading, row, models)][side].append(row)
+    told: dict[str, list[dict[str, Any]]] = {"only_a": [], "only_b": [], "both": []}
+    for (expected, answers), found in rows.items():
+        kind = "both" if found["a"] and found["b"] else "only_a" if found["a"] else "only_b"
+        counts = {side: len(members) for side, members in found.items()}
+        examples = {f"example_{side}": _example(members) for side, members in found.items()}
+        off = [i for i, answer in enumerate(answers) if answer != expected]
+        names = {
+            "expected": expected,
+            "answers": list(answers),
+            "answered": list(dict.fromkeys(answers[i] for i in off)),
+            "by": [models[i] for i in off] if models else [],
+        }
+        told[kind].append({**names, **counts, **examples})
+    for groups in told.values():
+        groups.sort(key=lambda g: (-g["a"] - g["b"], g["expected"], g["answers"]))
+    return {"models": models and list(models), **told}
+
+
+def _example(rows: list[Row]) -> str | None:
+    return min(rows, key=lambda row: (row.measure("l2") or math.inf, row.id)).id if rows else None

@@ -1,0 +1,127 @@
+"""A campaign as JUnit XML, which CI systems show as tests: a fault group is a test that fails."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.etree import ElementTree as ET
+
+from xplore.archive import Archive
+from xplore.report import wording, words
+from xplore.report._base import Reporter, store
+from xplore.report.reading import Group, Reading, read
+from xplore.report.summary import figures
+
+NONE_FOUND = "no valid finding"
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SIZES = ("margin", "changed", "l1", "l2", "linf", "ssim")
+
+
+@dataclass(frozen=True)
+class Junit(Reporter):
+    """`junit.xml`: one suite, a case a fault group that fails with its example; without any, one that passes.
+
+    A campaign in which no seed was judged skips its case. Figures are properties of the suite.
+    """
+
+    file_name: ClassVar[str] = "junit.xml"
+
+    def write(self, archive: Archive, out: Path) -> Path:
+        reading = read(archive)
+        root = ET.Element("testsuites")
+        root.append(_suite(reading, figures(reading)))
+        ET.indent(root)
+        data: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+        return store(self.target(out), data + b"\n")
+
+
+def xml(text: Any) -> str:
+    """Text without the characters that XML 1.0 cannot hold.
+
+    >>> xml("a\\x00b")
+    'a\N{REPLACEMENT CHARACTER}b'
+    """
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def _element(tag: str, text: str = "", **attributes: Any) -> ET.Element:
+    element = ET.Element(tag, {name: xml(value) for name, value in attributes.items()})
+    element.text = xml(text) if text else None
+    return element
+
+
+def _suite(reading: Reading, told: dict[str, Any]) -> ET.Element:
+    name, groups = told["name"] or "campaign", reading.groups
+    counts = {"tests": max(len(groups), 1), "failures": len(groups), "errors": 0}
+    counts["skipped"] = int(not groups and not told["seeds"])
+    seconds = {"time": f"{told['seconds'] or 0:.3f}"}
+    suite = _element("testsuite", name=f"xplore.{name}", **counts, **seconds, **_timestamp(told["created"]))
+    properties = _element("properties")
+    properties.extend(_element("property", name=key, value=value) for key, value in _properties(told))
+    suite.append(properties)
+    suite.extend(_failed(reading, group, f"xplore.{name}") for group in groups)
+    if not groups:
+        case = _element("testcase", name=NONE_FOUND, classname=f"xplore.{name}", **seconds)
+        case.extend([_element("skipped", message="no seed was judged")] * counts["skipped"])
+        suite.append(case)
+    suite.append(
+        _element("system-out", "\n".join(filter(None, [wording.verdict(told), wording.state(told)])))
+    )
+    return suite
+
+
+def _title(reading: Reading, group: Group) -> str:
+    """What names a group in every run: what was expected, and what each model answers."""
+    answers = zip(reading.models, map(reading.class_name, group.decisions), strict=True)
+    said = ", ".join(f"{model} says {answer}" for model, answer in answers)
+    return f"expected {reading.class_name(group.expected)}; {said}{wording.part(group)}"
+
+
+def _failed(reading: Reading, group: Group, suite: str) -> ET.Element:
+    row = group.example
+    said, title = wording.told(reading, row), _title(reading, group)
+    case = _element("testcase", name=title, classname=suite, time="0.000")
+    count = words.plural(len(group.rows), "valid finding")
+    sizes = [f"{name} {words.number(row.measure(name))}" for name in _SIZES if row.measure(name) is not None]
+    smallest = [
+        f"{name} {words.number(row.smallest.measure(name))}"
+        for name in _SIZES
+        if row.smallest and row.smallest.measure(name) is not None
+    ]
+    lines = [
+        f"{count} of this group; the one with the smallest change is {row.id}, from seed {row.seed}",
+        said,
+        f"as found: {', '.join(sizes)}" if sizes else "",
+        f"smallest change that still shows it: {', '.join(smallest)}" if smallest else "",
+        wording.changed(row.shown),
+        reading.replay(row),
+    ]
+    case.append(
+        _element("failure", "\n".join(filter(None, lines)), message=f"{count}: {title}", type="disagreement")
+    )
+    return case
+
+
+def _properties(told: dict[str, Any]) -> list[tuple[str, Any]]:
+    share = told["valid_share"] or {}
+    known = [(key, told[key]) for key in ("seeds", "findings", "valid", "steps", "queries", "rng", "device")]
+    known += [("groups", len(told["groups"]))]
+    known += [(f"valid_share.{key}", round(value, 6)) for key, value in share.items()]
+    known += [(f"sizes.{name}.median", spread["median"]) for name, spread in told["sizes"].items() if spread]
+    known += [
+        (f"coverage.{model}.{criterion}", round(part, 6))
+        for model, covered in told["coverage"].items()
+        for criterion, part in covered.items()
+    ]
+    return [(key, value) for key, value in known if value is not None]
+
+
+def _timestamp(created: str | None) -> dict[str, str]:
+    """ISO 8601 without a zone: some readers take no other."""
+    try:
+        return {"timestamp": datetime.fromisoformat(created or "").strftime("%Y-%m-%dT%H:%M:%S")}
+    except (ValueError, TypeError):
+        return {}

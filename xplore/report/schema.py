@@ -1,0 +1,176 @@
+"""What `summary.json` holds, as a JSON schema: docs/summary.schema.json is written from here, and real
+summaries are held to it in the tests, no key missing and none unknown.
+
+    python -m xplore.report.schema > docs/summary.schema.json
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Field(ge=0)
+Part = Field(ge=0, le=1)
+
+
+class _Exact(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+
+
+class Share(_Exact):
+    """A share with its 95 % interval (Wilson, 1927)."""
+
+    share: float = Part
+    low: float = Part
+    high: float = Part
+
+
+class Group(_Exact):
+    """Valid findings with one expected label and the same decisions, near to each other (`xplore.groups`)."""
+
+    expected: int | None
+    decisions: list[int]
+    """One a model, in the order of `models`."""
+    part: int = Count
+    """Which of the clusters that show this disagreement, from 0."""
+    parts: int = Field(ge=1)
+    count: int = Count
+    example: str
+    """The id of the finding with the smallest change."""
+
+
+class Blame(_Exact):
+    """In how many valid findings a model is wrong alone, wrong with others, right alone; without labels, a
+    model is wrong that leaves the answer all gave on the seed.
+    """
+
+    alone: int = Count
+    with_others: int = Count
+    right_alone: int = Count
+
+
+class Referee(_Exact):
+    """How often an outside classifier, where one was asked, gives the expected label of a valid finding."""
+
+    agree: int = Count
+    judged: int = Count
+
+
+class Quantiles(_Exact):
+    """The spread of what was measured."""
+
+    count: int = Count
+    min: float
+    q05: float
+    q25: float
+    median: float
+    q75: float
+    q95: float
+    max: float
+
+
+class Sizes(_Exact):
+    """Sizes of changes; null where a size was not measured."""
+
+    l2: Quantiles | None
+    linf: Quantiles | None
+    ssim: Quantiles | None
+    changed: Quantiles | None
+
+
+class ShrunkSizes(Sizes):
+    """Sizes of changes before or after shrinking; null where a size was not measured."""
+
+    l1: Quantiles | None
+
+
+class Shrunk(_Exact):
+    """Valid findings that were shrunk: the sizes of their changes as found, and of the smallest."""
+
+    findings: int = Count
+    queries: int = Count
+    found: ShrunkSizes
+    smallest: ShrunkSizes
+
+
+Coverage = dict[str, dict[str, float]]
+
+
+class Summary(_Exact):
+    """The figures of a campaign, as `xplore report --format json` writes them; null is what is not known."""
+
+    model_config = ConfigDict(title="summary.json of xplore")
+
+    name: str | None
+    created: str | None
+    command: str | None
+    search: str | None
+    objective: str | None
+    constraint: str | None
+    bound: str | None
+    baselines: list[dict[str, Any]] | None
+    """Other searches from the same seeds."""
+    lanes: int | None
+    rng: int | None
+    device: str | None
+    versions: dict[str, str] | None
+    config: dict[str, Any] | None
+    notes: list[str] | None
+    finished: bool
+    ended: str
+    """Which budget ended the campaign, or `interrupted`; empty, where all seeds were judged."""
+    inputs: Literal["images", "rows", "sets"]
+    labelled: bool
+    models: list[str]
+    criteria: list[str]
+    main_criterion: str | None
+    seeds: int = Count
+    seeds_total: int | None
+    fates: dict[str, int]
+    """How many seeds ended how: `already_differ`, `found`, `rejudged_away`, `not_found`."""
+    already_differ: int = Count
+    agree_wrongly: int = Count
+    not_found: int = Count
+    found: int = Count
+    rejudged_away: int = Count
+    findings: int = Count
+    valid: int = Count
+    invalid_by_reason: dict[str, int]
+    seeds_with_valid_finding: int = Count
+    valid_share: Share | None
+    """Seeds that have a valid finding."""
+    groups: list[Group]
+    """Fault groups, largest first."""
+    wrong: dict[str, Blame]
+    disagree: list[list[int]]
+    """In how many valid findings each model's decision differs from each other's."""
+    referee: Referee
+    sizes: Sizes
+    """Of valid findings, as found."""
+    shrunk: Shrunk | None
+    coverage: Coverage
+    """`{model: {criterion: share}}` over the inputs on which models differ."""
+    coverage_valid: Coverage
+    """The same over valid findings alone."""
+    coverage_seeds: Coverage
+    """The same over the seeds as they are."""
+    steps: int = Count
+    queries: int = Count
+    seconds: float | None
+    compile_seconds: float | None
+    seeds_per_second: float | None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a summary.
+
+    >>> schema()["required"][:3], schema()["additionalProperties"]
+    (['name', 'created', 'command'], False)
+    """
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Summary.model_json_schema()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
