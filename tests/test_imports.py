@@ -22,7 +22,7 @@ cli pytest_plugin
 configured
 api
 inspection
-rejudge record result checks progress shrink
+rejudge record result checks progress shrink review
 campaign report config
 recall groups
 archive engine data parts seeds keeping
@@ -50,6 +50,7 @@ SHARED_IN_REPORT = {
     "coverage_map",
     "gallery",
     "pictures",
+    "precision",
     "reading",
     "steering",
     "summary",
@@ -152,6 +153,7 @@ def test_nothing_that_is_read_can_run_code() -> None:
             "from xplore.report import FORMATS, reporter; [reporter(name) for name in FORMATS]",
             ("jax", "flax", "optax"),
         ),
+        ("import xplore.review", ("jax", "flax", "optax")),
         ("import xplore.cli", ("jax", "numpy")),
         ("import xplore.pytest_plugin", ("jax", "numpy")),
     ],

@@ -133,6 +133,10 @@ class Archive:
             [("INSERT OR REPLACE INTO answers VALUES (?,?,?,?)", [(finding, reviewer, answer, time)])]
         )
 
+    def withdraw(self, finding: str, reviewer: str) -> None:
+        """Take a person's answer back."""
+        self._write([("DELETE FROM answers WHERE finding = ? AND reviewer = ?", [(finding, reviewer)])])
+
     def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:
             with self._db:

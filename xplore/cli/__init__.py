@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli import inspect, replay, report, run
+from xplore.cli import inspect, replay, report, review, run
 from xplore.cli._app import app
 from xplore.errors import InputError, told
 
-__all__ = ["inspect", "replay", "report", "run"]
+__all__ = ["inspect", "replay", "report", "review", "run"]
 
 UNEXPECTED = 70
 """Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""

@@ -68,6 +68,7 @@ def _parts(reading: Reading, links: dict[str, str]) -> list[list[str]]:
     state = [f"**{wording.state(told)}**", ""] if wording.state(told) else []
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{cell(wording.verdict(told))}**", "", *state]
     head += [f"- **{value}** {cell(means)}" for value, means in wording.headline(told)]
+    head += ["", cell(wording.precision(told["precision"]))] if told["precision"] else []
     parts = [head]
     if reading.groups:
         parts += [["## Fault groups"], _groups(reading, links)]

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
+from xplore.report.precision import Z95, precision
 from xplore.report.reading import Reading, Row, finite, read
 
 SIZES = ("l2", "linf", "ssim", "changed")
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
-Z95 = 1.959964
 
 
 def summary(archive: Archive) -> dict[str, Any]:
@@ -74,6 +74,9 @@ def figures(reading: Reading) -> dict[str, Any]:
                 }
                 for group in reading.groups
             ],
+            "precision": precision(
+                [[row.id for row in group.rows] for group in reading.groups], reading.archive.answers()
+            ),
             "wrong": dict(zip(reading.models, wrong(reading.valid, len(reading.models)), strict=True)),
             "disagree": disagree(reading.valid, len(reading.models)),
             "referee": referee(reading.valid),
