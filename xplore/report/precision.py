@@ -18,7 +18,7 @@ from jaxtyping import Int
 
 ANSWERS = ("valid", "invalid", "unsure")
 Z95 = NormalDist().inv_cdf(0.975)
-_HALVINGS = 60
+_HALVINGS = 40
 
 
 def precision(
