@@ -127,15 +127,11 @@ class Archive:
             ]
         )
 
-    def answer(self, finding: str, reviewer: str, answer: str, time: str) -> None:
-        """A person says that a finding is `valid`, `invalid` or `unsure`; a later answer replaces it."""
-        self._write(
-            [("INSERT OR REPLACE INTO answers VALUES (?,?,?,?)", [(finding, reviewer, answer, time)])]
-        )
-
-    def withdraw(self, finding: str, reviewer: str) -> None:
-        """Take a person's answer back."""
-        self._write([("DELETE FROM answers WHERE finding = ? AND reviewer = ?", [(finding, reviewer)])])
+    def answer(self, finding: str, reviewer: str, answer: str | None, time: str) -> None:
+        """A person calls a finding `valid`, `invalid` or `unsure`, in place of an earlier answer; None: no answer."""
+        told = [(finding, reviewer, answer, time)] if answer is not None else []
+        took_back = "DELETE FROM answers WHERE finding = ? AND reviewer = ?", [(finding, reviewer)]
+        self._write([took_back, ("INSERT INTO answers VALUES (?,?,?,?)", told)])
 
     def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:

@@ -38,7 +38,8 @@ def article(name: str) -> str:
 
 def card(reading: Reading, row: Row, finding: Finding) -> dict[str, Any]:
     """A finding as the template shows it."""
-    shown = _pictures(finding) if finding.media == PNG else _words(reading, row, finding)
+    smallest = finding.shrunk.after if finding.shrunk is not None else finding.after
+    told = _pictures(finding, smallest) if finding.media == PNG else _words(reading, row, finding, smallest)
     return {
         "question": question(reading, row),
         "expected": reading.class_name(row.expected),
@@ -48,20 +49,20 @@ def card(reading: Reading, row: Row, finding: Finding) -> dict[str, Any]:
         "pictures": (),
         "changes": (),
         "others": (),
-        "smallest": finding.shrunk is not None,
-        **shown,
+        "smallest": smallest != finding.after,
+        **told,
     }
 
 
-def _pictures(finding: Finding) -> dict[str, Any]:
+def _pictures(finding: Finding, smallest: bytes) -> dict[str, Any]:
     seed, found = decode(finding.before), decode(finding.after)
     change, times = difference(seed, found)
     pictures = [("seed", "the seed", seed), ("finding", "the finding", found)]
-    if finding.shrunk is not None:
-        smallest = "the smallest change that still divides the models"
-        pictures += [("smallest change", smallest, decode(finding.shrunk.after))]
     amplified = f"what changed, amplified {times:.1f} times: orange is brighter, blue darker"
     pictures += [(f"change × {times:.1f}", amplified, change)]
+    if smallest != finding.after:
+        words = "the smallest change that still divides the models"
+        pictures += [("smallest change", words, decode(smallest))]
     return {
         "pictures": [(title, words, _embedded(image)) for title, words, image in pictures],
         "small": max(seed.size) <= SMALL,
@@ -73,9 +74,8 @@ def _embedded(image: Image.Image) -> str:
     return embed(exact, "png") if len(exact) <= EXACT else embed(webp(reduce(image, SIDE), QUALITY), "webp")
 
 
-def _words(reading: Reading, row: Row, finding: Finding) -> dict[str, Any]:
+def _words(reading: Reading, row: Row, finding: Finding, smallest: bytes) -> dict[str, Any]:
     """Each changed feature: its name, before, after, and after the smallest change; and what stayed."""
-    smallest = finding.shrunk.after if finding.shrunk is not None else finding.after
     if finding.media == NPY:
         before = from_npy(finding.before)
         least = {name: new for name, _, new in changes(reading.columns, before, from_npy(smallest))}

@@ -86,18 +86,15 @@ class Session:
         if answer not in (*ANSWERS, None):
             raise InputError("answer", expected=f"one of {', '.join(ANSWERS)}", got=repr(answer))
         with self._lock:
-            if answer is None:
-                self.archive.withdraw(finding, self.reviewer)
-            else:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                self.archive.answer(finding, self.reviewer, answer, now)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            self.archive.answer(finding, self.reviewer, answer, now)
 
     def card(self, finding: str) -> dict[str, Any]:
         """What is shown of a finding; a KeyError for one that is not in the queue."""
         if finding not in self.queue:
             raise KeyError(finding)
         with self._lock:
-            stored = next(self.archive.findings(prefix=finding))
+            stored = next(self.archive.take([finding]))
         return card(self.reading, self._rows[finding], stored)
 
     def precision(self) -> dict[str, Any] | None:
