@@ -128,7 +128,7 @@ class Archive:
         )
 
     def answer(self, finding: str, reviewer: str, answer: str | None, time: str) -> None:
-        """A person calls a finding `valid`, `invalid` or `unsure`, in place of an earlier answer; None: no answer."""
+        """A person calls a finding `valid`, `invalid` or `unsure`; None takes it back."""
         told = [(finding, reviewer, answer, time)] if answer is not None else []
         took_back = "DELETE FROM answers WHERE finding = ? AND reviewer = ?", [(finding, reviewer)]
         self._write([took_back, ("INSERT INTO answers VALUES (?,?,?,?)", told)])

@@ -121,6 +121,7 @@ def test_answers_are_kept_at_once_and_the_same_reviewer_goes_on(folder):
         assert other.said() == [(name, None) for name in queue]
         other.answer(queue[1], "valid")
         assert again.precision()["reviewers"] == 2
+        assert again.command(18) == f"xplore review {folder} --reviewer kim --sample 18"
     assert not list(folder.glob("*-wal")), "one file again"
 
 

@@ -213,7 +213,7 @@ def _end(session: Session) -> str:
         share=(share := session.precision()),
         precision=wording.precision(share),
         path=session.archive.path,
-        folder=session.archive.path.parent,
+        further=session.command(sample=min(2 * len(answers), len(session.reading.valid))),
         reviewer=session.reviewer,
     )
 

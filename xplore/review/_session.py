@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ class Session:
         if sample < 1 or rng < 0:
             wanted, came = "--sample of 1 or more, --rng of 0 or more", f"{sample} and {rng}"
             raise InputError("review", expected=wanted, got=came)
-        self.reviewer, self._lock = reviewer, Lock()
+        self.reviewer, self.rng, self._lock = reviewer, rng, Lock()
         with ExitStack() as undo:
             self.archive = Archive.open(folder, write=True)
             undo.callback(self.archive.close)
@@ -101,6 +102,11 @@ class Session:
         """How many findings keep their label, by the answers of all reviewers so far."""
         with self._lock:
             return precision(self._groups, self.archive.answers())
+
+    def command(self, sample: int) -> str:
+        """What goes on with a larger sample."""
+        words = ["xplore", "review", str(self.archive.path.parent), "--reviewer", self.reviewer]
+        return shlex.join([*words, "--sample", str(sample), *(["--rng", str(self.rng)] if self.rng else [])])
 
     def told(self) -> str:
         """The same in words."""
