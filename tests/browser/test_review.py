@@ -11,10 +11,8 @@ from xplore.archive import Archive
 from xplore.review import Server, Session
 
 SCRIPT = "<script>document.title='ran'</script>"
-READY = """new Promise((done) => { const look = () => {
-  const asked = document.querySelector('#card h1');
-  asked && asked.textContent !== %r ? done(asked.textContent) : setTimeout(look, 10); }; look(); })"""
-QUIET = "new Promise((done) => setTimeout(done, 150))"
+READY = """new Promise((done) => { const look = () => document.getElementById('card').ariaBusy === 'false'
+  ? done(document.querySelector('#card h1').textContent) : setTimeout(look, 10); look(); })"""
 
 
 @pytest.fixture
@@ -39,13 +37,13 @@ def answers(review):
 def pressed(browser, *keys):
     for key in keys:
         browser.press(key)
-        browser.run(QUIET)
+        browser.run(READY)
     return browser.run("document.querySelector('figure.main img')?.alt")
 
 
 def test_a_review_by_keyboard(browser, review):
     browser.open(review.url, 1280, 800)
-    question = browser.run(READY % "")
+    question = browser.run(READY)
     assert question.startswith("Does the finding still show a <script>document.title='ran'")
     first = pressed(browser)
     second = pressed(browser, "y")
@@ -82,7 +80,7 @@ def test_it_goes_on_where_it_was_left_and_says_what_was_not_kept(browser, review
     queue = review.session.queue
     review.session.answer(queue[0], "valid")
     browser.open(review.url, 500, 900)
-    browser.run(READY % "")
+    browser.run(READY)
     assert browser.run("document.documentElement.scrollWidth") <= 500
     shown = pressed(browser)
     assert review.session.reading.short_ids[queue[1]] in shown
@@ -94,7 +92,7 @@ def test_it_goes_on_where_it_was_left_and_says_what_was_not_kept(browser, review
 
 def test_focus_is_seen_and_all_is_named(browser, review):
     browser.open(review.url, 1280, 800)
-    browser.run(READY % "")
+    browser.run(READY)
     assert browser.run("[...document.images].every((i) => i.alt && i.naturalWidth > 0)")
     assert browser.run("[...document.querySelectorAll('button')].every((b) => b.textContent.trim())")
     names = []

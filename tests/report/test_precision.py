@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 from sklearn.metrics import cohen_kappa_score
@@ -90,6 +90,7 @@ def test_the_interval_is_what_trying_all_shares_gives():
     assert 0 < low < part < high < 1
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_interval_keeps_to_what_was_seen(groups):
     sizes = np.array([size for size, _, _ in groups])
@@ -102,9 +103,17 @@ def test_the_interval_keeps_to_what_was_seen(groups):
         assert low == part == high == pytest.approx(valid.sum() / sizes.sum())
 
 
+def test_what_was_not_judged_is_never_taken_for_sure():
+    sizes, looked = np.array([12, 6, 4, 3, 2, 1]), np.array([9, 5, 3, 2, 1, 1])
+    for valid, part in ((looked, 1.0), (0 * looked, 0.0)):
+        told, low, high = stratified(sizes, looked, valid)
+        assert told == pytest.approx(part) and 0.05 < high - low < 0.4
+
+
 answers = st.lists(st.tuples(st.sampled_from(ANSWERS), st.sampled_from(ANSWERS)), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(answers)
 def test_kappa_is_that_of_scikit_learn(pairs):
     one, other = zip(*pairs, strict=True)

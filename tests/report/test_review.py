@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xplore.archive import Archive
@@ -83,6 +83,7 @@ groups = st.lists(st.integers(1, 8), min_size=1, max_size=8).map(
 )
 
 
+@settings(deadline=None)
 @given(groups, st.integers(0, 3))
 def test_each_group_has_its_turn_before_any_has_a_second(groups, rng):
     queue = order(groups, rng)

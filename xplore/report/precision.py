@@ -18,7 +18,7 @@ from jaxtyping import Int
 
 ANSWERS = ("valid", "invalid", "unsure")
 Z95 = NormalDist().inv_cdf(0.975)
-_HALVINGS = 40
+_ROUNDS, _PLACES = 6, 129
 
 
 def precision(
@@ -107,26 +107,30 @@ def stratified(
     slope = np.where(left, weights / np.where(left, 2 * spread, 1), 0.0)
     farthest = 0.5 / float(slope[left].min())
 
-    def test(t: float) -> tuple[float, float]:
-        """The p that belongs to t, and how far the estimate is outside of what p allows."""
-        q = np.clip(0.5 - t * slope, least, most)
-        p = float(weights @ q)
-        return p, (share - p) ** 2 - Z95**2 * float(spread @ (q * (1 - q)))
+    def fit(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The p that belong to some t, and the largest variances that go with them."""
+        q = np.clip(0.5 - t[:, None] * slope, least, most)
+        return q @ weights, (q * (1 - q)) @ spread
 
-    middle, _ = _halved(lambda t: test(t)[0] > share, -farthest, farthest)
-    low, high = (
-        test(end if test(end)[1] <= 0 else _halved(lambda t: test(t)[1] <= 0, middle, end)[0])[0]
-        for end in (farthest, -farthest)
-    )
+    def allowed(t: np.ndarray) -> np.ndarray:
+        p, variance = fit(t)
+        return (share - p) ** 2 <= Z95**2 * variance
+
+    middle = _last(lambda t: fit(t)[0] > share, -farthest, farthest)
+    ends = np.array([_last(allowed, middle, end) for end in (farthest, -farthest)])
+    low, high = fit(ends)[0].tolist()
     return share, max(min(low, share), 0.0), min(max(high, share), 1.0)
 
 
-def _halved(holds: Callable[[float], bool], inside: float, outside: float) -> tuple[float, float]:
-    """Where a condition that holds on one side ends to hold."""
-    for _ in range(_HALVINGS):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if holds(middle) else (inside, middle)
-    return inside, outside
+def _last(holds: Callable[[np.ndarray], np.ndarray], inside: float, outside: float) -> float:
+    """The last place on the way from inside to outside where a condition holds, that ends to hold once."""
+    for _ in range(_ROUNDS):
+        at = np.linspace(inside, outside, _PLACES)
+        last = int(np.flatnonzero(holds(at)).max(initial=0))  # not the first: inside it may fail by rounding
+        if last == _PLACES - 1:
+            return outside
+        inside, outside = at[last : last + 2].tolist()
+    return inside
 
 
 def agreement(answers: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@
   const once = async (work) => {
     if (busy) return;
     busy = true;
+    $("card").ariaBusy = "true";
     try {
       await work();
       $("trouble").hidden = true;
@@ -51,6 +52,7 @@
       $("trouble").hidden = false;
     }
     busy = false;
+    $("card").ariaBusy = "false";
   };
 
   const show = async (place) => {
