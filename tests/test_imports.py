@@ -24,7 +24,7 @@ configured
 gating
 api merging
 inspection measuring regressions
-rejudge record result checks progress shrink
+rejudge record result checks progress shrink review
 campaign report config
 recall groups upgrade united
 archive engine data parts seeds keeping
@@ -55,6 +55,7 @@ SHARED_IN_REPORT = {
     "gallery",
     "lines",
     "pictures",
+    "precision",
     "reading",
     "rows",
     "steering",
@@ -162,6 +163,7 @@ def test_nothing_that_is_read_can_run_code() -> None:
             "from xplore.report import FORMATS, reporter; [reporter(name) for name in FORMATS]",
             ("jax", "flax", "optax"),
         ),
+        ("import xplore.review", ("jax", "flax", "optax")),
         ("import xplore.cli", ("jax", "numpy")),
         ("import xplore.pytest_plugin", ("jax", "numpy")),
     ],

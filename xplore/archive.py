@@ -135,11 +135,11 @@ class Archive:
             ]
         )
 
-    def answer(self, finding: str, reviewer: str, answer: str, time: str) -> None:
-        """A person says that a finding is `valid`, `invalid` or `unsure`; a later answer replaces it."""
-        self._write(
-            [("INSERT OR REPLACE INTO answers VALUES (?,?,?,?)", [(finding, reviewer, answer, time)])]
-        )
+    def answer(self, finding: str, reviewer: str, answer: str | None, time: str) -> None:
+        """A person calls a finding `valid`, `invalid` or `unsure`; None takes it back."""
+        told = [(finding, reviewer, answer, time)] if answer is not None else []
+        took_back = "DELETE FROM answers WHERE finding = ? AND reviewer = ?", [(finding, reviewer)]
+        self._write([took_back, ("INSERT INTO answers VALUES (?,?,?,?)", told)])
 
     def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:

@@ -35,6 +35,12 @@ FINDINGS = f"{_SELECT} WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, l
 """Findings of an origin (or all) whose id starts so, with their inputs."""
 NAMED = f"{_SELECT} WHERE f.id IN (SELECT value FROM json_each(?1)){_ORDER}"
 """Findings by a JSON list of their ids."""
+WITH_VALID = (
+    "SELECT count(*) FROM (SELECT s.campaign, s.seed FROM seeds s JOIN findings f ON f.id = s.finding"
+    " WHERE f.valid AND f.origin = 'search' UNION"
+    " SELECT campaign, seed FROM findings WHERE valid AND origin = 'search')"
+)
+"""How many seeds led to a valid finding."""
 
 Statement = tuple[str, list[tuple[Any, ...]]]
 """SQL, and the rows to run it with."""

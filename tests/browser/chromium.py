@@ -70,13 +70,13 @@ class Browser:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return answer["result"]
 
-    def open(self, path: Path, width: int = 1280, height: int = 800) -> None:
-        """Load a local page and wait until it is whole."""
+    def open(self, path: Path | str, width: int = 1280, height: int = 800) -> None:
+        """Load a local page, or an address, and wait until it is whole."""
         self.resize(width, height)
         self.messages.clear()
         self.requests.clear()
         self._events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=path if isinstance(path, str) else path.resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._receive()
 
@@ -96,8 +96,9 @@ class Browser:
 
     def press(self, key: str) -> None:
         """One key, as from a keyboard."""
-        text = {"Enter": "\r", "Space": " "}.get(key)
-        code = {"Enter": 13, "Escape": 27, "ArrowRight": 39, "ArrowLeft": 37, "Tab": 9}[key]
+        text = {"Enter": "\r", "Space": " "}.get(key, key if len(key) == 1 else None)
+        codes = {"Enter": 13, "Escape": 27, "ArrowRight": 39, "ArrowLeft": 37, "Tab": 9}
+        code = codes.get(key) or ord(key.upper())
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.send("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **common)

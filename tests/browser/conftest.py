@@ -32,9 +32,13 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory):
+def archives():
+    return _beside(Path(__file__).parents[1] / "report" / "archives.py", "report_archives")
+
+
+@pytest.fixture(scope="session")
+def report(archives, tmp_path_factory):
     """The page of a synthetic campaign by its traits, written once."""
-    archives = _beside(Path(__file__).parents[1] / "report" / "archives.py", "report_archives")
     written: dict[str, Path] = {}
 
     def write(**traits):

@@ -7,11 +7,22 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli import compare, export, gate, inspect, merge, migrate, replay, report, run
+from xplore.cli import compare, export, gate, inspect, merge, migrate, replay, report, review, run
 from xplore.cli._app import app
 from xplore.errors import InputError, told
 
-__all__ = ["compare", "export", "gate", "inspect", "merge", "migrate", "replay", "report", "run"]
+__all__ = [
+    "compare",
+    "export",
+    "gate",
+    "inspect",
+    "merge",
+    "migrate",
+    "replay",
+    "report",
+    "review",
+    "run",
+]
 
 UNEXPECTED = 70
 """Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""

@@ -87,6 +87,7 @@ def _shared(reading: Reading, cards: int, *, three: bool = True) -> dict[str, An
         "verdict": wording.verdict(told),
         "state": wording.state(told),
         "headline": wording.headline(told),
+        "precision": wording.precision(told["precision"]),
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
         "cards": shown,

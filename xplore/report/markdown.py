@@ -85,6 +85,7 @@ def _top(reading: Reading, told: dict[str, Any], shown: list[Group], folder: str
     verdict = cell(wording.verdict(told), LONGEST_LINE)
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
     head += [f"- **{value}** {cell(means, LONGEST_LINE)}" for value, means in wording.headline(told)]
+    head += ["", cell(wording.precision(told["precision"]), LONGEST_LINE)] if told["precision"] else []
     parts = [head]
     if reading.groups:
         parts += [["## Fault groups"], *([_groups(reading, shown, folder)] if shown else [])]

@@ -95,6 +95,31 @@ class Shrunk(_Exact):
     smallest: ShrunkSizes
 
 
+class Agreement(_Exact):
+    """How far reviewers agree on what at least two of them judged."""
+
+    judged: int = Count
+    agree: int = Count
+    kappa: float | None
+
+
+class Precision(_Exact):
+    """Of reviewed findings, the share that keep their label, with its 95 % interval."""
+
+    reviewed: int = Count
+    valid: int = Count
+    invalid: int = Count
+    unsure: int = Count
+    reviewers: int = Count
+    groups: int = Count
+    of_findings: float
+    """The part of all valid findings that lie in groups of which one was reviewed."""
+    share: float
+    low: float
+    high: float
+    agreement: Agreement | None
+
+
 Coverage = dict[str, dict[str, float]]
 
 
@@ -150,6 +175,7 @@ class Summary(_Exact):
     sizes: Sizes
     """Of valid findings, as found."""
     shrunk: Shrunk | None
+    precision: Precision | None
     coverage: Coverage
     """`{model: {criterion: share}}` over the inputs on which models differ."""
     coverage_valid: Coverage

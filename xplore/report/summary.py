@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
+from xplore.report.precision import precision
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, finite
 from xplore.shares import share
@@ -77,6 +78,9 @@ def figures(reading: Reading) -> dict[str, Any]:
                 }
                 for group in reading.groups
             ],
+            "precision": precision(
+                [[row.id for row in group.rows] for group in reading.groups], reading.archive.answers()
+            ),
             "wrong": dict(zip(reading.models, wrong(reading.valid, len(reading.models)), strict=True)),
             "disagree": disagree(reading.valid, len(reading.models)),
             "referee": referee(reading.valid),

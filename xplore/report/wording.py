@@ -26,7 +26,7 @@ NO_BASELINE = "No other search was run at this budget: how much of this chance w
 BASELINE = '[baseline] use = "xplore.search:Random"'
 LIMITS = (
     "That a finding keeps the label of its seed while it stays within the bound is an assumption, "
-    "not proven: review a sample.",
+    "not proven: xplore review shows a sample to a person.",
     "Fault groups estimate faults: findings with one expected label and the same answers, parted where the "
     "models' last hidden layers fall into clusters, may have several causes, and one cause several groups.",
     "Coverage measures reach, not quality: a neuron that was hit has not been shown to be right.",
@@ -98,6 +98,31 @@ def verdict(figures: dict[str, Any]) -> str:
     does = "is wrong" if figures["labelled"] else "leaves the agreed answer"
     blame = f"; {name} {does} in {percent(times / valid)} of the findings" if times else ""
     return f"{models.capitalize()} disagree near {near}, in {groups}{blame}."
+
+
+def precision(told: dict[str, Any] | None) -> str:
+    """How many findings keep their label, as people judged; nothing, where no one did."""
+    if not told:
+        return ""
+    reviewed, groups = plural(told["reviewed"], "reviewed finding"), plural(told["groups"], "fault group")
+    people = plural(told["reviewers"], "person", "people")
+    of = "" if told["of_findings"] == 1 else " of these groups"
+    share = percent(told["share"])
+    if told["low"] < told["high"]:
+        share += f" (95\xa0% interval {100 * told['low']:.0f} to {100 * told['high']:.0f}\xa0%)"
+    words = f"{count(told['valid'])} of {reviewed} keep their label (judged by {people}, from {groups})."
+    words += f" Each group counted by its size, that is {share} of the findings{of}."
+    if of:
+        words += f" They hold {percent(told['of_findings'])} of all valid findings."
+    if told["unsure"]:
+        words += (
+            f" {count(told['unsure'])} unsure: not valid in the share, valid in the interval's upper end."
+        )
+    if both := told["agreement"]:
+        kappa = "" if both["kappa"] is None else f" (Cohen's kappa {both['kappa']:.2f})"
+        shared = plural(both["judged"], "finding")
+        words += f" Of {shared} that several judged they agree on {count(both['agree'])}{kappa}."
+    return words
 
 
 def counted(figures: dict[str, Any]) -> str:

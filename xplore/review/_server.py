@@ -1,0 +1,245 @@
+"""The page's server: for this machine alone, at an address that nobody can guess.
+
+The address holds a random token, which each request must name. Requests must name the host 127.0.0.1 or
+localhost, so that a domain which is made to point here is refused, and come from no other page. What writes
+is a POST of JSON, which a page of another origin cannot send unasked. Ids are looked up in the queue, never
+used as paths.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import socketserver
+from functools import cache
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from xplore.errors import InputError, told
+from xplore.report import wording, words
+from xplore.report.html import script_data
+from xplore.report.precision import ANSWERS
+from xplore.review._session import Session
+
+ADDRESS = "127.0.0.1"
+MOST_BYTES = 4096
+"""Of a request's body."""
+JSON, HTML = "application/json", "text/html; charset=utf-8"
+METHODS = {"": "GET", "card": "GET", "end": "GET", "answer": "POST"}
+
+
+class RefusedError(Exception):
+    """A request that is not served: its status, and for the page a word why."""
+
+    def __init__(self, status: HTTPStatus, why: str = "") -> None:
+        super().__init__(why or status.phrase)
+        self.status = status
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a session at `url` until it is closed.
+
+    Raises:
+        InputError: the port cannot be had.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = os.name == "posix"
+
+    def __init__(self, session: Session, port: int = 0) -> None:
+        self.session, self.token = session, secrets.token_urlsafe(24)
+        try:
+            super().__init__((ADDRESS, port), _Handler)
+        except (OSError, OverflowError) as error:
+            wanted = "a free port, 0 for any"
+            raise InputError(
+                f"--port {port}", expected=wanted, got=told(error), fix="leave --port out"
+            ) from error
+        self.hosts = {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self.server_port}/{self.token}/"
+
+    def server_bind(self) -> None:
+        """Without the look-up of this machine's name that HTTPServer makes."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = ADDRESS, int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that broke off is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = 30
+    server_version, sys_version = "xplore", ""
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        try:
+            name, rest = self._admitted()
+            kind, content = self._answered(name, rest)
+            self._say(HTTPStatus.OK, kind, content)
+        except RefusedError as refused:
+            self._say(refused.status, JSON, json.dumps({"error": str(refused)}))
+        except InputError as error:
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, JSON, json.dumps({"error": str(error)}))
+
+    def _admitted(self) -> tuple[str, str]:
+        """The page that is asked for and the rest of its address, if the request may ask at all."""
+        hosts, origins = self.headers.get_all("Host", []), self.headers.get_all("Origin", [])
+        ours = {f"http://{host}" for host in self.server.hosts}
+        _, token, name, *rest = [*self.path.partition("?")[0].split("/", 3), "", ""]
+        knows = secrets.compare_digest(token.encode(), self.server.token.encode())
+        if len(hosts) != 1 or hosts[0] not in self.server.hosts or not ours.issuperset(origins) or not knows:
+            raise RefusedError(HTTPStatus.FORBIDDEN)
+        if name not in METHODS:
+            raise RefusedError(HTTPStatus.NOT_FOUND)
+        if self.command != METHODS[name]:
+            raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED)
+        return name, rest[0]
+
+    def _answered(self, name: str, rest: str) -> tuple[str, str]:
+        session = self.server.session
+        try:
+            if name == "card":
+                return JSON, json.dumps({"html": _card(session, rest)})
+            if name == "end":
+                return JSON, json.dumps({"html": _end(session)})
+            if name == "answer":
+                finding, answer = self._body()
+                session.answer(finding, answer)
+                return JSON, json.dumps({"kept": answer})
+        except KeyError:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "no such finding in this review") from None
+        return HTML, _page(session)
+
+    def _body(self) -> tuple[str, str | None]:
+        """The finding and the answer that a request holds."""
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal() and len(length) < 10):
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED)
+        body = self.rfile.read(min(int(length), 2**16))
+        if int(length) > MOST_BYTES:
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if self.headers.get_content_type() != JSON or "Content-Type" not in self.headers:
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        try:
+            told = json.loads(body)
+            finding, answer = told["finding"], told["answer"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise RefusedError(HTTPStatus.BAD_REQUEST) from None
+        if not isinstance(finding, str) or answer not in (*ANSWERS, None):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"an answer is one of {', '.join(ANSWERS)}")
+        return finding, answer
+
+    def _say(self, status: int, kind: str, content: str) -> None:
+        data = content.encode()
+        self.send_response(status)
+        for name, value in _headers().items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the standard library refuses itself (another method, a request that is none), as we do."""
+        self._say(code, JSON, json.dumps({"error": HTTPStatus(code).phrase}))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the terminal is the reviewer's."""
+
+
+@cache
+def _headers() -> dict[str, str]:
+    """What every response says."""
+    style, script = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (_style(), _text("page.js"))
+    )
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+
+
+def _page(session: Session) -> str:
+    return _render(
+        "page.jinja",
+        name=session.reading.meta.get("name") or "campaign",
+        reviewer=session.reviewer,
+        style=Markup(_style()),
+        script=Markup(_text("page.js")),
+        queue=script_data(session.said()),
+    )
+
+
+def _card(session: Session, finding: str) -> str:
+    return _render("card.jinja", **session.card(finding))
+
+
+def _end(session: Session) -> str:
+    answers = [answer for _, answer in session.said()]
+    return _render(
+        "end.jinja",
+        tally=[(answer, answers.count(answer)) for answer in ANSWERS],
+        left=answers.count(None),
+        total=len(answers),
+        findings=len(session.reading.valid),
+        share=(share := session.precision()),
+        precision=wording.precision(share),
+        path=session.archive.path,
+        further=session.command(sample=min(2 * len(answers), len(session.reading.valid))),
+        reviewer=session.reviewer,
+    )
+
+
+def _render(template: str, **context: Any) -> str:
+    return _environment().get_template(template).render(context)
+
+
+def _style() -> str:
+    """The report's style, and what the page has beside it."""
+    return files("xplore.report").joinpath("html.css").read_text("utf-8") + _text("page.css")
+
+
+def _text(name: str) -> str:
+    return files("xplore.review").joinpath(name).read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(_text),
+    )
+    environment.filters.update(count=words.count, percent=words.percent)
+    environment.globals["plural"] = words.plural
+    return environment
