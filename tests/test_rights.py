@@ -14,16 +14,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from test_hostile import META, ROOT, sound
+from hostile import META, sound
 
 from xplore.schema import FILE
 
-NOBODY = 65534
+ROOT = Path(__file__).parents[1]
 CHILD = """
 import json, os, sys
 from contextlib import closing
 from pathlib import Path
-import test_hostile
 import xplore.recall, xplore.report.html, xplore.report.csv, xplore.upgrade, xplore.merging
 from PIL import PngImagePlugin, WebPImagePlugin
 from xplore.archive import Archive

@@ -258,7 +258,7 @@ from contextlib import closing
 from pathlib import Path
 from xplore.archive import Archive
 from xplore.report import EXPORTS, exporter, parquet
-parquet.GROUP = 16
+parquet.GROUP = 4
 gc.set_threshold(50)
 def peak(name, archive, out):
     tracemalloc.start()
@@ -278,9 +278,9 @@ print(json.dumps(told))
 
 def test_memory_does_not_grow_with_the_findings(archives, tmp_path: Path) -> None:
     formats = [name for name in EXPORTS if name != "parquet" or importlib.util.find_spec("pyarrow")]
-    folders = [tmp_path / "30", tmp_path / "400"]
-    for folder, seeds in zip(folders, (30, 400), strict=True):
-        archives.build(folder, seeds=seeds, photographs=48).close()
+    folders = [tmp_path / "few", tmp_path / "many"]
+    for folder, seeds in zip(folders, (20, 150), strict=True):
+        archives.build(folder, seeds=seeds, photographs=64).close()
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, " ".join(formats), *map(str, folders)],
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
