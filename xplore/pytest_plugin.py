@@ -99,14 +99,15 @@ def pytest_runtest_makereport(
     if made is not None and call.when == "call" and not report.skipped:
         for text in made.ended(report.failed):
             report.sections.append(("xplore", text))
-        report.user_properties.extend(made.properties)
+        item.user_properties += made.properties  # of the teardown's report, which JUnit XML reads
+        report.user_properties = list(item.user_properties)
     return report
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """One line: what was searched, what was found, the random state."""
     reports = [r for of in terminalreporter.stats.values() for r in of if hasattr(r, "user_properties")]
-    told = [dict(report.user_properties) for report in reports]
+    told = [dict(report.user_properties) for report in reports if report.when == "call"]
     told = [figures for figures in told if "xplore.campaigns" in figures]
     if told:
         total = {key: sum(figures[key] for figures in told) for key in ("xplore.campaigns", "xplore.valid")}

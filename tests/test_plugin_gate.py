@@ -1,0 +1,183 @@
+"""The pytest plugin's gate, what it keeps between runs, its options and its marker."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import xml.etree.ElementTree as Xml
+from pathlib import Path
+
+import dm_pix  # noqa: F401
+import pytest
+import scipy.cluster.hierarchy
+import scipy.stats  # noqa: F401
+import tiny
+
+# Inner runs on one set of modules: what they import is imported here already.
+import xplore._pytest
+import xplore.configured
+import xplore.gating
+import xplore.measuring
+import xplore.regressions
+import xplore.rejudge
+import xplore.report.html
+import xplore.report.json  # noqa: F401
+
+GATE = """
+import tiny
+from xplore.constraints import Ball
+
+def test_release(campaign):
+    how = dict(constraint=Ball(), steps=5, tries=2, lanes=8)
+    campaign.gate(tiny.one(), tiny.{new}(), tiny.images(), tiny.labels(), **how)
+"""
+RUN = """
+import tiny
+from xplore.constraints import Ball
+
+def test_agree(campaign):
+    how = dict(constraint=Ball(), steps=5, tries=2, lanes=8)
+    result = campaign.run([tiny.one(), tiny.{new}()], tiny.images(), tiny.labels(), **how)
+    print("searched in", result.folder)
+    assert not result.valid
+"""
+QUIET = ("-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("CI", raising=False)
+    return pytester
+
+
+def entries(pytester: pytest.Pytester) -> list[Path]:
+    """The campaigns that are kept for the next run."""
+    return sorted(path.parent for path in (pytester.path / ".xplore").rglob("archive.sqlite"))
+
+
+def test_a_failed_gate_says_what_and_is_judged_first_next_time(pytester: pytest.Pytester) -> None:
+    test = pytester.makepyfile(test_models=GATE.format(new="two"))
+    failed = pytester.runpytest_inprocess(*QUIET)
+    failed.assert_outcomes(failed=1)
+    failed.stdout.re_match_lines(
+        [
+            r"gate FAILED: negative flips \(old right, new wrong\)",
+            r"  on the data: \d+ of 24 seeds, [\d.]+% \([\d.]+% to [\d.]+%\); up to 0.0% is allowed.*",
+            r"  near the data: \d+ of \d+ seeds, .*: above",
+        ]
+    )
+    told = re.findall(
+        r"^  [0-9a-f]{12}  seed \d+: expected \d; old \d, new \d  .*, L2 [\d.]+  (.*\.png)$",
+        failed.stdout.str(),
+        flags=re.MULTILINE,
+    )
+    assert told and all(Path(path).read_bytes().startswith(b"\x89PNG") for path in told)
+    assert "judge them again:  pytest test_models.py::test_release --xplore-replay" in failed.stdout.str()
+    (kept,) = entries(pytester)
+    again = pytester.runpytest_inprocess(*QUIET)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["gate FAILED: findings of an earlier run that still show*"])
+    assert entries(pytester) == [kept]
+
+    test.write_text(GATE.format(new="mended"))
+    pytester.runpytest_inprocess(*QUIET).assert_outcomes(passed=1)
+    assert entries(pytester) == []
+
+
+def test_findings_of_a_run_are_judged_first_and_forgotten_once_mended(pytester: pytest.Pytester) -> None:
+    test = pytester.makepyfile(test_models=RUN.format(new="two"))
+    assert "searched in" in pytester.runpytest_inprocess(*QUIET).stdout.str()
+    (kept,) = entries(pytester)
+    again = pytester.runpytest_inprocess(*QUIET)
+    again.assert_outcomes(failed=1)
+    assert f"searched in {kept}" in again.stdout.str()
+    test.write_text(RUN.format(new="mended"))
+    pytester.runpytest_inprocess(*QUIET).assert_outcomes(passed=1)
+    assert entries(pytester) == []
+    (pytester.path / ".xplore").mkdir(exist_ok=True)
+    test.write_text(RUN.format(new="two"))
+    pytester.runpytest_inprocess(*QUIET)
+    (kept,) = entries(pytester)
+    (kept / "archive.sqlite").write_bytes(b"damaged")
+    anew = pytester.runpytest_inprocess(*QUIET)
+    anew.assert_outcomes(failed=1)
+    assert f"searched in {kept}" not in anew.stdout.str()
+
+
+@pytest.mark.parametrize("source", [GATE, RUN], ids=["gate", "run"])
+def test_regression_inputs_are_plain_files_and_judged_first_always(
+    source: str, pytester: pytest.Pytester
+) -> None:
+    test = pytester.makepyfile(test_models=source.format(new="two"))
+    pytester.runpytest_inprocess(*QUIET, "--xplore-keep", "tests/regressions").assert_outcomes(failed=1)
+    folder = pytester.path / "tests" / "regressions"
+    lines = (folder / "regressions.csv").read_text("utf-8").splitlines()
+    assert lines[0] == "file,test,expected,decisions" and len(lines) > 1
+    files = [line.split(",")[0] for line in lines[1:]]
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in files)
+    shutil.rmtree(pytester.path / ".xplore")
+    again = pytester.runpytest_inprocess(*QUIET)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines([f"{len(files)} of {len(files)} regression inputs are still answered wrongly"])
+    again.stdout.fnmatch_lines([f"*{files[0]}: expected *; answered *"])
+    test.write_text(source.format(new="mended"))
+    pytester.runpytest_inprocess(*QUIET).assert_outcomes(passed=1)
+    (folder / files[0]).unlink()
+    gone = pytester.runpytest_inprocess(*QUIET)
+    gone.assert_outcomes(failed=1)
+    gone.stdout.fnmatch_lines([f"*InputError: *{files[0]}: expected a regression input, got no such file*"])
+
+
+def test_coverage_and_a_configured_campaign(pytester: pytest.Pytester) -> None:
+    (pytester.path / "configs").mkdir()
+    (pytester.path / "configs" / "tiny.toml").write_text(tiny.CONFIG)
+    pytester.makepyfile(
+        """
+        import pytest, tiny
+        from xplore.coverage import NeuronCoverage
+
+        def test_reach(campaign):
+            assert 0.5 <= campaign.coverage(tiny.one(), tiny.images(), NeuronCoverage(0.5)) <= 1
+
+        @pytest.mark.xplore("configs/tiny.toml", seeds=10)
+        def test_campaign(campaign_result):
+            assert campaign_result.summary["seeds"] == 10
+
+        def test_without_a_marker(campaign_result):
+            pass
+        """
+    )
+    done = pytester.runpytest_inprocess(*QUIET, "--strict-markers")
+    done.assert_outcomes(passed=2, errors=1)
+    done.stdout.fnmatch_lines(["*campaign_result needs @pytest.mark.xplore*"])
+
+
+def test_options_reach_the_campaigns_and_the_reports(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(test_models=GATE.format(new="two"))
+    how = ("--xplore-seeds", "12", "--xplore-time", "5m", "--xplore-rng", "7", "--junitxml", "out.xml")
+    done = pytester.runpytest_inprocess(*QUIET, *how, "--xplore-out", "kept")
+    assert re.search(r"on the data: \d+ of 12 seeds", done.stdout.str())
+    assert re.search(r"^xplore: 1 campaigns, \d+ valid findings; --xplore-rng 7$", done.stdout.str(), re.M)
+    told = {p.get("name"): p.get("value") for p in Xml.parse(pytester.path / "out.xml").iter("property")}
+    assert told["xplore.rng"] == "7" and int(told["xplore.valid"]) > 0
+    assert 0 < float(told["xplore.near.low"]) < float(told["xplore.near.share"])
+    assert list((pytester.path / "kept").rglob("archive.sqlite")) and not entries(pytester)
+    monkeypatch.setenv("CI", "true")
+    assert "--xplore-rng 0\n" in pytester.runpytest_inprocess(*QUIET).stdout.str()
+    bad = pytester.runpytest_inprocess(*QUIET, "--xplore-rng", "x")
+    assert bad.ret == pytest.ExitCode.USAGE_ERROR and "--xplore-rng: expected" in bad.stderr.str()
+
+
+def test_workers_share_one_random_state(pytester: pytest.Pytester) -> None:
+    body = RUN.format(new="mended").replace(
+        "assert not result.valid", "assert result.summary['rng'] == {rng}"
+    )
+    for name in ("a", "b"):
+        pytester.makepyfile(**{f"test_{name}": body.replace("{rng}", "11")})
+    pytester.makeconftest(f"import sys; sys.path.insert(0, {str(Path(tiny.__file__).parent)!r})")
+    done = pytester.runpytest_subprocess(*QUIET, "-n", "2", "--xplore-rng", "11")
+    done.assert_outcomes(passed=2)
+    assert "xplore: 2 campaigns, 0 valid findings; --xplore-rng 11" in done.stdout.str()
