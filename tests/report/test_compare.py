@@ -15,8 +15,9 @@ import xplore
 from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.report.compare import FORMATS, KINDS, PICTURED, write
-from xplore.report.comparison import both, compare, compared, correlation, difference
-from xplore.report.summary import share, summary
+from xplore.report.comparison import both, compare, compared
+from xplore.report.summary import summary
+from xplore.shares import correlation, difference, share
 
 
 def told(a, b):

@@ -15,6 +15,7 @@ from xplore.errors import InputError
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row
 from xplore.report.summary import SHRUNK_SIZES, clean, figures, quantiles
+from xplore.shares import correlation, difference
 
 SETTINGS = ("constraint", "bound", "search", "objective", "rng", "device")
 FIGURES = (
@@ -65,37 +66,6 @@ def compared(a: Reading, b: Reading) -> dict[str, Any]:
         "groups": _groups(a, b),
     }
     return clean(kept)
-
-
-def difference(one: dict[str, float], other: dict[str, float], correlation: float = 0.0) -> dict[str, float]:
-    """How much larger a share is than another, with its 95 % interval, from both shares' Wilson intervals.
-
-    Method 10 of Newcombe (1998a) for independent shares; with the `correlation` of pairs, method 10 of
-    Newcombe (1998b) for paired ones. Statistics in Medicine 17, pages 873 and 2635.
-
-    >>> from xplore.report.summary import share
-    >>> {name: round(value, 4) for name, value in difference(share(56, 70), share(48, 80)).items()}
-    {'difference': 0.2, 'low': 0.0524, 'high': 0.3339}
-    """
-    gap = one["share"] - other["share"]
-    below, above = one["share"] - one["low"], one["high"] - one["share"]
-    under, over = other["share"] - other["low"], other["high"] - other["share"]
-    low = math.sqrt(max(below**2 - 2 * correlation * below * over + over**2, 0.0))
-    high = math.sqrt(max(above**2 - 2 * correlation * above * under + under**2, 0.0))
-    return {"difference": gap, "low": gap - low, "high": gap + high}
-
-
-def correlation(pairs: dict[str, int]) -> float:
-    """How alike two outcomes of the same seeds are, phi, corrected for continuity (Newcombe, 1998b).
-
-    >>> correlation({"both": 40, "only_a": 10, "only_b": 10, "neither": 40})
-    0.58
-    """
-    e, f, g, h = (pairs[name] for name in ("both", "only_a", "only_b", "neither"))
-    margins = (e + f) * (g + h) * (e + g) * (f + h)
-    product = e * h - f * g
-    product = max(product - (e + f + g + h) / 2, 0.0) if product > 0 else product
-    return product / math.sqrt(margins) if margins else 0.0
 
 
 def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
