@@ -138,7 +138,7 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     """A finding as its row says; a ValueError where the row does not fit together."""
     name, source, seed, before, after, label, decided, probable, reasons, measures, steps, covered = row[:12]
     hidden, latents, campaign, *hashes, media = row[12:18]
-    smallest, smallest_hash, *of_smallest = row[18:]
+    smallest, smallest_hash, shown, sizes, queries = row[18:]
     if [content_hash(before), content_hash(after)] != hashes:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
     decisions, why, measured = tuple(loaded(decided)), tuple(loaded(reasons)), loaded(measures)
@@ -150,9 +150,8 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     if smallest is not None:
         if content_hash(smallest) != smallest_hash:
             raise ValueError(f"the smallest change of {name} does not have the hash it lies under")
-        shrunk = Shrunk(
-            smallest, _scores(of_smallest[0], decisions), dict(loaded(of_smallest[1])), of_smallest[2]
-        )
+        _whole(queries)
+        shrunk = Shrunk(smallest, _scores(shown, decisions), dict(loaded(sizes)), queries)
     judged = (
         decisions,
         _scores(probable, decisions),
