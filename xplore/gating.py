@@ -236,7 +236,7 @@ def foreseen(shares: Sequence[float], seeds: int) -> float:
     Student's t on the scale of `asin sqrt`, where chance over seeds alone deviates by `1 / (2 sqrt seeds)`.
 
     >>> round(foreseen([0.30, 0.36, 0.40, 0.33], 1000), 2)
-    0.48
+    0.5
     """
     from scipy.stats import t
 

@@ -28,7 +28,7 @@ def coverage_of(
     >>> from xplore.data import mnist
     >>> from xplore.models.lenet import lenet1
     >>> round(coverage_of(lenet1(), mnist.load().images[:100], NeuronCoverage(0.5)), 2)
-    0.44
+    0.38
 
     Raises:
         InputError: a model without neurons, or inputs that it cannot read.

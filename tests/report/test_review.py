@@ -345,8 +345,10 @@ def test_ctrl_c_ends_with_what_was_kept_and_the_reports_tell_it(folder):
             reporter(name).write(archive, folder)
     words = ["review", str(folder), "--reviewer", "kim", "--sample", "8", "--no-browser"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # A shell's background job ignores interrupts, and its children would.
+    code = "from signal import *; signal(SIGINT, default_int_handler); import xplore.cli as c; c.main()"
     running = subprocess.Popen(
-        [sys.executable, "-m", "xplore.cli", *words], env=environment, text=True,
+        [sys.executable, "-c", code, *words], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert running.stdout
