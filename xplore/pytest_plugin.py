@@ -107,7 +107,7 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """One line: what was searched, what was found, the random state."""
     reports = [r for of in terminalreporter.stats.values() for r in of if hasattr(r, "user_properties")]
-    told = [dict(report.user_properties) for report in reports if report.when == "call"]
+    told = [dict(report.user_properties) for report in reports if getattr(report, "when", "") == "call"]
     told = [figures for figures in told if "xplore.campaigns" in figures]
     if told:
         total = {key: sum(figures[key] for figures in told) for key in ("xplore.campaigns", "xplore.valid")}
