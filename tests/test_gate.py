@@ -11,6 +11,7 @@ import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from laws.parts import examples
 
 import xplore
 from xplore import cli
@@ -93,6 +94,7 @@ def test_a_budget_counts_whole_rounds_alone() -> None:
     assert seeds < 60 and seeds % tiny.plan().round_size == 0
 
 
+@examples(60)
 @given(
     shares=st.lists(st.floats(0, 1), min_size=2, max_size=8),
     seeds=st.integers(1, 10**6),

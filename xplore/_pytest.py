@@ -6,7 +6,7 @@ import hashlib
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +48,8 @@ class Campaigns:
     def run(self, models: Sequence[Any], inputs: Any, labels: Any = None, **how: Any) -> Result:
         """`xplore.run`; findings of the last run that still show are the result, and nothing is searched."""
         self._regress(models, how)
-        again = self._again()
-        if again is not None:
-            folder, asked = again
-            still = self._still(folder, models, how.get("oracle"), asked)
-            if still or asked:
-                return self._ran(_narrowed(folder, still))
-            self._forget(folder)
-        return self._ran(xplore.run(models, inputs, labels, **self._how(how)))
+        again = self._replayed(lambda: models, how.get("oracle"))
+        return self._ran(again or xplore.run(models, inputs, labels, **self._how(how)))
 
     def gate(self, old: Any, new: Any, inputs: Any, labels: Any = None, **how: Any) -> Verdict:
         """`xplore.gate`; the test fails where it does, or where regression inputs are answered wrongly."""
@@ -91,15 +85,9 @@ class Campaigns:
         place = Path(self._node.config.rootpath, config)
         name = str(place) if place.is_file() else config
         loaded = load(name, [f"campaign.{key}={value}" for key, value in {"rng": self._rng, **given}.items()])
-        models = [build_model(part) for part in loaded.models]
+        again = self._replayed(lambda: [build_model(part) for part in loaded.models])
         command = f"pytest {self._node.nodeid}"
-        again = self._again()
-        if again is not None:
-            still = self._still(again[0], models, None, again[1])
-            if still or again[1]:
-                return self._ran(_narrowed(again[0], still))
-        out = self._folder()
-        return self._ran(run_config(loaded, out, command=command, progress=False))
+        return self._ran(again or run_config(loaded, self._folder(), command=command, progress=False))
 
     def ended(self, failed: bool) -> list[str]:
         """The test ended: what it found is kept and told, or forgotten."""
@@ -174,6 +162,18 @@ class Campaigns:
                 fix="give the option once for each, in their order",
             )
         return Path(asked[number]), True
+
+    def _replayed(self, models: Callable[[], Sequence[Any]], oracle: Any = None) -> Result | None:
+        """What an earlier run found, if some still shows or it was asked for; else that is forgotten."""
+        again = self._again()
+        if again is None:
+            return None
+        folder, asked = again
+        still = self._still(folder, models(), oracle, asked)
+        if still or asked:
+            return _narrowed(folder, still)
+        self._forget(folder)
+        return None
 
     def _still(self, folder: Path, models: Sequence[Any], oracle: Any, asked: bool) -> list[str]:
         """The findings in a folder that still show."""

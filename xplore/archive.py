@@ -31,12 +31,12 @@ from xplore.stored import (
     WITH_VALID,
     batch,
     finding_of,
-    floats,
     layers_of,
     loaded,
     noted,
     pack,
     seed_of,
+    shrunk_row,
     unpack,
 )
 
@@ -120,14 +120,11 @@ class Archive:
     def keep_shrunk(self, shrunk: dict[str, Shrunk]) -> None:
         """The smallest changes that still show findings, by the findings' ids."""
         artefacts = [(content_hash(one.after), one.after, name) for name, one in shrunk.items()]
+        rows = [shrunk_row(name, one) for name, one in shrunk.items()]
         as_found = (
             "INSERT OR IGNORE INTO artefacts SELECT ?, a.media, ? FROM findings f"
             " JOIN artefacts a ON a.hash = f.artefact WHERE f.id = ?"
         )
-        rows = [
-            (name, content_hash(one.after), floats(one.probabilities), json.dumps(one.measures), one.queries)
-            for name, one in shrunk.items()
-        ]
         self._write(
             [
                 (as_found, artefacts),
@@ -169,12 +166,8 @@ class Archive:
         except InputError:
             raise
         except (sqlite3.Error, *DAMAGE) as error:
-            raise InputError(
-                str(self.path),
-                expected="an archive that is whole",
-                got=f"damage ({told(error)})",
-                fix="take a copy of it, or run the campaign again into another folder",
-            ) from error
+            fix = "take a copy of it, or run the campaign again into another folder"
+            raise schema.damaged(self.path, told(error), fix) from error
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -33,25 +33,18 @@ def run_config(
     resume: bool = False,
 ) -> Result:
     """Run a campaign as a config says; `command` and the config's `file` are recorded."""
-    settings = config.campaign
-    models, images, labels, classes, seeds = _tested(config)
+    images, labels, classes, seeds = _seeds(config)
     return run(
-        models,
+        [build_model(part) for part in config.models],
         images,
         labels,
-        constraint=checked_part("constraint", build(config.constraint), Constraint),
-        objective=_built("objective", config.objective, Objective),
-        search=checked_search("search", build(config.search)),
-        oracle=_built("oracle", config.oracle, Oracle),
-        criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
+        **_method(config),
         baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
         referee=None if config.referee is None else build(config.referee),
         training=None if config.training is None else _inputs("training", config.training)[0].images,
-        plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),
-        budget=Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
         out=out,
         resume=resume,
-        shrink=settings.shrink,
+        shrink=config.campaign.shrink,
         name=config.name,
         classes=classes,
         progress=progress,
@@ -63,43 +56,37 @@ def gate_config(
     config: Config, old: Any, new: Any, *, allow: float | None, null: Sequence[Any], out: Path | None
 ) -> Verdict:
     """A gate on the seeds, by the constraint and the search of a config; its models are left out."""
+    images, labels, classes, _ = _seeds(config)
+    return gate(old, new, images, labels, allow=allow, null=null, out=out, classes=classes, **_method(config))
+
+
+def _method(config: Config) -> dict[str, Any]:
+    """How a config searches and for what, as `xplore.run` takes it; what it leaves out is left out."""
     settings = config.campaign
-    inputs, n = _inputs("seeds", config.seeds)
-    images, labels = repeated(inputs.images, getattr(inputs, "labels", None), n, settings.seeds)
-    given = {"objective": (config.objective, Objective), "oracle": (config.oracle, Oracle)}
-    parts = {key: _built(key, part, kind) for key, (part, kind) in given.items() if part is not None}
-    return gate(
-        old,
-        new,
-        images,
-        labels,
-        allow=allow,
-        null=null,
-        constraint=checked_part("constraint", build(config.constraint), Constraint),
-        search=checked_search("search", build(config.search)),
-        criteria=[checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
-        plan=Plan(settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion),
-        budget=Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
-        classes=getattr(inputs, "classes", None) or None,
-        out=out,
-        **parts,
-    )
-
-
-def _built(name: str, part: dict[str, Any] | None, kind: type[Any]) -> Any:
-    """A part of the right kind, if the config has one."""
-    return None if part is None else checked_part(name, build(part), kind)
+    optional = {"objective": (config.objective, Objective), "oracle": (config.oracle, Oracle)}
+    given = {key: checked_part(key, build(part), kind) for key, (part, kind) in optional.items() if part}
+    return {
+        "constraint": checked_part("constraint", build(config.constraint), Constraint),
+        **given,
+        "search": checked_search("search", build(config.search)),
+        "criteria": [checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
+        "plan": Plan(
+            settings.lanes, settings.rng, settings.round_size, settings.lag, settings.main_criterion
+        ),
+        "budget": Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
+    }
 
 
 def inspect_config(config: Config) -> Inspection:
     """What a config's models are, and how right they are on its seeds."""
-    models, inputs, labels, classes, _ = _tested(config)
+    models = [build_model(part) for part in config.models]
+    inputs, labels, classes, _ = _seeds(config)
     constraint = checked_part("constraint", build(config.constraint), Constraint)
     return inspect(models, inputs, labels, constraint=constraint, classes=classes)
 
 
-def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence[str] | None, list[str]]:
-    """A config's models, as many inputs, labels and names of classes as it asks for, and what these are."""
+def _seeds(config: Config) -> tuple[Any, np.ndarray | None, Sequence[str] | None, list[str]]:
+    """As many inputs and labels as a config asks for, the names of the classes, and what these are."""
     inputs, n = _inputs("seeds", config.seeds)
     labels = getattr(inputs, "labels", None)
     if labels is not None and len(labels) != n:
@@ -110,7 +97,6 @@ def _tested(config: Config) -> tuple[list[Any], Any, np.ndarray | None, Sequence
             fix=f"mend what {config.seeds['use']} gives",
         )
     return (
-        [build_model(part) for part in config.models],
         *repeated(inputs.images, labels, n, config.campaign.seeds),
         getattr(inputs, "classes", None) or None,
         [f"seeds: {inputs.name}"] if getattr(inputs, "name", "") else [],

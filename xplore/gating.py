@@ -38,7 +38,6 @@ class Measured:
     `data` are all seeds; `near` those that both answer rightly, searched around at the stated budget.
     """
 
-    name: str
     data: dict[int, bool] = field(repr=False)
     near: dict[int, bool] = field(repr=False)
 
@@ -133,22 +132,19 @@ def gate(
     if "baseline" in how or "models" in how:
         raise InputError("gate", expected="no baseline and no other models", got=", ".join(sorted(how)))
     first = _named(old, 0)
-    values = first.output == "values"
-    flips = labels is not None and not values
+    flips = labels is not None and first.output != "values"
     if flips:
         how = {"oracle": NegativeFlips(), "objective": Joint(deviate=1), **how}
     folder = None if out is None else Path(out)
-    campaigns = [_measured("new", [first, _named(new, 1)], inputs, labels, flips, folder, how)]
-    for number, model in enumerate(null):
-        name = f"null {number + 1}" if len(null) > 1 else "null"
-        pair = [first, _named(model, 1)]
-        campaigns.append(_measured(name, pair, inputs, labels, flips, None, {**how, "shrink": False}))
-    measured = [one for one, _ in campaigns]
-    lines = tuple(_line(where, measured[0], measured[1:], allow) for where in WHERE)
+    result = run([first, _named(new, 1)], inputs, labels, out=folder, **{"name": "gate: new", **how})
+    found = measured(result, flips)
+    others = []
+    for number, model in enumerate(null, 1):
+        named = {"name": f"gate: null {number}", **how, "shrink": False}
+        others.append(measured(run([first, _named(model, 1)], inputs, labels, **named), flips))
+    lines = tuple(_line(where, found, others, allow) for where in WHERE)
     kind = "negative flips (old right, new wrong)" if flips else "disagreements of old and new"
-    return Verdict(
-        not any(line.fails for line in lines), kind, lines, measured[0], tuple(measured[1:]), campaigns[0][1]
-    )
+    return Verdict(not any(line.fails for line in lines), kind, lines, found, tuple(others), result)
 
 
 def replayed(result: Result, allow: float | None, null: bool, asked: bool) -> Verdict | None:
@@ -162,12 +158,12 @@ def replayed(result: Result, allow: float | None, null: bool, asked: bool) -> Ve
         record for record in archive.seeds() if record.fate != "already_differ" and not _wrong(record)
     ]
     near = {record.seed: record.seed in still for record in searched}
-    line = _line("near", Measured("new", {}, near), (), allow)
+    line = _line("near", Measured({}, near), (), allow)
     if not asked and (null or not line.fails):
         return None
     line = replace(line, fails=bool(still)) if asked else line
     kind = "findings of an earlier run that still show; nothing was searched"
-    return Verdict(not line.fails, kind, (line,), Measured("new", {}, near), (), result)
+    return Verdict(not line.fails, kind, (line,), Measured({}, near), (), result)
 
 
 def _named(model: Any, place: int) -> Model:
@@ -175,21 +171,7 @@ def _named(model: Any, place: int) -> Model:
     return adapt(model).replace(name=NAMES[place])
 
 
-def _measured(
-    name: str,
-    models: Sequence[Model],
-    inputs: Any,
-    labels: Any,
-    flips: bool,
-    out: Path | None,
-    how: dict[str, Any],
-) -> tuple[Measured, Result]:
-    """One model beside the old one: a campaign."""
-    result = run(models, inputs, labels, out=out, **{"name": f"gate: {name}", **how})
-    return measured(name, result, flips), result
-
-
-def measured(name: str, result: Result, flips: bool) -> Measured:
+def measured(result: Result, flips: bool) -> Measured:
     """What a campaign of the old model and another says, by seed."""
     archive = result.archive
     valid = {
@@ -198,17 +180,18 @@ def measured(name: str, result: Result, flips: bool) -> Measured:
         if finding.valid and (not flips or _flips(finding.decisions, finding.expected))
     }
     result.only(valid)
-    closed = Counter(record.round for record in archive.seeds())
+    records = list(archive.seeds())
+    closed = Counter(record.round for record in records)
     whole = {index for index, seeds, _ in archive.rounds() if closed[index] == seeds}
     data, near = {}, {}
-    for record in archive.seeds():
+    for record in records:
         if record.round not in whole:
             continue
         apart = record.fate == "already_differ"
         data[record.seed] = _flips(record.decisions, record.label) if flips else apart
         if not apart and not _wrong(record):
             near[record.seed] = record.finding in valid
-    return Measured(name, data, near)
+    return Measured(data, near)
 
 
 def _flips(decisions: Sequence[int], expected: int | None) -> bool:

@@ -37,13 +37,12 @@ def coverage_of(
     chart, _ = checked_chart(constraint, inputs)
     seeds = opened(inputs, None, chart)
     alone = adapt(reading(model, chart))
-    # Two of the same name the same faults of a model or of inputs that a panel would find.
-    layout = Panel.of([alone, alone]).check(chart.encoding.shape(seeds.first.shape[1:]))
+    panel = Panel(Panel.of([alone, alone]).models[:1])  # `of` looks at the weights
+    layout = panel.check(chart.encoding.shape(seeds.first.shape[1:]))
     if not layout.n_units:
         fix = "give a network whose layers can be captured"
         raise InputError(f"model {alone.name}", expected="one with neurons", got="a black box", fix=fix)
-    panel, at = Panel((alone,)), 0
-    state = criterion.init(panel.shapes(chart.encoding.shape(seeds.first.shape[1:])).activations.layout)
+    state, at = criterion.init(layout), 0
     while len(block := seeds.read(at, BATCH)):
         seen = _activations(panel, chart.encoding, block.codes)
         state, _ = criterion.update(state, seen)

@@ -20,7 +20,7 @@ from xplore.archive import Archive
 from xplore.errors import InputError, short, told
 from xplore.finding import Finding, content_hash
 from xplore.result import Result, write_reports
-from xplore.stored import COLUMNS, DAMAGE, finding_row, floats, pack, seed_row, unpack
+from xplore.stored import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
 from xplore.united import SAME, Meta, identity, later, parts, united
 
 
@@ -98,12 +98,7 @@ def _naming(archive: Archive) -> Iterator[None]:
     except InputError:
         raise
     except (*DAMAGE, IndexError, sqlite3.IntegrityError) as error:
-        raise InputError(
-            str(archive.path),
-            expected="an archive that is whole",
-            got=f"damage ({told(error)})",
-            fix="take a copy of it from where it came",
-        ) from error
+        raise schema.damaged(archive.path, told(error)) from error
 
 
 def _join(db: sqlite3.Connection, archive: Archive, numbers: dict[int, int]) -> None:
@@ -125,8 +120,7 @@ def _join_finding(db: sqlite3.Connection, finding: Finding) -> None:
     db.executemany(_ARTEFACT, [(content_hash(data), finding.media, data) for data in kept])
     db.execute(_FINDING, finding_row(finding))
     if small:
-        what = (content_hash(small.after), floats(small.probabilities), json.dumps(small.measures))
-        db.execute(_SHRUNK, (finding.id, *what, small.queries))
+        db.execute(_SHRUNK, shrunk_row(finding.id, small))
 
 
 def _best(table: str, columns: str, key: str, order: Sequence[str] = (), most: str = "<") -> str:

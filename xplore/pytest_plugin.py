@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import shlex
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from xplore.result import Result
 
 _campaigns = pytest.StashKey["Campaigns"]()
-_lines = pytest.StashKey[list[str]]()
 _rng = pytest.StashKey[int]()
 OPTIONS = {
     "--xplore-replay": ("DIR", "judge the findings in DIR again instead of searching; once a campaign"),
@@ -54,7 +52,6 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     drawn = 0 if ci else random.SystemRandom().randrange(2**31)
     config.stash[_rng] = int(given) if given is not None else worker.get("xplore_rng", drawn)
-    config.stash[_lines] = []
     if config.pluginmanager.hasplugin("dsession"):
         config.pluginmanager.register(_Nodes(config.stash[_rng]))
 
@@ -112,4 +109,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if told:
         total = {key: sum(figures[key] for figures in told) for key in ("xplore.campaigns", "xplore.valid")}
         line = f"xplore: {total['xplore.campaigns']} campaigns, {total['xplore.valid']} valid findings"
-        terminalreporter.write_line(f"{line}; {shlex.join(['--xplore-rng', str(config.stash[_rng])])}")
+        terminalreporter.write_line(f"{line}; --xplore-rng {config.stash[_rng]}")

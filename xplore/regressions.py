@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from xplore.adapters.predictor import reading
-from xplore.encoding import encoding_of
 from xplore.errors import InputError
 from xplore.files import contents, inside, text
 from xplore.finding import Finding
 from xplore.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
+from xplore.rejudge import alone
 from xplore.report._base import store
 from xplore.table import Table
 
@@ -108,15 +107,7 @@ def judged(
         return []
     table = chart if isinstance(chart, Table) else None
     panel, judge = Panel.of([reading(model, table) for model in models]), oracle or LabelsDiffer()
-    plain = jax.jit(lambda panel, encoding, codes: panel.plain(encoding.decode(codes)))
-    told = []
-    for one in kept:
-        kind, data = one.read()
-        encoding = encoding_of(kind, data)
-        outputs = plain(panel, encoding, encoding.unpack(data)[None])
-        decisions = tuple(np.asarray(judge.decide(outputs))[:, 0].tolist())
-        told.append((one, decisions, bool(judge.differ(outputs)[0])))
-    return told
+    return [(one, *alone(panel, judge, *one.read())) for one in kept]
 
 
 def _line(kept: Kept) -> tuple[str, str, str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
 from xplore.config import build_model
-from xplore.encoding import encoding_of
+from xplore.encoding import Encoding, encoding_of
 from xplore.errors import InputError
 from xplore.oracles import AnglesDiffer, LabelsDiffer, Oracle, ValuesDiffer
 from xplore.panel import Panel
@@ -42,15 +42,23 @@ def replay(
     with closing(Archive.open(Path(folder))) as archive:
         panel = _replaying(archive.meta, folder, models, as_tested)
         judge = oracle or _oracle(archive.meta, folder)
-        plain = jax.jit(lambda panel, encoding, codes: panel.plain(encoding.decode(codes)))
         reproduced = {}
         for finding in archive.findings(prefix=prefix):
-            encoding = encoding_of(finding.media, finding.after)
-            outputs = plain(panel, encoding, encoding.unpack(finding.after)[None])
-            decisions = tuple(np.asarray(judge.decide(outputs))[:, 0].tolist())
-            same = decisions == finding.decisions or not as_tested
-            reproduced[finding.id] = same and bool(judge.differ(outputs)[0])
+            decisions, differ = alone(panel, judge, finding.media, finding.after)
+            reproduced[finding.id] = differ and (decisions == finding.decisions or not as_tested)
     return reproduced
+
+
+@jax.jit
+def _plain(panel: Panel, encoding: Encoding, codes: Any) -> Any:
+    return panel.plain(encoding.decode(codes))
+
+
+def alone(panel: Panel, oracle: Oracle, media: str, data: bytes) -> tuple[tuple[int, ...], bool]:
+    """What each model decides on one stored input, as written and by itself, and whether they differ."""
+    encoding = encoding_of(media, data)
+    outputs = _plain(panel, encoding, encoding.unpack(data)[None])
+    return tuple(np.asarray(oracle.decide(outputs))[:, 0].tolist()), bool(oracle.differ(outputs)[0])
 
 
 def _replaying(

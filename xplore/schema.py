@@ -98,6 +98,11 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {2: _from_2}
 _LAYOUTS = {2: _TABLES_2, SCHEMA: _TABLES}
 
 
+def damaged(path: Path, why: str, fix: str = "take a copy of it from where it came") -> InputError:
+    """What is said of an archive that is not what it says."""
+    return InputError(str(path), expected="an archive that is whole", got=f"damage ({why})", fix=fix)
+
+
 def unused(folder: Path, *, fix: str) -> Path:
     """Where a folder's archive is to be; an InputError if it already holds one."""
     path = Path(folder) / FILE

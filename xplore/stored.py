@@ -122,6 +122,10 @@ def finding_row(f: Finding) -> tuple[Any, ...]:
     return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *told, *rest)
 
 
+def shrunk_row(finding: str, s: Shrunk) -> tuple[Any, ...]:
+    return finding, content_hash(s.after), floats(s.probabilities), json.dumps(s.measures), s.queries
+
+
 def floats(values: Float[np.ndarray, "m c"]) -> bytes:
     return values.astype(np.float32).tobytes()
 

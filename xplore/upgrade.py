@@ -8,7 +8,6 @@ from pathlib import Path
 
 from xplore import schema
 from xplore.archive import Archive
-from xplore.errors import InputError
 
 
 def migrate(folder: str | Path, out: str | Path) -> Path:
@@ -28,7 +27,7 @@ def migrate(folder: str | Path, out: str | Path) -> Path:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            raise _damaged(path, str(error)) from error
+            raise schema.damaged(path, str(error)) from error
         with closing(Archive(schema.connect(partial), path)) as copy:
             _read(copy)
     return out
@@ -57,8 +56,3 @@ def _read(archive: Archive) -> None:
         archive.seed_coverage()
         for _ in archive.findings(origin=None):
             pass
-
-
-def _damaged(path: Path, why: str) -> InputError:
-    fix = "take a copy of it from where it came"
-    return InputError(str(path), expected="an archive that is whole", got=f"damage ({why})", fix=fix)

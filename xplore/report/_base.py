@@ -13,6 +13,7 @@ from typing import ClassVar
 from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.finding import Finding
+from xplore.report.reading import Reading
 
 
 class Reporter(ABC):
@@ -50,9 +51,11 @@ class Export(Reporter):
     every: bool = False
     shrunk: bool = False
 
-    def findings(self, archive: Archive) -> Iterator[Finding]:
-        """Those that were chosen, one after the other."""
-        for finding in archive.findings(origin=None if self.every else "search"):
+    def findings(self, reading: Reading) -> Iterator[Finding]:
+        """Those that were chosen, one after the other; none of an archive that does not say its layout."""
+        if not reading.complete:
+            return
+        for finding in reading.archive.findings(origin=None if self.every else "search"):
             if self.every or finding.valid:
                 yield _smallest(finding) if self.shrunk else finding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -28,22 +28,24 @@ def script_data(value: Any) -> Markup:
 
 
 def script_hash(script: str) -> str:
-    """What a content security policy calls a script that may run."""
+    """What a content security policy calls a script, or a style, that may be used."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def text(name: str) -> str:
-    return files("xplore.report").joinpath(name).read_text("utf-8")
+def text(name: str, package: str = "xplore.report") -> str:
+    """A file that lies in a package."""
+    return files(package).joinpath(name).read_text("utf-8")
 
 
 @cache
-def environment() -> Environment:
+def environment(package: str = "xplore.report") -> Environment:
+    """Templates of a package, escaped, with the words that all pages use."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=FunctionLoader(text),
+        loader=FunctionLoader(partial(text, package=package)),
     )
     environment.filters.update(
         {

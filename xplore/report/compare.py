@@ -146,8 +146,11 @@ def _cards(a: Reading, b: Reading, groups: dict[str, Any], kind: str) -> list[di
     for group in shown:
         row = rows[group[f"example_{side}"]]
         example = {"changes": row.shown.changes} if reading.in_words else pictures(reading, row, three=False)
-        about = {"told": wording.told(reading, row), "command": reading.replay(row), "seed": row.seed}
-        cards.append({**group, "changes": (), "id": reading.short_ids[row.id], **about, **example})
+        about = {"told": wording.told(reading, row), "command": reading.replay(row)}
+        seed = reading.seed_name(row)
+        cards.append(
+            {**group, "changes": (), "id": reading.short_ids[row.id], "seed": seed, **about, **example}
+        )
     return cards
 
 

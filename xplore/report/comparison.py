@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.report.reading import Reading, read
-from xplore.report.rows import Row
+from xplore.report.rows import Row, least_changed
 from xplore.report.summary import SHRUNK_SIZES, clean, figures, quantiles
 from xplore.shares import correlation, difference
 
@@ -202,4 +201,4 @@ def _groups(a: Reading, b: Reading) -> dict[str, Any] | None:
 
 
 def _example(rows: list[Row]) -> str | None:
-    return min(rows, key=lambda row: (row.measure("l2") or math.inf, row.id)).id if rows else None
+    return least_changed(rows).id if rows else None

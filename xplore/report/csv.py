@@ -40,7 +40,7 @@ class Csv(Export):
 
     def _lines(self, archive: Archive) -> Iterator[dict[str, Any]]:
         reading, named = head(archive), self._features(archive)
-        for finding in self.findings(archive) if reading.complete else ():
+        for finding in self.findings(reading):
             if self.retraining:
                 yield exported(finding, reading, named)
             else:

@@ -62,5 +62,6 @@ def _told(result: Found, reading: Reading, group: Group, kept: set[str]) -> str:
         after = finding.after if finding.shrunk is None else finding.shrunk.after
         picture = png(triptych(decode(finding.before), decode(after)))
         place = str(store(result.folder / "findings" / file_name(finding), picture))
-    head = f"  {row.id}  seed {row.seed}: expected {reading.class_name(row.expected)}; {answers}{part(group)}"
+    said = f"expected {reading.class_name(row.expected)}; {answers}{part(group)}"
+    head = f"  {row.id}  seed {reading.seed_name(row)}: {said}"
     return f"{head}  {plural(len(rows), 'finding')}{size}  {place}"

@@ -44,7 +44,7 @@ class Images(Export):
         ):
             table = csv.writer(file)
             table.writerow(HEAD)
-            for finding in self.findings(archive) if reading.complete else ():
+            for finding in self.findings(reading):
                 name, label = file_name(finding), finding.expected
                 store(folder / name, to_png(from_png(finding.after)))
                 word = "" if label is None else labels.get(label, str(label))

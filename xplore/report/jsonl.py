@@ -26,7 +26,7 @@ class Jsonl(Export):
         path, reading = self.target(out), head(archive)
         named = features(reading)
         with storing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-            for finding in self.findings(archive) if reading.complete else ():
+            for finding in self.findings(reading):
                 told = exported(finding, reading, named)
                 file.write(json.dumps(told, allow_nan=False, ensure_ascii=False) + "\n")
         return path

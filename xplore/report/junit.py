@@ -84,7 +84,7 @@ def _failed(reading: Reading, group: Group, suite: str) -> ET.Element:
     row = group.example
     said, title = wording.told(reading, row), _title(reading, group)
     case = _element("testcase", name=title, classname=suite, time="0.000")
-    count = words.plural(len(group.rows), "valid finding")
+    count, seed = words.plural(len(group.rows), "valid finding"), reading.seed_name(row)
     sizes = [f"{name} {words.number(row.measure(name))}" for name in _SIZES if row.measure(name) is not None]
     smallest = [
         f"{name} {words.number(row.smallest.measure(name))}"
@@ -92,7 +92,7 @@ def _failed(reading: Reading, group: Group, suite: str) -> ET.Element:
         if row.smallest and row.smallest.measure(name) is not None
     ]
     lines = [
-        f"{count} of this group; the one with the smallest change is {row.id}, from seed {row.seed}",
+        f"{count} of this group; the one with the smallest change is {row.id}, from seed {seed}",
         said,
         f"as found: {', '.join(sizes)}" if sizes else "",
         f"smallest change that still shows it: {', '.join(smallest)}" if smallest else "",

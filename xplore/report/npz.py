@@ -41,11 +41,11 @@ class Npz(Export):
     def _arrays(self, archive: Archive, file: zipfile.ZipFile) -> dict[str, np.ndarray]:
         """Writes the inputs, and returns what goes with them."""
         reading = head(archive)
-        told = [_told(finding, reading) for finding in self.findings(archive)] if reading.complete else []
+        told = [_told(finding, reading) for finding in self.findings(reading)]
         columns = zip(*told, strict=True) if told else ((),) * 6
         media, ids, seeds, campaigns, labels, decisions = map(list, columns)
         kind = (media or [reading.meta.get("media", PNG)])[0]
-        found = (finding.after for finding in (self.findings(archive) if told else ()))
+        found = (finding.after for finding in self.findings(reading))
         arrays = {
             "labels": np.array(labels, np.int64),
             "decisions": np.array(decisions, np.int64).reshape(len(told), len(reading.models)),

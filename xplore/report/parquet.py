@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -40,13 +39,13 @@ class Parquet(Export):
     def write(self, archive: Archive, out: Path) -> Path:
         arrow, writing = _arrow()
         path, reading = self.target(out), head(archive)
-        found = WHOLE | kinds(exported(finding, reading) for finding in self._chosen(archive, reading))
+        found = WHOLE | kinds(exported(finding, reading) for finding in self.findings(reading))
         kind = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
         scalars = [(name, kind[found.get(name, str)]) for name in ordered(reading, found)]
         inputs = _inputs(arrow, reading)
         schema = arrow.schema([*scalars, *inputs], inputs.metadata)
         with storing(path) as partial, writing.ParquetWriter(partial, schema) as writer:
-            chosen = self._chosen(archive, reading)
+            chosen = self.findings(reading)
             while batch := list(islice(chosen, GROUP)):
                 lines = [exported(finding, reading) for finding in batch]
                 columns = [
@@ -55,9 +54,6 @@ class Parquet(Export):
                 columns += _columns(arrow, batch, reading, inputs)
                 writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
         return path
-
-    def _chosen(self, archive: Archive, reading: Reading) -> Iterator[Finding]:
-        return self.findings(archive) if reading.complete else iter(())
 
 
 def _as(value: Any, text: bool) -> Any:

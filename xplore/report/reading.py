@@ -5,7 +5,6 @@ Campaigns may be unfinished or killed: whatever `meta` does not say yet is None 
 
 from __future__ import annotations
 
-import math
 import shlex
 from array import array
 from collections import Counter, defaultdict
@@ -24,7 +23,7 @@ from xplore.errors import InputError
 from xplore.finding import Disagreement, Finding, SeedRecord
 from xplore.groups import fault_groups
 from xplore.media import SETS
-from xplore.report.rows import Row, row_of
+from xplore.report.rows import Row, least_changed, row_of
 from xplore.zoo import from_zoo
 
 SHORTEST_ID = 6
@@ -68,7 +67,7 @@ class Group:
 
     @property
     def example(self) -> Row:
-        return min(self.rows, key=lambda row: (row.measure("l2") or math.inf, row.id))
+        return least_changed(self.rows)
 
 
 @dataclass(frozen=True, eq=False)

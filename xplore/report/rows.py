@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import intern
 from typing import Any
@@ -118,6 +119,11 @@ def changes_of(media: str, columns: tuple[Column, ...], before: bytes, after: by
         (old, _), (new, _) = from_set(before), from_set(after)
         return tuple((name, "", "added") for at, name in new.items() if at not in old)
     return ()
+
+
+def least_changed(rows: Sequence[Row]) -> Row:
+    """The finding whose change is smallest: the example of a group."""
+    return min(rows, key=lambda row: (row.measure("l2") or math.inf, row.id))
 
 
 def finite(value: Any) -> float | None:

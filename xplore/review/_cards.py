@@ -44,7 +44,7 @@ def card(reading: Reading, row: Row, finding: Finding) -> dict[str, Any]:
         "question": question(reading, row),
         "expected": reading.class_name(row.expected),
         "id": reading.short_ids[row.id],
-        "seed": row.seed,
+        "seed": reading.seed_name(row),
         "settings": row.settings,
         "pictures": (),
         "changes": (),

@@ -8,8 +8,6 @@ used as paths.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import secrets
@@ -17,15 +15,13 @@ import socketserver
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from xplore.errors import InputError, told
-from xplore.report import wording, words
-from xplore.report.html import script_data
+from xplore.report import wording
+from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.precision import ANSWERS
 from xplore.review._session import Session
 
@@ -168,10 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
 @cache
 def _headers() -> dict[str, str]:
     """What every response says."""
-    style, script = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (_style(), _text("page.js"))
-    )
+    style, script = map(script_hash, (_style(), _text("page.js")))
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -219,27 +212,13 @@ def _end(session: Session) -> str:
 
 
 def _render(template: str, **context: Any) -> str:
-    return _environment().get_template(template).render(context)
+    return environment("xplore.review").get_template(template).render(context)
 
 
 def _style() -> str:
     """The report's style, and what the page has beside it."""
-    return files("xplore.report").joinpath("html.css").read_text("utf-8") + _text("page.css")
+    return text("html.css") + _text("page.css")
 
 
 def _text(name: str) -> str:
-    return files("xplore.review").joinpath(name).read_text("utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=FunctionLoader(_text),
-    )
-    environment.filters.update(count=words.count, percent=words.percent)
-    environment.globals["plural"] = words.plural
-    return environment
+    return text(name, "xplore.review")
