@@ -18,8 +18,8 @@ from xplore import cli
 from xplore.constraints import Ball
 from xplore.encoding import decode
 from xplore.errors import InputError
-from xplore.gating import foreseen
 from xplore.plan import Budget
+from xplore.shares import foreseen
 
 HOW: dict[str, Any] = {"constraint": Ball(0.1), "steps": 4, "tries": 2, "lanes": 8, "progress": False}
 
@@ -80,11 +80,11 @@ def test_other_trainings_say_what_is_allowed() -> None:
     """Models as far from the old one as the null models pass; one that is much farther does not."""
     null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.3, 0.32))]
     like, far = gate(tiny.dense("new", shift=0.29), null=null), gate(tiny.dense("new", shift=1.5), null=null)
-    assert like and [line.fails for line in like.lines] == [False, False]
-    assert not far and far.lines[0].fails
+    assert like and not any(line.fails for line in like.lines)
+    assert not far and far.whole[0].fails
     assert len(like.null) == 3 and "of another training (these:" in str(like)
-    assert like.lines[1].allowed == pytest.approx(
-        foreseen([one.share("near")["share"] for one in like.null], like.lines[1].seeds)
+    assert like.whole[1].allowed == pytest.approx(
+        foreseen([[one.share("near")["share"]] for one in like.null], [like.whole[1].seeds])[0]
     )
 
 
@@ -94,27 +94,58 @@ def test_a_budget_counts_whole_rounds_alone() -> None:
     assert seeds < 60 and seeds % tiny.plan().round_size == 0
 
 
-@examples(60)
-@given(
-    shares=st.lists(st.floats(0, 1), min_size=2, max_size=8),
-    seeds=st.integers(1, 10**6),
-)
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[np.ndarray, list[int]]:
+    """Shares of a few trainings in a few groups, and seeds of each group."""
+    k, groups = draw(st.integers(2, 6)), draw(st.integers(1, 5))
+    row = st.lists(st.floats(0, 1), min_size=groups, max_size=groups)
+    shares = np.array(draw(st.lists(row, min_size=k, max_size=k)))
+    return shares, draw(st.lists(st.integers(0, 10**6), min_size=groups, max_size=groups))
+
+
+@examples(100)
+@given(table=tables(), order=st.randoms())
 def test_what_is_foreseen_lies_above_the_mean_and_grows_with_the_spread(
-    shares: list[float], seeds: int
+    table: tuple[np.ndarray, list[int]], order: Any
 ) -> None:
-    upper = foreseen(shares, seeds)
-    middle = [float(np.sin(np.mean(np.arcsin(np.sqrt(shares)))) ** 2)] * len(shares)
-    assert middle[0] - 1e-9 <= foreseen(middle, seeds) <= upper + 1e-9 <= 1 + 2e-9
+    shares, counts = table
+    upper = np.array(foreseen(shares.tolist(), counts))
+    middle = np.sin(np.arcsin(np.sqrt(shares)).mean(axis=0)) ** 2
+    alike = np.array(foreseen([middle.tolist()] * len(shares), counts))
+    assert (middle <= alike + 1e-9).all() and (alike <= upper + 1e-9).all() and (upper <= 1 + 1e-9).all()
+    rows, columns = list(range(len(shares))), list(range(len(counts)))
+    order.shuffle(rows)
+    order.shuffle(columns)
+    moved = foreseen(shares[rows][:, columns].tolist(), [counts[c] for c in columns])
+    assert np.allclose(moved, upper[columns])
 
 
-def test_the_interval_holds_one_more_training_as_often_as_it_says() -> None:
-    """Trainings whose shares spread beyond chance: false alarms stay near one in forty."""
-    rng, alarms, times = np.random.default_rng(0), 0, 4000
+@pytest.mark.parametrize("spreads", [[0.06], [0.06] * 8, [0.02] * 6 + [0.12] * 2])
+def test_the_interval_holds_one_more_training_as_often_as_it_says(spreads: list[float]) -> None:
+    """Trainings spread beyond chance, more in some groups: false alarms stay near one in forty."""
+    rng, alarms, times = np.random.default_rng(0), 0, 3000
     for _ in range(times):
-        shares = np.clip(rng.normal(0.3, 0.06, 4), 0, 1)
+        shares = np.clip(rng.normal(0.3, spreads, (4, len(spreads))), 0, 1)
         seen = rng.binomial(300, shares) / 300
-        alarms += seen[3] > foreseen(seen[:3].tolist(), 300)
-    assert 0.005 < alarms / times < 0.035
+        alarms += bool((seen[3] > foreseen(seen[:3].tolist(), [300] * len(spreads))).any())
+    assert 0.003 < alarms / times < 0.05
+
+
+def test_a_broken_class_is_named() -> None:
+    """A class that is answered no more, in a version else as far from the old one as the null models."""
+    null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.2, 0.3, 0.25, 0.35))]
+    broken = tiny.dense("new", shift=0.28)
+    kernel = broken.params["fc"]["kernel"]
+    kernel[:, 2] = 0.95 * kernel[:, 0]
+    verdict = gate(broken, null=null, constraint=Ball(0.02))
+    assert not verdict
+    failed = {(line.where, line.of) for line in verdict.by_class if line.fails}
+    assert failed and {of for _, of in failed} == {2}
+    assert "class 2 on the data: " in str(verdict) and "class 1" not in str(verdict)
+    told = json.loads(json.dumps(verdict.figures))["classes"]
+    assert [(row["where"], row["of"]) for row in told if row["fails"]] == sorted(failed)
+    sound = gate(tiny.dense("new", shift=0.28), null=null, constraint=Ball(0.02))
+    assert sound and "by class: none is above; the closest, class " in str(sound)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ class Archive:
         """
         with self._reading():
             size = self.size
-            for row in self._db.execute(FINDINGS, (origin, prefix)):
+            for row in self._db.execute(FINDINGS, {"origin": origin or "", "id": prefix}):
                 yield finding_of(row, size)
 
     def take(self, ids: Sequence[str]) -> Iterator[Finding]:
@@ -265,7 +265,7 @@ class Archive:
     def due(self, round_size: int) -> Iterator[tuple[int, Bool[np.ndarray, "criteria u"]]]:
         """What guides later rounds: the round from which it counts as known, and what was covered by then."""
         query = (
-            "SELECT s.seed / ?1 + max(s.tries - 1, 0), f.covered FROM seeds s"
+            "SELECT s.seed / ? + max(s.tries - 1, 0), f.covered FROM seeds s"
             " JOIN findings f ON f.id = s.finding"
         )
         with self._reading():

@@ -2,15 +2,14 @@
 
 Two trained copies of one architecture differ on many inputs near the data: no finding at all is a gate that
 nobody can pass. What is compared is the share of inputs with a valid negative flip, the old model right and
-the new one wrong (Yan et al., 2021): with what is allowed, or with another training of the old model.
+the new one wrong (Yan et al., 2021): with what is allowed, or with another training of the old model, over
+all classes and class by class, since what breaks one of them is drowned by what trainings differ in anyway.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,35 +22,50 @@ from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips
 from xplore.report.failure import failure
+from xplore.report.reading import head
 from xplore.result import Result
-from xplore.shares import share
+from xplore.shares import foreseen, share
 
 NAMES = ("old", "new")
 MOST_SEEDS = 12
 WHERE = {"data": "on the data", "near": "near the data"}
+CHANCE = 0.025
+"""Of a false alarm at one place over all classes; and of one by any class at either place."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """What one model does where the old one is right: for each seed that counts, does it flip?
 
-    `data` are all seeds; `near` those that both answer rightly, searched around at the stated budget.
+    `data` are all seeds; `near` those that both answer rightly, searched around at the stated budget;
+    `classes` each seed's label, or without labels what the old model decides.
     """
 
     data: dict[int, bool] = field(repr=False)
     near: dict[int, bool] = field(repr=False)
+    classes: dict[int, int] = field(repr=False)
 
-    def share(self, where: str) -> dict[str, float] | None:
-        """The share of seeds that flip, with its 95 % interval; None, where none counts."""
+    def flips(self, where: str, of: int | None = None) -> list[bool]:
+        """Whether each seed flips; of one class alone, if it is named."""
         flips: dict[int, bool] = getattr(self, where)
-        return share(sum(flips.values()), len(flips))
+        return [flip for seed, flip in flips.items() if of is None or self.classes[seed] == of]
+
+    def share(self, where: str, of: int | None = None) -> dict[str, float] | None:
+        """The share of seeds that flip, with its 95 % interval; None, where none counts."""
+        flips = self.flips(where, of)
+        return share(sum(flips), len(flips))
 
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison: a share, what it is held against, and whether it lies above, beyond chance."""
+    """One comparison: a share, what it is held against, and whether it lies above, beyond chance.
+
+    It is of all seeds, or of those of one class (`of`, called `name`).
+    """
 
     where: str
+    of: int | None
+    name: str | None
     flips: int
     seeds: int
     share: dict[str, float] | None
@@ -79,26 +93,47 @@ class Verdict:
     @property
     def told(self) -> str:
         """The comparisons in words."""
-        head = f"gate {'passed' if self.passed else 'FAILED'}: {self.kind}"
+        first = f"gate {'passed' if self.passed else 'FAILED'}: {self.kind}"
         flips = [str(seed) for seed, flip in self.new.data.items() if flip]
         more = f" and {len(flips) - MOST_SEEDS} more" if len(flips) > MOST_SEEDS else ""
         apart = [f"  seeds as they are: {', '.join(flips[:MOST_SEEDS])}{more}"] if flips else []
-        return "\n".join([head, *map(self._told, self.lines), *apart])
+        return "\n".join([first, *map(self._told, self.whole), *self._classes(), *apart])
+
+    @property
+    def whole(self) -> tuple[Line, ...]:
+        """The comparisons over all classes: on the data, near the data."""
+        return tuple(line for line in self.lines if line.of is None)
+
+    @property
+    def by_class(self) -> tuple[Line, ...]:
+        """The comparisons class by class, where other trainings were given."""
+        return tuple(line for line in self.lines if line.of is not None)
 
     @property
     def figures(self) -> dict[str, Any]:
         """What a program may read of it, JSON-able."""
         told = {"passed": self.passed, "kind": self.kind, "findings": len(self.result.valid)}
-        return told | {line.where: asdict(line) for line in self.lines}
+        whole = {line.where: asdict(line) for line in self.whole}
+        return told | whole | {"classes": [asdict(line) for line in self.by_class]}
+
+    def _classes(self) -> list[str]:
+        """Each class that fails, or the one that comes closest to it."""
+        if not self.by_class:
+            return []
+        failed = [self._told(line) for line in self.by_class if line.fails]
+        near = max(self.by_class, key=lambda line: (line.share or {"share": 0})["share"] - line.allowed)
+        return failed or [f"  by class: none is above; the closest, {self._told(near).strip()}"]
 
     def _told(self, line: Line) -> str:
         if line.share is None:
             return f"  {WHERE[line.where]}: no seed that both models answer rightly was searched"
         told = f"{line.flips} of {line.seeds} seeds, {_percent(line.share)}"
-        shares = [_percent(of, whole=False) for one in self.null if (of := one.share(line.where))]
+        others = (one.share(line.where, line.of) for one in self.null)
+        shares = [_percent(one, whole=False) for one in others if one]
         beside = f", of another training (these: {', '.join(shares)})" if shares else ""
         end = ": above" if line.fails else ""
-        return f"  {WHERE[line.where]}: {told}; up to {line.allowed:.1%} is allowed{beside}{end}"
+        where = WHERE[line.where] if line.of is None else f"class {line.name} {WHERE[line.where]}"
+        return f"  {where}: {told}; up to {line.allowed:.1%} is allowed{beside}{end}"
 
 
 def gate(
@@ -116,8 +151,9 @@ def gate(
 
     It fails where the 95 % interval of a share (Wilson) lies above `allow` (0, if it is not given), and, with
     `null`, the share lies above what another training would come to: two models or more, trained as the old
-    one was but for the random state, give a 95 % prediction interval, at the same budget. Both are asked on
-    the data, and of what the search finds around what both models answer rightly. Without labels, or of
+    one was but for the random state, give a 95 % prediction interval, at the same budget, over all classes
+    and for each one (`xplore.shares.foreseen`). Both are asked on the data, and of what the search finds
+    around what both models answer rightly. Without labels, or of
     models that return values, disagreements are compared likewise. `how` is as for `xplore.run`. Seeds count
     by whole rounds, where a budget ended the search.
 
@@ -142,7 +178,8 @@ def gate(
     for number, model in enumerate(null, 1):
         named = {"name": f"gate: null {number}", **how, "shrink": False}
         others.append(measured(run([first, _named(model, 1)], inputs, labels, **named), flips))
-    lines = tuple(_line(where, found, others, allow) for where in WHERE)
+    called = head(result.archive).class_name
+    lines = tuple(line for where in WHERE for line in compared(where, found, others, allow or 0.0, called))
     kind = "negative flips (old right, new wrong)" if flips else "disagreements of old and new"
     return Verdict(not any(line.fails for line in lines), kind, lines, found, tuple(others), result)
 
@@ -158,12 +195,12 @@ def replayed(result: Result, allow: float | None, null: bool, asked: bool) -> Ve
         record for record in archive.seeds() if record.fate != "already_differ" and not _wrong(record)
     ]
     near = {record.seed: record.seed in still for record in searched}
-    line = _line("near", Measured({}, near), (), allow)
+    (line,) = compared("near", Measured({}, near, {}), (), allow or 0.0)
     if not asked and (null or not line.fails):
         return None
     line = replace(line, fails=bool(still)) if asked else line
     kind = "findings of an earlier run that still show; nothing was searched"
-    return Verdict(not line.fails, kind, (line,), Measured({}, near), (), result)
+    return Verdict(not line.fails, kind, (line,), Measured({}, near, {}), (), result)
 
 
 def _named(model: Any, place: int) -> Model:
@@ -183,15 +220,16 @@ def measured(result: Result, flips: bool) -> Measured:
     records = list(archive.seeds())
     closed = Counter(record.round for record in records)
     whole = {index for index, seeds, _ in archive.rounds() if closed[index] == seeds}
-    data, near = {}, {}
+    data, near, classes = {}, {}, {}
     for record in records:
         if record.round not in whole:
             continue
         apart = record.fate == "already_differ"
+        classes[record.seed] = record.decisions[0] if record.label is None else record.label
         data[record.seed] = _flips(record.decisions, record.label) if flips else apart
         if not apart and not _wrong(record):
             near[record.seed] = record.finding in valid
-    return Measured(data, near)
+    return Measured(data, near, classes)
 
 
 def _flips(decisions: Sequence[int], expected: int | None) -> bool:
@@ -202,31 +240,34 @@ def _wrong(record: SeedRecord) -> bool:
     return record.label is not None and any(decision != record.label for decision in record.decisions)
 
 
-def _line(where: str, new: Measured, null: Sequence[Measured], allow: float | None) -> Line:
-    flips: dict[int, bool] = getattr(new, where)
-    came, allowed = new.share(where), allow or 0.0
-    shares = [of["share"] for one in null if (of := one.share(where)) is not None]
-    fails = came is not None and came["low"] > allowed
-    if len(shares) > 1 and came is not None:
-        allowed = max(allowed, foreseen(shares, len(flips)))  # with chance over the seeds in it
-        fails &= came["share"] > allowed
-    return Line(where, sum(flips.values()), len(flips), came, allowed, fails)
+def compared(
+    where: str,
+    new: Measured,
+    null: Sequence[Measured],
+    allow: float,
+    called: Callable[[int], str] = str,
+) -> list[Line]:
+    """The comparisons at one place: over all classes and, beside other trainings, class by class."""
+    null = [one for one in null if one.share(where)]
+    kinds = sorted(of for of in {*new.classes.values()} if all(one.share(where, of) for one in (new, *null)))
+    lines = []
+    for group, chance in [([None], CHANCE), (kinds, CHANCE / len(WHERE))][: 1 + (len(null) > 1)]:
+        seen = [new.flips(where, of) for of in group]
+        allowed, shares = [allow] * len(group), [[_share(one, where, of) for of in group] for one in null]
+        if len(null) > 1:
+            upper = foreseen(shares, [len(flips) for flips in seen], chance)
+            allowed = [max(allow, one) for one in upper]  # with chance over the seeds in it
+        for of, flips, most in zip(group, seen, allowed, strict=True):
+            came = new.share(where, of)
+            fails = came is not None and came["low"] > allow and came["share"] > most
+            name = None if of is None else called(of)
+            lines.append(Line(where, of, name, sum(flips), len(flips), came, most, fails))
+    return lines
 
 
-def foreseen(shares: Sequence[float], seeds: int) -> float:
-    """The largest share that one more training would have: the upper end of a 95 % prediction interval.
-
-    Student's t on the scale of `asin sqrt`, where chance over seeds alone deviates by `1 / (2 sqrt seeds)`.
-
-    >>> round(foreseen([0.30, 0.36, 0.40, 0.33], 1000), 2)
-    0.5
-    """
-    from scipy.stats import t
-
-    angles, k = [math.asin(math.sqrt(share)) for share in shares], len(shares)
-    spread = max(statistics.stdev(angles), 0.5 / math.sqrt(max(seeds, 1)))
-    upper = statistics.fmean(angles) + t.ppf(0.975, k - 1) * spread * math.sqrt(1 + 1 / k)
-    return math.sin(min(upper, math.pi / 2)) ** 2
+def _share(one: Measured, where: str, of: int | None) -> float:
+    flips = one.flips(where, of)
+    return sum(flips) / len(flips)
 
 
 def _percent(value: dict[str, float], whole: bool = True) -> str:

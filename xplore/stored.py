@@ -31,9 +31,9 @@ _SELECT = (
     " LEFT JOIN shrunk m ON m.finding = f.id LEFT JOIN artefacts t ON t.hash = m.artefact"
 )
 _ORDER = " ORDER BY f.campaign, f.seed, f.id"
-FINDINGS = f"{_SELECT} WHERE (?1 IS NULL OR f.origin = ?1) AND substr(f.id, 1, length(?2)) = ?2{_ORDER}"
+FINDINGS = f"{_SELECT} WHERE :origin IN (f.origin, '') AND substr(f.id, 1, length(:id)) = :id{_ORDER}"
 """Findings of an origin (or all) whose id starts so, with their inputs."""
-NAMED = f"{_SELECT} WHERE f.id IN (SELECT value FROM json_each(?1)){_ORDER}"
+NAMED = f"{_SELECT} WHERE f.id IN (SELECT value FROM json_each(?)){_ORDER}"
 """Findings by a JSON list of their ids."""
 WITH_VALID = (
     "SELECT count(*) FROM (SELECT s.campaign, s.seed FROM seeds s JOIN findings f ON f.id = s.finding"
