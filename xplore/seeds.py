@@ -113,7 +113,7 @@ class OnDisk(Seeds):
         at = slice(start, min(start + count, len(self.images)))
         if at.stop <= at.start:
             return Block(self.first[:0], None)
-        codes = _codes(self.images[at], self.chart, start)
+        codes = _codes(lambda: self.images[at], self.chart, start)
         return Block(codes, None if self.truth is None else self.truth[at])
 
 
@@ -132,7 +132,7 @@ class Streamed(Seeds):
             raise InputError("seeds", expected="at least one", got="a generator that ends at once")
         self._ahead, self._at = start, 0
         self._pairs = isinstance(start[0], tuple)
-        self._first = _codes([self._split(start)[0][0]], chart, 0)
+        self._first = _codes(lambda: [self._split(start)[0][0]], chart, 0)
 
     def _again(self) -> None:
         self._items: Iterator[Any] = iter(self._source() if self._fresh else self._source)
@@ -179,7 +179,7 @@ class Streamed(Seeds):
             return Block(self._first[:0], None)
         images, labels = self._split(items)
         truth = None if labels is None or self._check is None else self._check(labels)
-        return Block(_codes(images, self.chart, start), truth)
+        return Block(_codes(lambda: images, self.chart, start), truth)
 
     def _next(self, count: int) -> Iterator[Any]:
         for _ in range(count):
@@ -283,10 +283,10 @@ def lazy(inputs: Any) -> bool:
     return hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__") and not hasattr(inputs, "device")
 
 
-def _codes(images: Any, chart: Constraint, start: int) -> Shaped[np.ndarray, "n *x"]:
+def _codes(read: Callable[[], Any], chart: Constraint, start: int) -> Shaped[np.ndarray, "n *x"]:
     """Some inputs as they are stored; an `InputError` says which they were."""
     try:
-        codes = chart.codes(np.asarray(images))
+        codes = chart.codes(np.asarray(read()))
         chart.check(codes)
         return codes
     except InputError as error:
@@ -294,5 +294,7 @@ def _codes(images: Any, chart: Constraint, start: int) -> Shaped[np.ndarray, "n 
         raise
     except (OSError, ValueError) as error:
         raise InputError(
-            f"seeds from number {start} on", expected="inputs of one shape", got=told(error)
+            f"seeds from number {start} on",
+            expected="inputs of one shape that can be read",
+            got=told(error),
         ) from error

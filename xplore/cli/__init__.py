@@ -45,10 +45,16 @@ def main() -> None:
     except InputError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         if debug:
             raise
-        print(f"unexpected error: {told(error, most=400)}; --debug shows where", file=sys.stderr)
+        notes = getattr(error, "__notes__", ())
+        print(
+            f"unexpected error: {told(error, most=400)}; --debug shows where",
+            *notes,
+            sep="\n",
+            file=sys.stderr,
+        )
         sys.exit(UNEXPECTED)
