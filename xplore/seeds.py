@@ -15,6 +15,7 @@ from jaxtyping import Shaped
 from xplore.columns import is_frame
 from xplore.constraints import Constraint
 from xplore.errors import InputError, told
+from xplore.files import let_go
 
 Check = Callable[[Any], Shaped[np.ndarray, " n"]]
 """Labels as users give them to labels as they are compared; an `InputError` for others."""
@@ -111,9 +112,10 @@ class OnDisk(Seeds):
 
     def read(self, start: int, count: int) -> Block:
         at = slice(start, min(start + count, len(self.images)))
-        if at.stop <= at.start:
+        if at.stop <= start:
             return Block(self.first[:0], None)
-        codes = _codes(lambda: self.images[at], self.chart, start)
+        codes = _codes(lambda: np.array(self.images[at]), self.chart, start)
+        let_go(self.images)
         return Block(codes, None if self.truth is None else self.truth[at])
 
 
@@ -293,8 +295,5 @@ def _codes(read: Callable[[], Any], chart: Constraint, start: int) -> Shaped[np.
         error.add_note(f"seeds from number {start} on")
         raise
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"seeds from number {start} on",
-            expected="inputs of one shape that can be read",
-            got=told(error),
-        ) from error
+        what, wanted = f"seeds from number {start} on", "inputs of one shape that can be read"
+        raise InputError(what, expected=wanted, got=told(error)) from error

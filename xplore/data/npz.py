@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import struct
@@ -95,9 +94,7 @@ def _labels(
     return known, name, classes
 
 
-def _array(
-    file: zipfile.ZipFile, plain: io.BufferedIOBase, path: Path, name: str
-) -> Shaped[np.ndarray, "..."]:
+def _array(file: zipfile.ZipFile, plain: Any, path: Path, name: str) -> Shaped[np.ndarray, "..."]:
     """An array of the file: mapped, if it lies there as it is, or else read."""
     try:
         member = file.getinfo(f"{name}.npy")
@@ -126,7 +123,7 @@ def _array(
     return np.memmap(path, dtype, "r", first, shape, "F" if order else "C")
 
 
-def _start(plain: io.BufferedIOBase, member: zipfile.ZipInfo, what: str) -> int:
+def _start(plain: Any, member: zipfile.ZipInfo, what: str) -> int:
     """Where the bytes of a member that is stored plain begin."""
     plain.seek(member.header_offset)
     local = plain.read(_LOCAL.size)
@@ -136,7 +133,7 @@ def _start(plain: io.BufferedIOBase, member: zipfile.ZipInfo, what: str) -> int:
     return member.header_offset + _LOCAL.size + name + extra
 
 
-def _header(stream: io.BufferedIOBase, what: str) -> tuple[tuple[int, ...], bool, Any]:
+def _header(stream: Any, what: str) -> tuple[tuple[int, ...], bool, Any]:
     """Shape, whether columns come first, and kind of numbers, of an array that holds no objects."""
     try:
         version = np.lib.format.read_magic(stream)
@@ -154,7 +151,7 @@ def _fits(what: str, declared: int, held: int) -> None:
         raise InputError(what, expected=f"{declared} bytes of an array", got=str(held), fix=FRESH_COPY)
 
 
-def _read(stream: io.BufferedIOBase, what: str, size: int) -> Shaped[np.ndarray, "..."]:
+def _read(stream: Any, what: str, size: int) -> Shaped[np.ndarray, "..."]:
     """A compressed array; what is allocated follows what the file holds, not what it claims."""
     if size > LARGEST:
         got = f"{size}, which are compressed"
