@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli import compare, export, gate, inspect, merge, migrate, replay, report, review, run
+from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
 from xplore.cli._app import app
 from xplore.errors import InputError, told
 
@@ -18,6 +18,7 @@ __all__ = [
     "inspect",
     "merge",
     "migrate",
+    "new",
     "replay",
     "report",
     "review",
