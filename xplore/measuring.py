@@ -101,9 +101,8 @@ class Reach:
         told = Markup("<p><b>{}</b></p>").format(str(self).split("\n", 1)[0])
         quiet = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         asleep = Markup("<p>never reached: {}</p>").format(quiet or "none")
-        return Markup("<div style='{}'>{}{}<table>{}</table>{}</div>").format(
-            STYLE, told, curves({self.model: self}), rows, asleep
-        )
+        table = Markup("<table style='font:inherit'>{}</table>").format(rows)
+        return str(_boxed(told, _drawn({self.model: self}), table, asleep))
 
 
 class Chart(Markup):
@@ -170,16 +169,21 @@ def curves(reached: Mapping[str, Reach]) -> Chart:
     """
     if not reached:
         raise InputError("reached", expected="one at least, by name", got="none")
+    return Chart(_boxed(_drawn(reached)))
+
+
+def _drawn(reached: Mapping[str, Reach]) -> Markup:
     inputs = max(one.inputs for one in reached.values())
     first = {name: one.first.ravel() for name, one in reached.items()}
     criteria = dict.fromkeys(in_words(one.criterion) for one in reached.values())
-    return Chart(
-        Markup("<div style='{}'><style>{}</style>{}</div>").format(
-            STYLE,
-            ".curve .axis{stroke:#9aa4ae}.curve .grid{stroke:#eaeef2}.curve text{font-size:12.5px}",
-            growth(first, inputs, f"{', '.join(criteria)} over {plural(inputs, 'input')}", "inputs"),
-        )
+    return growth(first, inputs, f"{'; '.join(criteria)} over {plural(inputs, 'input')}", "inputs")
+
+
+def _boxed(*parts: Markup) -> Markup:
+    style = Markup(
+        "<style>.curve .axis{stroke:#9aa4ae}.curve .grid{stroke:#eaeef2}.curve text{font-size:12px}</style>"
     )
+    return Markup("<div style='{}'>{}{}</div>").format(STYLE, style, Markup().join(parts))
 
 
 @jax.jit
