@@ -29,12 +29,11 @@ PAGE = """# Killed, and resumed
 
 Written by `python scripts/kills.py {kills} --rng {rng} --page` on {date}, on {device}.
 
-{kills} campaigns of {seeds} seeds, each killed (SIGKILL) at a random instant and resumed. Of these,
-{identical} hold the same rows as a campaign that was never broken, bit for bit: the fates of all seeds, the
-rounds, the findings with what they covered, and the inputs as stored; SQLite finds each file whole.
-
-When it was killed, a campaign had judged {least} to {most} seeds, {median:.0f} in the median; {early} of them
-had judged none. {ended} more ended before they could be killed, and were not counted.
+{kills} campaigns of {seeds} seeds, each in a process of its own that was killed (SIGKILL) after a random
+number of its steps and up to 50 ms more, and then resumed. {identical} of {kills} hold the same rows as a
+campaign that was never broken, bit for bit: the fates of all seeds, the rounds, the findings with what they
+covered, and the inputs as stored; SQLite finds each file whole. When they were killed, they had judged
+{least} to {most} seeds, {median:.0f} in the median.
 """
 
 

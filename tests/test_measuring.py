@@ -66,7 +66,7 @@ def test_the_first_one_is_the_first_of_all_batches(tmp_path: Any) -> None:
     assert (reached.first[~later] == few.first[~later]).all() and reached.inputs == len(images)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=5)
 @given(split=st.integers(1, 23), cut=st.integers(0, 30))
 def test_laws_of_reach(split: int, cut: int) -> None:
     every = xplore.reach(model(), tiny.images(), NeuronCoverage(T))

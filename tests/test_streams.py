@@ -23,7 +23,9 @@ from xplore.archive import Archive
 from xplore.constraints import Ball
 from xplore.data import npz, photos
 from xplore.errors import InputError
+from xplore.files import let_go
 from xplore.result import Result
+from xplore.seeds import repeated
 
 HOW = {"steps": 3, "tries": 2, "constraint": Ball(), "plan": tiny.plan(), "progress": False, "shrink": False}
 DAMAGED = 14
@@ -83,6 +85,42 @@ def test_how_seeds_are_read_changes_nothing(
 ) -> None:
     ran(*source(tmp_path), tmp_path / "out")
     assert small.content(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("source", [mapped, pictures])
+@pytest.mark.parametrize("total", [9, 60])
+@pytest.mark.usefixtures("folder")
+def test_fewer_or_more_seeds_than_there_are(
+    source: Callable[[Path], tuple[Any, Any]], total: int, tmp_path: Path
+) -> None:
+    images, labels = repeated(*source(tmp_path), tiny.N, total)
+    rows = np.arange(total) % tiny.N
+    assert len(images) == total and labels.tolist() == tiny.labels()[rows].tolist()
+    for start, stop in ((0, total), (5, 30), (8, 26), (total - 1, total + 5)):
+        np.testing.assert_array_equal(images[start:stop], tiny.images()[rows][start:stop])
+
+
+def test_what_was_read_of_a_mapped_file_is_let_go(tmp_path: Path) -> None:
+    """It would count as this process's memory, though a private copy keeps its changes."""
+    size = 2**26
+    np.save(tmp_path / "large.npy", np.ones(size, np.uint8))
+    array = np.load(tmp_path / "large.npy", mmap_mode="r")[:].view()
+    assert int(array.sum()) == size
+    before = resident()
+    let_go(array)
+    assert before - resident() > 0.9 * size and int(array[:9].sum()) == 9
+    private = np.load(tmp_path / "large.npy", mmap_mode="c")
+    private[:] = 7
+    let_go(private)
+    assert int(private.min()) == 7
+
+
+def resident() -> int:
+    """Bytes of mapped files in this process's memory."""
+    told = Path("/proc/self/status")
+    if not told.is_file():
+        pytest.skip("no /proc: what is resident was not measured")
+    return 1024 * int(re.findall(r"RssFile:\s+(\d+)", told.read_text())[0])
 
 
 def test_a_damaged_picture_ends_it_with_what_was_found_and_it_goes_on_once_mended(

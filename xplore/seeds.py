@@ -265,9 +265,10 @@ class _Repeated(Sequence[Any]):
         n, (start, stop, _) = len(self._images), at.indices(self._total)
         parts = []
         while start < stop:
-            first = start % n
-            parts.append(np.asarray(self._images[first : min(first + stop - start, n)]))
+            at = slice(start % n, min(start % n + stop - start, n))
+            parts.append(np.array(self._images[at]))
             start += len(parts[-1])
+        let_go(self._images)
         return np.concatenate(parts)
 
 
