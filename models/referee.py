@@ -47,12 +47,12 @@ SHAPES = Machine(
 )
 
 
-def referee(path: Path | None = None) -> Callable[[Images], Int64[np.ndarray, " n"]]:
+def referee(path: str | Path | None = None) -> Callable[[Images], Int64[np.ndarray, " n"]]:
     """The trained referee: images, uint8 or floats in [0, 1], to digits.
 
     Its weights are the file beside this one unless `path` names another. Raises `InputError`.
     """
-    path = path or Path(__file__).with_name("referee.safetensors")
+    path = Path(path or Path(__file__).with_name("referee.safetensors"))
     shapes = SHAPES._asdict().items()
     like = {name: np.broadcast_to(np.zeros((), _STORED), shape) for name, shape in shapes}
     # NumPy multiplies half precision many times slower than single.

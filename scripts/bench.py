@@ -257,7 +257,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.bench == "page":
-        (ROOT / "docs" / "results" / "performance.md").write_text(page(options))
+        path = ROOT / "docs" / "results" / "performance.md"
+        _, section, memory = path.read_text("utf-8").partition("\n## Memory\n")  # bench_memory.py writes it
+        path.write_text(page(options) + section + memory, "utf-8")
         return
     options.config = options.config or {"step": "mnist_light", "campaign": "mnist"}[options.bench]
     options.seeds = options.seeds or {"step": 5000, "campaign": 1000}[options.bench]

@@ -71,6 +71,18 @@ def content(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+def ran(folder: Path, **how: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of a campaign that ran in a folder to its end."""
+    running = campaign(**how)
+    with closing(archive(running, folder)) as kept:
+        for _ in running.run(kept):
+            pass
+        assert running.tally.closed == len(list(kept.seeds()))
+        assert running.tally.findings == len(list(kept.findings()))
+        assert running.ended or running.tally.seeds == running.seeds.total
+    return content(folder)
+
+
 def killed(folder: Path, cache: Path, instant: random.Random, most: int) -> bool:
     """Run on, and kill -9 at a random instant: up to `most` news and some milliseconds later.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import small
 import tiny
 from laws.parts import double
+from small import ran
 
 import xplore
 from xplore.archive import Archive
@@ -24,18 +26,6 @@ from xplore.constraints import Ball
 from xplore.errors import InputError
 from xplore.plan import Budget
 from xplore.schema import FILE
-
-
-def ran(folder: Path, **how: object) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of a campaign that ran in a folder to its end."""
-    running = small.campaign(**how)
-    with closing(small.archive(running, folder)) as kept:
-        for _ in running.run(kept):
-            pass
-        assert running.tally.closed == len(list(kept.seeds()))
-        assert running.tally.findings == len(list(kept.findings()))
-        assert running.ended or running.tally.seeds == running.seeds.total
-    return small.content(folder)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +57,26 @@ def test_a_run_that_is_let_go_anywhere_goes_on(
     assert len(small.content(tmp_path)["seeds"]) < small.SEEDS
     assert ran(tmp_path) == unbroken
     assert ran(tmp_path) == unbroken, "a campaign that is complete stays as it is"
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7])
+def test_a_disk_that_was_full_and_has_room_again_loses_nothing(
+    share: float, unbroken: dict[str, list[tuple[object, ...]]], tmp_path: Path
+) -> None:
+    ran(tmp_path / "whole")
+    size = (tmp_path / "whole" / FILE).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    running = small.campaign()
+    kept = small.archive(running, tmp_path / "full")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * size), hard))  # no file can grow beyond
+    try:
+        with pytest.raises(InputError, match="room and the right to write"), closing(kept):
+            for _ in running.run(kept):
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 0 < len(small.content(tmp_path / "full")["seeds"]) < small.SEEDS
+    assert ran(tmp_path / "full") == unbroken
 
 
 def test_more_seeds_are_as_if_there_had_been_as_many(

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from xplore.errors import InputError as InputError
     from xplore.gating import gate as gate
     from xplore.inspection import inspect as inspect
+    from xplore.measuring import Reach as Reach
     from xplore.measuring import coverage_of as coverage_of
+    from xplore.measuring import curves as curves
+    from xplore.measuring import reach as reach
     from xplore.merging import merge as merge
     from xplore.model import Model as Model
     from xplore.panel import Panel as Panel
@@ -28,7 +31,10 @@ _PUBLIC = {
     "InputError": "xplore.errors",
     "adapt": "xplore.adapters",
     "gate": "xplore.gating",
+    "Reach": "xplore.measuring",
     "coverage_of": "xplore.measuring",
+    "curves": "xplore.measuring",
+    "reach": "xplore.measuring",
     "Budget": "xplore.plan",
     "compare": "xplore.report.comparison",
     "inspect": "xplore.inspection",

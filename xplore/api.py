@@ -100,7 +100,8 @@ def run(
     Without `shrink` findings are not reduced to the smallest change that shows them.
 
     Raises:
-        InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent.
+        InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent; seeds
+            that cannot be read when their round is due: what was found before is kept, and can be resumed.
     """
     chart, notes = checked_chart(constraint, inputs)
     if seeds is not None:
@@ -157,6 +158,10 @@ def run(
         if out is not None:
             write_reports(folder)
         undo.pop_all()
+    if campaign.fault is not None:
+        kept = f"what was found before is in {folder}; once that is mended, resume goes on there"
+        campaign.fault.add_note(kept)
+        raise campaign.fault
     return Result(folder, temporary=out is None)
 
 
@@ -172,6 +177,8 @@ def _go(
         return
     if shrink and _interrupted_shrinking(archive, campaign, progress):
         archive.note(ended=INTERRUPTED)
+        return
+    if campaign.fault is not None:
         return
     if baseline is not None:
         compared = _baseline(baseline, campaign, tally, progress)

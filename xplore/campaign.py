@@ -30,6 +30,7 @@ from xplore.seeds import Block, Seeds
 from xplore.units import Layout
 from xplore.validity import Judge, Judgement, Read, Said
 
+UNREADABLE = "ended before seeds that could not be read"
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
 
@@ -60,7 +61,8 @@ class Campaign:
     """One run over given seeds: `for tally in campaign.run(archive): ...`.
 
     `archive` may be None: then only the tally is kept (a baseline beside a campaign). One that holds a part
-    of this campaign is completed.
+    of this campaign is completed. Where a round cannot be read, those before it are ended, and `fault` says
+    why.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Campaign:
         self.method, self.judge, self.layout, self.plan = method, judge, layout, plan
         self.seeds, self.budget, self.tally = seeds, budget, Tally()
         self.ended = ""
+        self.fault: Exception | None = None
         self._archive: Archive | None = None
         self._in_flight: dict[int, _Round] = {}
         self._rounds = Rounds(layout, len(judge.criteria), plan.main_criterion, plan.lag)
@@ -116,6 +119,7 @@ class Campaign:
             self._news(seconds)
             self.stop(self.budget.reached(self.tally, seconds) or "")
             yield self.tally
+        self.stop(UNREADABLE if self.fault else "")
         if self.ended:
             self._judge_found()
             self._news(time.perf_counter() - start)
@@ -144,7 +148,13 @@ class Campaign:
         size, total, held = self.plan.round_size, self.seeds.total, self._held.pop(index, Held())
         first = index * size
         done = held.seeds == len(held.closed) == size
-        block = self.seeds.read(first, size) if not done or not index else None
+        try:
+            block = self.seeds.read(first, size) if not done or not index else None
+        except Exception as error:  # a generator of the user's own may raise anything
+            if not index:
+                raise
+            self.fault = error
+            return False
         if block is not None:
             held.same(block)
             if not done and len(block):

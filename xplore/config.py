@@ -50,18 +50,28 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = "campaign"
-    models: list[Part] = Field(min_length=2)
-    seeds: Part
-    constraint: Part
-    objective: Part | None = None
-    search: Part = {"use": "xplore.search:Gradient"}
-    oracle: Part | None = None
-    criteria: list[Part] = Field([{"use": "xplore.coverage:NeuronCoverage"}], min_length=1)
-    campaign: Settings = Settings()
-    baseline: Part | None = None
-    referee: Part | None = None
-    training: Part | None = None
+    name: str = Field("campaign", description="what the campaign is called; runs/NAME is its folder")
+    models: list[Part] = Field(min_length=2, description="two or more models under test")
+    seeds: Part = Field(description="inputs to start from, and their labels where there are any")
+    constraint: Part = Field(description="how an input may change")
+    objective: Part | None = Field(
+        None, description="what the search climbs; by default it follows the models"
+    )
+    search: Part = Field({"use": "xplore.search:Gradient"}, description="how the search moves")
+    oracle: Part | None = Field(
+        None, description="what counts as a disagreement; by default it follows the models"
+    )
+    criteria: list[Part] = Field(
+        [{"use": "xplore.coverage:NeuronCoverage"}],
+        min_length=1,
+        description="what is measured as coverage, one or more",
+    )
+    campaign: Settings = Field(Settings(), description="everything beside the parts")
+    baseline: Part | None = Field(None, description="another search on the same seeds, to compare with")
+    referee: Part | None = Field(
+        None, description="an outside classifier whose opinion of each finding is shown, not filtered on"
+    )
+    training: Part | None = Field(None, description="inputs of which the nearest to each finding is measured")
 
 
 def folder() -> Path:

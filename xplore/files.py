@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import mmap
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from xplore.errors import InputError, told
 
@@ -77,6 +81,17 @@ def text(path: str | os.PathLike[str], what: str, largest: int) -> str:
         raise InputError(
             str(path), expected=f"{what}, in UTF-8", got=f"other bytes ({error.reason})"
         ) from error
+
+
+def let_go(array: Any) -> None:
+    """Let go of what was read of an array that is mapped read-only: till then it counts as this process's."""
+    if not isinstance(array, np.memmap) or array.mode != "r":
+        return  # of a private copy changes would be lost
+    held: Any = array
+    while isinstance(held, np.ndarray):
+        held = held.base
+    if isinstance(held, mmap.mmap) and hasattr(held, "madvise"):
+        held.madvise(mmap.MADV_DONTNEED)
 
 
 def inside(folder: str | os.PathLike[str], name: str) -> Path:

@@ -1,10 +1,17 @@
-"""The coverage of a test set: which neurons of one model its inputs reach."""
+"""The coverage of a test set: which neurons of one model its inputs reach, and from which input on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+from markupsafe import Markup
 
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
@@ -14,21 +21,109 @@ from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.encoding import Encoding
 from xplore.errors import InputError
 from xplore.panel import BATCH, Panel
+from xplore.report.charts import growth
+from xplore.report.wording import criterion as in_words
+from xplore.report.words import percent, plural
 from xplore.seeds import opened
-from xplore.units import Activations
+from xplore.units import Layer
+
+STYLE = (
+    "max-width:980px;padding:12px 16px;background:#fff;color:#1b1f24;font:13px/1.5 system-ui,sans-serif;"
+    "border:1px solid #d8dee4;border-radius:8px"
+)
+MOST_ASLEEP = 12
+"""Neurons that are named in a notebook."""
 
 
-def coverage_of(
+@dataclass(frozen=True)
+class Reach:
+    """What inputs reach of one model: of each cell of each neuron the first input that reaches it.
+
+    `first` numbers the inputs from 1; 0 is none of them. Neurons are called by their layer and number.
+    """
+
+    model: str
+    layers: tuple[Layer, ...]
+    criterion: str
+    inputs: int
+    first: Int[np.ndarray, "u k"] = field(repr=False)
+
+    @property
+    def share(self) -> float:
+        """The share of the cells that were reached, in [0, 1]."""
+        return self.after(self.inputs)
+
+    def after(self, inputs: int) -> float:
+        """The same, by the first so many inputs alone."""
+        return float(((self.first > 0) & (self.first <= inputs)).mean())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every neuron's, as the rows of `first` are in order."""
+        return tuple(f"{layer.name} {unit}" for layer in self.layers for unit in range(layer.units))
+
+    @property
+    def asleep(self) -> tuple[str, ...]:
+        """The neurons of which no cell was reached."""
+        return self._named((self.first == 0).all(axis=1))
+
+    def beyond(self, other: Reach) -> tuple[str, ...]:
+        """The neurons of which these inputs reach a cell that the other ones do not.
+
+        Raises:
+            InputError: the other is of another model, or by another criterion.
+        """
+        mine, its = ((of.layers, of.criterion, of.first.shape) for of in (self, other))
+        if mine != its:
+            wanted, got = (f"{of.model} by {of.criterion}" for of in (self, other))
+            raise InputError("other", expected=f"what inputs reach of {wanted}", got=got)
+        return self._named(((self.first > 0) & (other.first == 0)).any(axis=1))
+
+    def _named(self, which: np.ndarray) -> tuple[str, ...]:
+        return tuple(name for name, chosen in zip(self.names, which.tolist(), strict=True) if chosen)
+
+    @property
+    def by_layer(self) -> dict[str, float]:
+        """Each layer's share."""
+        ends = list(accumulate((layer.units for layer in self.layers), initial=0))
+        parts = zip(self.layers, ends[:-1], ends[1:], strict=True)
+        return {layer.name: float((self.first[start:end] > 0).mean()) for layer, start, end in parts}
+
+    def __str__(self) -> str:
+        told = f"{self.model}: {percent(self.share)} of {plural(len(self.first), 'neuron')}"
+        lines = [f"{told} by {plural(self.inputs, 'input')} ({in_words(self.criterion)})"]
+        return "\n".join([*lines, *(f"  {name}: {percent(share)}" for name, share in self.by_layer.items())])
+
+    def _repr_html_(self) -> str:
+        shown, more = self.asleep[:MOST_ASLEEP], len(self.asleep) - MOST_ASLEEP
+        row = Markup("<tr><td>{}</td><td style='text-align:right'>{}</td></tr>").format
+        rows = Markup().join(row(name, percent(share)) for name, share in self.by_layer.items())
+        told = Markup("<p><b>{}</b></p>").format(str(self).split("\n", 1)[0])
+        quiet = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+        asleep = Markup("<p>never reached: {}</p>").format(quiet or "none")
+        table = Markup("<table style='font:inherit'>{}</table>").format(rows)
+        return str(_boxed(told, _drawn({self.model: self}), table, asleep))
+
+
+class Chart(Markup):
+    """A drawing that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def reach(
     model: Any, inputs: Any, criterion: CellCriterion | None = None, *, constraint: Constraint | None = None
-) -> float:
-    """The share of a criterion's cells that inputs reach in a model, in [0, 1].
+) -> Reach:
+    """Which neurons inputs reach in a model, and from which input on.
 
     Inputs are as for `xplore.run`; those that do not fit into memory are read a batch at a time.
 
     >>> from xplore.data import mnist
     >>> from xplore.models.lenet import lenet1
-    >>> round(coverage_of(lenet1(), mnist.load().images[:100], NeuronCoverage(0.5)), 2)
-    0.38
+    >>> few = reach(lenet1(), mnist.load().images[:100], NeuronCoverage(0.5))
+    >>> round(few.share, 2), len(few.names), few.asleep[:2], few.by_layer["logits"]
+    (0.38, 52, ('conv1 0', 'conv1 1'), 1.0)
 
     Raises:
         InputError: a model without neurons, or inputs that it cannot read.
@@ -42,14 +137,57 @@ def coverage_of(
     if not layout.n_units:
         fix = "give a network whose layers can be captured"
         raise InputError(f"model {alone.name}", expected="one with neurons", got="a black box", fix=fix)
-    state, at = criterion.init(layout), 0
+    at, first = 0, np.zeros((layout.n_units, criterion.n_cells), np.int64)
     while len(block := seeds.read(at, BATCH)):
-        seen = _activations(panel, chart.encoding, block.codes)
-        state, _ = criterion.update(state, seen)
+        row = np.asarray(_first(panel, chart.encoding, criterion, block.codes))
+        first = np.where((first == 0) & (row > 0), at + row, first)
         at += len(block)
-    return float(criterion.value(state))
+    return Reach(alone.name, layout.layers, repr(criterion), at, first)
+
+
+def coverage_of(
+    model: Any, inputs: Any, criterion: CellCriterion | None = None, *, constraint: Constraint | None = None
+) -> float:
+    """The share of a criterion's cells that inputs reach in a model, in [0, 1]; `reach` tells which.
+
+    >>> from xplore.data import mnist
+    >>> from xplore.models.lenet import lenet1
+    >>> round(coverage_of(lenet1(), mnist.load().images[:100], NeuronCoverage(0.5)), 2)
+    0.38
+
+    Raises:
+        InputError: a model without neurons, or inputs that it cannot read.
+    """
+    return reach(model, inputs, criterion, constraint=constraint).share
+
+
+def curves(reached: Mapping[str, Reach]) -> Chart:
+    """How coverage grows with inputs, one line for each that is given, by name; shows itself in a notebook.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not reached:
+        raise InputError("reached", expected="one at least, by name", got="none")
+    return Chart(_boxed(_drawn(reached)))
+
+
+def _drawn(reached: Mapping[str, Reach]) -> Markup:
+    inputs = max(one.inputs for one in reached.values())
+    first = {name: one.first.ravel() for name, one in reached.items()}
+    criteria = dict.fromkeys(in_words(one.criterion) for one in reached.values())
+    return growth(first, inputs, f"{'; '.join(criteria)} over {plural(inputs, 'input')}", "inputs")
+
+
+def _boxed(*parts: Markup) -> Markup:
+    style = Markup(
+        "<style>.curve .axis{stroke:#9aa4ae}.curve .grid{stroke:#eaeef2}.curve text{font-size:12px}</style>"
+    )
+    return Markup("<div style='{}'>{}{}</div>").format(STYLE, style, Markup().join(parts))
 
 
 @jax.jit
-def _activations(panel: Panel, encoding: Encoding, codes: Any) -> Activations:
-    return panel(encoding.decode(codes)).activations
+def _first(panel: Panel, encoding: Encoding, criterion: CellCriterion, codes: Any) -> Int[Array, "u k"]:
+    """Of each cell the first row that reaches it, from 1; 0 for none."""
+    hits = criterion.hits(panel(encoding.decode(codes)).activations)
+    return jnp.where(hits.any(axis=0), hits.argmax(axis=0) + 1, 0)

@@ -31,6 +31,22 @@ READING: dict[str, Any] = {
     "unit": Literal["mean", "max", "position", "token"],
 }
 """What a config may say of any model, beside the arguments of what it names; `weights` is a file."""
+READING_TOLD = {
+    "name": "what it is called in reports",
+    "weights": "a .safetensors file with the paths of the parameters as keys",
+    "output": "what it returns: logits, probabilities, multilabel, values",
+    "scale": "it reads (x * scale - mean) / std: numbers, or one a channel",
+    "mean": "see scale",
+    "std": "see scale",
+    "layout": "the order of its axes: NHWC, NCHW",
+    "size": "[height, width] that an image is resized to",
+    "columns": "which features of a row, by index or name",
+    "classes": "the order of its classes, where models differ in that",
+    "include": "globs on a layer's name or kind: which count as coverage",
+    "exclude": "globs likewise: which do not",
+    "unit": "what a neuron is: mean (of a channel), max, position, token",
+}
+"""The same in words."""
 
 
 def build(part: Part) -> Any:

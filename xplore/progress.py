@@ -1,4 +1,4 @@
-"""What a person sees of a running campaign: a live display on a terminal, plain lines elsewhere."""
+"""What a person sees of a running campaign: live on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from xplore.plan import Tally
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 5.0
 """Seconds between two plain lines."""
+CELL_EVERY = 0.5
+"""Seconds between two states of a notebook's display."""
 
 
 Watch = Callable[[Tally], None]
@@ -82,7 +85,11 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def display(title: str, of: int | None) -> Iterator[Watch]:
-    """Show progress on standard error, live where it is a terminal."""
+    """Show progress: in a notebook below the cell, else on standard error, live where it is a terminal."""
+    if in_notebook():
+        with Cell(f"{title}: {_of(of)} seeds; compiling") as cell:
+            yield lambda now: cell.show(f"{title}: {line(now, of)}", now.closed, of)
+        return
     if not sys.stderr.isatty():
         yield _plain(title, of)
         return
@@ -98,6 +105,16 @@ def display(title: str, of: int | None) -> Iterator[Watch]:
 def counting(title: str, of: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show how many of some things are done, as `display` shows a campaign."""
     done, last = 0, time.monotonic()
+    if shown and in_notebook():
+        with Cell(f"{title}: 0/{of}") as cell:
+
+            def tell(count: int) -> None:
+                nonlocal done
+                done += count
+                cell.show(f"{title}: {done}/{of}", done, of)
+
+            yield tell
+        return
 
     def add(count: int) -> None:
         nonlocal done, last
@@ -115,6 +132,44 @@ def counting(title: str, of: int, *, shown: bool = True) -> Iterator[Callable[[i
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=of)
         yield lambda count: bar.advance(task, count)
+
+
+def in_notebook() -> bool:
+    """Does this run in the kernel of a notebook?"""
+    ipython: Any = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+class Cell:
+    """A line and a bar below a notebook's cell, written anew in their place; IPython alone is needed."""
+
+    def __init__(self, start: str) -> None:
+        self._text, self._share, self._last = start, 0.0, 0.0
+        self._handle: Any = None
+
+    def __enter__(self) -> Cell:
+        self._draw()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._draw()
+
+    def show(self, text: str, done: int, of: int | None) -> None:
+        """What is told from now on: drawn at once, or with the next that comes late enough."""
+        self._text, self._share = text, done / of if of else 0.0
+        if time.monotonic() - self._last >= CELL_EVERY:
+            self._draw()
+
+    def _draw(self) -> None:
+        from IPython.display import display
+
+        self._last = time.monotonic()
+        bar = f"<progress value='{self._share:.3f}' max='1' style='width:14em'></progress>"
+        told = {"text/plain": self._text, "text/html": f"{bar} <code>{escape(self._text)}</code>"}
+        if self._handle is None:
+            self._handle = display(told, raw=True, display_id=True)
+        else:
+            self._handle.update(told, raw=True)
 
 
 def _plain(title: str, of: int | None) -> Watch:

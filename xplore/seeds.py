@@ -15,6 +15,7 @@ from jaxtyping import Shaped
 from xplore.columns import is_frame
 from xplore.constraints import Constraint
 from xplore.errors import InputError, told
+from xplore.files import let_go
 
 Check = Callable[[Any], Shaped[np.ndarray, " n"]]
 """Labels as users give them to labels as they are compared; an `InputError` for others."""
@@ -111,9 +112,10 @@ class OnDisk(Seeds):
 
     def read(self, start: int, count: int) -> Block:
         at = slice(start, min(start + count, len(self.images)))
-        if at.stop <= at.start:
+        if at.stop <= start:
             return Block(self.first[:0], None)
-        codes = _codes(self.images[at], self.chart, start)
+        codes = _codes(lambda: np.array(self.images[at]), self.chart, start)
+        let_go(self.images)
         return Block(codes, None if self.truth is None else self.truth[at])
 
 
@@ -132,7 +134,7 @@ class Streamed(Seeds):
             raise InputError("seeds", expected="at least one", got="a generator that ends at once")
         self._ahead, self._at = start, 0
         self._pairs = isinstance(start[0], tuple)
-        self._first = _codes([self._split(start)[0][0]], chart, 0)
+        self._first = _codes(lambda: [self._split(start)[0][0]], chart, 0)
 
     def _again(self) -> None:
         self._items: Iterator[Any] = iter(self._source() if self._fresh else self._source)
@@ -179,7 +181,7 @@ class Streamed(Seeds):
             return Block(self._first[:0], None)
         images, labels = self._split(items)
         truth = None if labels is None or self._check is None else self._check(labels)
-        return Block(_codes(images, self.chart, start), truth)
+        return Block(_codes(lambda: images, self.chart, start), truth)
 
     def _next(self, count: int) -> Iterator[Any]:
         for _ in range(count):
@@ -263,9 +265,10 @@ class _Repeated(Sequence[Any]):
         n, (start, stop, _) = len(self._images), at.indices(self._total)
         parts = []
         while start < stop:
-            first = start % n
-            parts.append(np.asarray(self._images[first : min(first + stop - start, n)]))
+            at = slice(start % n, min(start % n + stop - start, n))
+            parts.append(np.array(self._images[at]))
             start += len(parts[-1])
+        let_go(self._images)
         return np.concatenate(parts)
 
 
@@ -283,16 +286,15 @@ def lazy(inputs: Any) -> bool:
     return hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__") and not hasattr(inputs, "device")
 
 
-def _codes(images: Any, chart: Constraint, start: int) -> Shaped[np.ndarray, "n *x"]:
+def _codes(read: Callable[[], Any], chart: Constraint, start: int) -> Shaped[np.ndarray, "n *x"]:
     """Some inputs as they are stored; an `InputError` says which they were."""
     try:
-        codes = chart.codes(np.asarray(images))
+        codes = chart.codes(np.asarray(read()))
         chart.check(codes)
         return codes
     except InputError as error:
         error.add_note(f"seeds from number {start} on")
         raise
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"seeds from number {start} on", expected="inputs of one shape", got=told(error)
-        ) from error
+        what, wanted = f"seeds from number {start} on", "inputs of one shape that can be read"
+        raise InputError(what, expected=wanted, got=told(error)) from error

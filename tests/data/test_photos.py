@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mutation import mutated
 from PIL import Image
 
-from xplore.data import photos
+from xplore.data import _base, photos, pictures
 from xplore.errors import InputError, MissingExtraError
 
 
@@ -85,7 +85,7 @@ def test_a_sub_folder_is_a_class(folders):
     seeds = photos.load(folders, size=16)
     assert seeds.labels.tolist() == [7, 2, 281, 281]
     assert seeds.images.shape == (4, 16, 16, 3)
-    assert seeds.images[1, 8, 8].tolist() == [0, 9, 0]
+    assert seeds.images[1][8, 8].tolist() == [0, 9, 0]
     assert seeds.name == folders.name
     own = photos.load(folders, size=16, classes="folders")
     assert own.classes == ("7", "Great_White_Shark", "n02123045")
@@ -99,7 +99,7 @@ def test_a_flat_folder_has_no_labels(tmp_path):
         colour(tmp_path / name, (ord(name[0]), 0, 0))
     seeds = photos.load(tmp_path, size=8)
     assert seeds.labels is None
-    assert seeds.images[:, 4, 4, 0].tolist() == [97, 98]
+    assert seeds.images[:][:, 4, 4, 0].tolist() == [97, 98]
     assert photos.load(tmp_path, size=8, classes="folders").classes == ()
 
 
@@ -114,8 +114,8 @@ def test_its_middle_is_taken(tmp_path):
     wide[1:15, 13:27] = 200  # 7/8 of the shorter side
     wide[4:12, 16:24] = 100  # half of it
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    assert set(np.unique(photos.load(tmp_path, size=14).images)) == {100, 200}
-    assert (photos.load(tmp_path, size=8, crop=0.5).images == 100).all()
+    assert set(np.unique(photos.load(tmp_path, size=14).images[:])) == {100, 200}
+    assert (photos.load(tmp_path, size=8, crop=0.5).images[:] == 100).all()
     assert photos.load(tmp_path, size=16, crop=1).images[0].sum(0).tolist() == wide[:, 12:28].sum(0).tolist()
 
 
@@ -162,13 +162,32 @@ def test_bad_tables_are_refused(tmp_path, table, came):
 def test_bad_folders_are_refused(tmp_path, make, came):
     make(tmp_path)
     with pytest.raises(InputError, match=came):
-        photos.load(tmp_path, size=8)
+        photos.load(tmp_path, size=8).images[:]
 
 
-def test_the_limit_is_named(folders, monkeypatch):
-    monkeypatch.setattr(photos, "LARGEST", 3 * 8 * 8 * 3)
+def test_the_limits_are_named(folders, monkeypatch):
+    whole = photos.load(folders, size=8).images
+    monkeypatch.setattr(_base, "LARGEST", 3 * 8 * 8 * 3)
+    assert whole[1:].shape == (3, 8, 8, 3)
+    with pytest.raises(InputError, match="at most 576 bytes at once, got 768; take a slice"):
+        whole[:]
+    monkeypatch.setattr(pictures, "LARGEST", 100)
+    with pytest.raises(InputError, match=r"d.JPG: expected a picture of at most 100 bytes, got \d+ bytes"):
+        photos.load(folders, size=8)
+    monkeypatch.setattr(photos, "MOST", 3)
     with pytest.raises(InputError, match="at most 3 pictures"):
         photos.load(folders, size=8)
+
+
+def test_a_picture_is_decoded_when_it_is_asked_for(folders):
+    (folders / "7" / "d.JPG").write_text("no picture")
+    seeds = photos.load(folders, size=8)
+    assert seeds.images.shape == (4, 8, 8, 3) and len(seeds.images) == len(seeds.labels) == 4
+    assert seeds.images[3].tolist() == seeds.images[-1].tolist() == seeds.images[[1, 3]][1].tolist()
+    np.testing.assert_array_equal(np.asarray(seeds.images[1:]), np.stack([*seeds.images[1:]]))
+    assert np.asarray(seeds.images[3:], float).max() == 9
+    with pytest.raises(InputError, match=r"d\.JPG: expected a picture .*, got 10 bytes that are none"):
+        seeds.images[0]
 
 
 @pytest.mark.parametrize(
@@ -202,4 +221,4 @@ def test_mutated_tables_give_an_input_error_or_labels(tmp_path_factory, data):
     except InputError as error:
         assert str(folder) in str(error)
     else:
-        assert (seeds.images == 9).all()
+        assert (seeds.images[:] == 9).all()

@@ -209,5 +209,10 @@ def test_the_fragment_disturbs_no_notebook(build):
     assert "background:#fff" in rules[0]
 
 
+def test_the_fragment_of_many_findings_is_small(build):
+    archive = build(seeds=3000, found=0.9)
+    assert sum(1 for _ in archive.findings()) > 2000 and len(fragment(archive)) < 200_000
+
+
 def test_the_fragment_of_photographs_is_small(build):
     assert len(fragment(build(seeds=12, photographs=224))) < 200_000

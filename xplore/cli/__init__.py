@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli import compare, export, gate, inspect, merge, migrate, replay, report, review, run
+from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
 from xplore.cli._app import app
 from xplore.errors import InputError, told
 
@@ -18,6 +18,7 @@ __all__ = [
     "inspect",
     "merge",
     "migrate",
+    "new",
     "replay",
     "report",
     "review",
@@ -45,10 +46,16 @@ def main() -> None:
     except InputError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         if debug:
             raise
-        print(f"unexpected error: {told(error, most=400)}; --debug shows where", file=sys.stderr)
+        notes = getattr(error, "__notes__", ())
+        print(
+            f"unexpected error: {told(error, most=400)}; --debug shows where",
+            *notes,
+            sep="\n",
+            file=sys.stderr,
+        )
         sys.exit(UNEXPECTED)

@@ -1,6 +1,12 @@
 """What every data set hands over: images or rows, labels where there are any, and the classes' names."""
 
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
@@ -8,23 +14,67 @@ from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 from xplore.errors import InputError
 
 PARTS = ("test", "train")
+LARGEST = 2**31
+"""Bytes of images that are read at once."""
+
+
+class Unread(Sequence[Any], abc.ABC):
+    """Images uint8 [n h w c] that are read when they are asked for.
+
+    `[3]`, `[3:7]`, `[[5, 2]]` and, for all of them, `[:]` give arrays of at most `LARGEST` bytes. A campaign
+    asks for a round at a time.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of all of them."""
+
+    @abc.abstractmethod
+    def read(self, number: int) -> UInt8[np.ndarray, "h w c"]:
+        """One of them; raises `InputError`, which names its file."""
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, at: Any) -> UInt8[np.ndarray, "..."]:
+        numbers = np.arange(len(self))[at]
+        if numbers.ndim == 0:
+            return self.read(int(numbers))
+        size = len(numbers) * math.prod(self.shape[1:])
+        if size > LARGEST:
+            wanted, fix = f"at most {LARGEST} bytes at once", "take a slice of them, or make them smaller"
+            raise InputError(str(self), expected=wanted, got=f"{size}", fix=fix)
+        images = np.empty((len(numbers), *self.shape[1:]), np.uint8)
+        for row, number in zip(images, numbers.tolist(), strict=True):
+            row[:] = self.read(number)
+        return images
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Inputs as they are stored, with the label of each where one is known.
 
-    `images` are uint8, or float32 rows of a table whose `columns` are named; `labels` index `classes`
-    (which may be empty where the names are not known; -1 is a label that is not known), or are values, and
-    `name` says which data set and part this is, for reports. Raises `InputError` where inputs and labels do
-    not fit.
+    `images` are uint8, in memory, memory-mapped or `Unread`; or float32 rows of a table whose `columns` are
+    named. `labels` index `classes` (which may be empty where the names are not known; -1 is a label that is
+    not known), or are values, and `name` says which data set and part this is, for reports. Raises
+    `InputError` where inputs and labels do not fit.
 
     >>> digits = Inputs(np.zeros((2, 28, 28, 1), np.uint8), np.array([3, 8]), "blank")
     >>> digits.images.shape, len(digits.labels)
     ((2, 28, 28, 1), 2)
     """
 
-    images: UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
+    images: UInt8[np.ndarray, "n h w c"] | UInt8[Unread, "n h w c"] | Float32[np.ndarray, "n d"]
     labels: Int64[np.ndarray, " n"] | Float64[np.ndarray, " n"] | None
     name: str
     classes: tuple[str, ...] = ()

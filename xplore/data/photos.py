@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image
 
 from xplore.data._base import Inputs
-from xplore.data.pictures import SUFFIXES, read_picture
+from xplore.data.pictures import SUFFIXES, Pictures, check_files, fitted, read_picture
 from xplore.errors import InputError, MissingExtraError, first, told
 from xplore.files import found, inside, text
 
-LARGEST = 2**31  # bytes of all pictures together, once they are scaled
+MOST = 2**21  # pictures of a folder
 LARGEST_SIZE = 2048
 UNKNOWN = -1
 UNLABELLED = (
@@ -53,8 +52,10 @@ def load(
     is called by its number, its name or, in ImageNet, its synset's id or any of its words. With
     `classes="folders"` what the folder calls them is the classes, sorted; a list of names is the classes.
 
-    At most `LARGEST` bytes in all; `xplore.data.pictures` has the limits of one picture. Links and names that
-    lead out of the folder are refused. Raises `InputError`; `MissingExtraError` where a package is needed.
+    Of a folder, names, classes and the files' sizes are checked at once; a picture is decoded when it is
+    asked for (`images[3]`, `images[:]`): a campaign reads a round at a time, and holds no more. At most
+    `MOST` pictures; `xplore.data.pictures` has the limits of one. Links and names that lead out of the folder
+    are refused. Raises `InputError`; `MissingExtraError` where a package is needed.
 
     >>> photos = load()
     >>> photos.images.shape, photos.classes[photos.labels[0]], int(photos.labels[-1])
@@ -71,23 +72,15 @@ def load(
         images, labels = embedded(size, crop)
         return Inputs(images.copy(), labels.copy(), "photos", names)
     folder = Path(path)
-    files = _files(folder, most=LARGEST // (3 * size**2))
+    files = _files(folder)
+    check_files(folder, [file for file, _ in files])
     if not names:
         names = tuple(sorted({word for _, word in files if word}))
         words = {word: {number} for number, word in enumerate(names)}
     labels = [_label(folder, file, word, names, words) for file, word in files]
-    images = np.empty((len(files), size, size, 3), np.uint8)
-    for row, (file, _) in zip(images, files, strict=True):
-        row[:] = fitted(read_picture(inside(folder, file)), size, crop)
+    images = Pictures(folder, [file for file, _ in files], size, crop)
     known = None if set(labels) == {UNKNOWN} else np.array(labels, np.int64)
     return Inputs(images, known, folder.resolve().name, names)
-
-
-def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size 3"]:
-    """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing."""
-    left, top = ((length - crop * min(image.size)) / 2 for length in image.size)
-    box = (left, top, image.width - left, image.height - top)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
 @functools.lru_cache(maxsize=2)
@@ -158,14 +151,14 @@ def _folder_in(module: str, package: str) -> Path:
     return Path(spec.submodule_search_locations[0], "data")
 
 
-def _files(folder: Path, most: int) -> list[tuple[str, str]]:
+def _files(folder: Path) -> list[tuple[str, str]]:
     """Each picture's name in the folder, and what its class is called, if it is."""
     try:
         table = found(folder, "labels.csv")
         if table is not None:
-            files = list(_limited(_table(table), folder, most))
+            files = list(_limited(_table(table), folder))
         else:
-            files = sorted(_limited(_listed(folder), folder, most))
+            files = sorted(_limited(_listed(folder), folder))
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
@@ -188,15 +181,11 @@ def _files(folder: Path, most: int) -> list[tuple[str, str]]:
     return files
 
 
-def _limited(files: Iterator[tuple[str, str]], folder: Path, most: int) -> Iterator[tuple[str, str]]:
+def _limited(files: Iterator[tuple[str, str]], folder: Path) -> Iterator[tuple[str, str]]:
     for number, file in enumerate(files):
-        if number == most:
-            raise InputError(
-                str(folder),
-                expected=f"at most {most} pictures of this size ({LARGEST} bytes)",
-                got="more",
-                fix="name a smaller folder, or a smaller size",
-            )
+        if number == MOST:
+            fix = "name a smaller folder"
+            raise InputError(str(folder), expected=f"at most {MOST} pictures", got="more", fix=fix)
         yield file
 
 

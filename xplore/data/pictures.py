@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from xplore.data._base import Unread
 from xplore.errors import InputError, told
-from xplore.files import FRESH_COPY, contents
+from xplore.files import FRESH_COPY, contents, inside
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -59,6 +63,68 @@ def read_picture(path: str | os.PathLike[str]) -> Image.Image:
             raise InputError(
                 str(path), expected="a whole picture", got=f"a damaged one ({told(error)})", fix=FRESH_COPY
             ) from error
+
+
+def check_files(folder: str | os.PathLike[str], files: Sequence[str]) -> None:
+    """Does a folder hold files of these names that may be pictures? None is opened; raises `InputError`."""
+    known: set[str] = set()
+    for file in files:
+        path = os.path.join(folder, file)
+        parent = os.path.dirname(path)
+        # To follow the links of 100,000 paths takes long, and `read` asks again.
+        if parent not in known or os.path.islink(path):
+            inside(folder, file)
+            known.add(parent)
+        _check_file(path)
+
+
+def _check_file(path: str) -> None:
+    try:
+        about = os.stat(path)
+    except FileNotFoundError:
+        came = "no such file"
+    except (OSError, ValueError) as error:
+        came = told(error)
+    else:
+        came = "" if about.st_size else "an empty file"
+        came = f"{about.st_size} bytes" if about.st_size > LARGEST else came
+        came = came if stat.S_ISREG(about.st_mode) else "something else"
+    if came:
+        raise InputError(path, expected=f"a picture of at most {LARGEST} bytes", got=came)
+
+
+def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size 3"]:
+    """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing."""
+    left, top = ((length - crop * min(image.size)) / 2 for length in image.size)
+    box = (left, top, image.width - left, image.height - top)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
+
+
+class Pictures(Unread):
+    """Pictures of a folder, by name, each `fitted` when it is asked for.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("a.png", "b.png"):
+    ...     Image.new("RGB", (9, 6), name[0] == "b" and "white" or "black").save(folder / name)
+    >>> Pictures(folder, ["a.png", "b.png"], size=4)[:].mean(axis=(1, 2, 3)).tolist()
+    [0.0, 255.0]
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], files: Sequence[str], size: int, crop: float = 1.0
+    ) -> None:
+        self.folder, self.files, self.size, self.crop = Path(folder), files, size, crop
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self.files), self.size, self.size, 3)
+
+    def read(self, number: int) -> UInt8[np.ndarray, "size size 3"]:
+        return fitted(read_picture(inside(self.folder, self.files[number])), self.size, self.crop)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} pictures in {self.folder}>"
 
 
 def _rgb(image: Image.Image) -> Image.Image:

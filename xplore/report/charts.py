@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 from markupsafe import Markup, escape
 
 from xplore.report.reading import Reading
@@ -58,8 +59,23 @@ def histogram(values: Sequence[float], name: str, means: str) -> Markup:
 
 def coverage_curve(reading: Reading, criterion: str) -> Markup:
     """How much of each model was reached as seeds were processed."""
+    spans = zip(reading.models, reading.spans, strict=True)  # a black box has no neurons
+    first = {model: reading.first[span] for model, span in spans if span.stop > span.start}
+    short = dict(zip(reading.models, short_names(reading.models), strict=True))
+    told = f"{criterion} over {plural(reading.seeds.count, 'seed')}"
+    return growth(first, reading.seeds.count, told, "seeds processed", short)
+
+
+def growth(
+    first: Mapping[str, Int[np.ndarray, " _"]],
+    inputs: int,
+    told: str,
+    axis: str,
+    short: Mapping[str, str] | None = None,
+) -> Markup:
+    """How coverage grows: by name, for each unit the number of the first input that reaches it; 0 is none."""
     width, height, left, right, top, base = 920, 260, 46, 210, 14, 218
-    seeds = max(reading.seeds.count, 1)
+    seeds = max(inputs, 1)
     ticks = [t for t in _ticks(0, seeds, 6) if t <= seeds and t == int(t)]
     across = lambda n: left + n / seeds * (width - left - right)  # noqa: E731
     down = lambda part: base - part * (base - top)  # noqa: E731
@@ -74,15 +90,12 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
         for t in ticks
     ]
     middle = (left + width - right) / 2
-    parts.append(f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle">seeds processed</text>')
-    short = dict(zip(reading.models, short_names(reading.models), strict=True))
+    parts.append(f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle">{escape(axis)}</text>')
     ends, lines = [], []
-    for i, (model, span) in enumerate(zip(reading.models, reading.spans, strict=True)):
-        if span.stop == span.start:  # a black box has no neurons
-            continue
+    for i, (model, reached) in enumerate(first.items()):
         colour, dash = COLOURS[i % len(COLOURS)], _DASHES[i % len(_DASHES)]
-        first = np.sort(reading.first[span])
-        points, units = _steps(first[first > 0], seeds), span.stop - span.start
+        at, units = np.sort(reached), len(reached)
+        points = _steps(at[at > 0], seeds)
         path = "".join(
             f"{'H' if j % 2 else 'V'}{across(n) if j % 2 else down(covered / units):.1f}"
             for n, covered in points
@@ -97,10 +110,10 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
     for y, (_, colour, model, final) in _apart(sorted(ends), 15, top, base):
         lines.append(
             f'<text x="{width - right + 8}" y="{y + 4:.1f}" style="fill:{colour}">'
-            f"<title>{escape(model)}</title>{escape(short[model])} {percent(final)}</text>"
+            f"<title>{escape(model)}</title>{escape((short or {}).get(model, model))} {percent(final)}</text>"
         )
-    told = ", ".join(f"{model} {percent(final)}" for _, _, model, final in ends)
-    words = f"{criterion} over {plural(reading.seeds.count, 'seed')}; at the end {told}"
+    ended = ", ".join(f"{model} {percent(final)}" for _, _, model, final in ends)
+    words = f"{told}; at the end {ended}"
     return Markup(
         f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
         f"{''.join(parts)}{''.join(lines)}</svg>"

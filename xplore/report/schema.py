@@ -145,7 +145,7 @@ class Summary(_Exact):
     notes: list[str] | None
     finished: bool
     ended: str
-    """Which budget ended the campaign, or `interrupted`; empty, where all seeds were judged."""
+    """Which budget ended the campaign, or what else did; empty, where all seeds were judged."""
     inputs: Literal["images", "rows", "sets"]
     labelled: bool
     models: list[str]
