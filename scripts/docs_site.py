@@ -1,20 +1,21 @@
-"""Hooks of mkdocs: pages that are made when the site is built, notebooks that are run, formulas as MathML."""
+"""Hooks of mkdocs: pages that are made when the site is built, notebooks that are run, formulas as MathML.
+
+mkdocs imports it with this folder on the path.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
+import docs_reference
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
 NOTEBOOKS = "notebooks"
 SHOWN = "<!-- output {} -->"
 """Stands for what a cell showed while its page is Markdown."""
@@ -23,8 +24,6 @@ _outputs: list[str] = []
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the reference, what stands in the root, and a page for each notebook."""
-    import docs_reference
-
     made = {f"{name}.md": text for name, text in docs_reference.pages().items()}
     made["contributing.md"] = (ROOT / "CONTRIBUTING.md").read_text("utf-8").replace("](docs/", "](")
     for file in files:
