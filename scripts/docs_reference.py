@@ -80,6 +80,9 @@ def command_line() -> str:
     command: Any = typer.main.get_command(app)
     told = get_docs_for_click(obj=command, ctx=typer.Context(command), name="xplore", title="Command line")
     told = told.replace("```console\n$ ", "```text\n")
+    for name, each in command.commands.items():  # Typer cuts these short
+        line = f"* [`{name}`](#xplore-{name}): {each.help.split(chr(10))[0]}"
+        told = re.sub(rf"(?m)^\* `{name}`: .*$", lambda _, line=line: line, told, count=1)
     rows = [
         ("0", "done; a gate passed; every finding reproduced"),
         ("1", "a gate failed; a replay did not reproduce everything"),
