@@ -84,7 +84,11 @@ def load(
 
 
 def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size 3"]:
-    """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing."""
+    """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing.
+
+    >>> fitted(Image.new("RGB", (40, 30), "white"), size=8, crop=1.0).shape
+    (8, 8, 3)
+    """
     left, top = ((length - crop * min(image.size)) / 2 for length in image.size)
     box = (left, top, image.width - left, image.height - top)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
@@ -95,6 +99,10 @@ def embedded(size: int, crop: float) -> tuple[UInt8[np.ndarray, "n size size 3"]
     """The photographs that come in packages, and their labels; -1 where it is not known.
 
     Read-only. Raises `InputError`; `MissingExtraError` where a package is not installed.
+
+    >>> images, labels = embedded(16, 1.0)
+    >>> images.shape, int((labels == UNKNOWN).sum())
+    ((38, 16, 16, 3), 18)
     """
     labelled = sorted(_folder_in("foolbox", "foolbox").glob("imagenet_*_*.jpg"))
     place = _folder_in("skimage", "scikit-image")
