@@ -20,7 +20,10 @@ from typing import Any
 os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
+import jax.numpy as jnp
 import pytest
+from laws import test_constraint, test_criterion, test_objective, test_oracle
+from laws.parts import COLOUR, GREY, pictures
 from pages import commands
 from pages.reader import BLOCKS, HAS_TORCH, PAGES, ROOT, Block, fill, write
 from test_imports import LAYERS
@@ -164,6 +167,29 @@ def test_python_runs(block: Block, reader: Reader) -> None:
 @of("sh")
 def test_commands_are_those_of_the_programs(block: Block, reader: Reader) -> None:
     reader.read(block)
+
+
+def test_the_parts_of_the_skeletons_keep_the_laws(reader: Reader) -> None:
+    last = next(block for block in RUN[::-1] if block.page == "docs/your-parts.md")
+    made = reader.read(last)
+    assert made["result"].valid and min(made["reached"]) > 0
+    for criterion in (made["Signs"](), made["Signs"](0.5)):
+        test_criterion.test_coverage_is_a_join_semilattice(criterion)
+        test_criterion.test_a_row_gains_what_it_alone_would_add(criterion)
+        test_criterion.test_closeness_is_positive_exactly_where_located(criterion)
+    for shape in (GREY, COLOUR):
+        test_constraint.test_laws(made["Fade"](), shape)
+        test_constraint.test_a_row_depends_on_itself_alone(made["Fade"](), shape)
+        test_constraint.test_no_change_is_within(made["Fade"](), shape)
+    x0 = jnp.asarray(pictures(0, 4, GREY)) / 255
+    assert not made["Fade"](0.4).within(x0, made["Fade"]().render(jnp.full(4, 0.5), (), x0)).any()
+    test_objective.test_scores_and_slopes_are_finite(made["Push"](), 1e4)
+    test_objective.test_a_score_depends_on_its_own_row(made["Push"]())
+    kinds = made["KindsDiffer"](kinds=(0, 1, 0, 1))
+    test_oracle.test_nothing_changed_is_no_finding(kinds)
+    test_oracle.test_equal_models_never_differ(kinds)
+    test_oracle.test_the_order_of_models_does_not_matter(kinds)
+    test_oracle.test_models_that_differ_do_not_all_decide_the_same(kinds)
 
 
 @of("toml")
