@@ -42,7 +42,8 @@ def check(words: list[str]) -> dict[str, Any] | None:
         "make": _make,
         "pip": _pip,
         "python": _python,
-        "cat": _file,
+        "ruff": _ruff,
+        "cat": lambda _: None,
     }
     assert program in known, f"{program}: a program that the pages' tests do not know"
     return known[program](words[1:])
@@ -89,8 +90,8 @@ def _python(words: list[str]) -> None:
     assert (ROOT / script).exists(), f"there is no {script}"
 
 
-def _file(words: list[str]) -> None:
-    assert words
+def _ruff(words: list[str]) -> None:
+    assert words[0] in ("check", "format") and all((ROOT / word).exists() for word in words[1:])
 
 
 def cheap(words: list[str], given: dict[str, Any]) -> bool:
