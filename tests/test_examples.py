@@ -30,7 +30,7 @@ def public() -> Iterator[tuple[str, Any]]:
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if not found.name.rsplit(".", 1)[-1].startswith("_"):
                 yield from offered(importlib.import_module(found.name), found.name)
-    for use in {*FORMATS.values(), *EXPORTS.values()}:
+    for use in dict.fromkeys([*FORMATS.values(), *EXPORTS.values()]):
         module, name = use.split(":")
         yield use, getattr(importlib.import_module(module), name)
 
