@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/mnist-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test lint results clean
+.PHONY: demo test docs results clean
 
 demo: .venv/demo  ## Find where three digit classifiers disagree; ends by naming the report to open.
 	$(BIN)/xplore run configs/mnist.toml --out $(RUN)
@@ -11,6 +11,10 @@ test: .venv/dev  ## The whole test suite.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+docs: .venv/dev  ## The documentation as a site, in site/; the notebooks are run.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 results: .venv/dev  ## The figures in docs/results, by the scripts that write them.
 	$(BIN)/python scripts/results_mnist.py
@@ -28,4 +32,4 @@ results: .venv/dev  ## The figures in docs/results, by the scripts that write th
 	touch $@
 
 clean:
-	rm -rf .venv runs dist
+	rm -rf .venv runs dist site

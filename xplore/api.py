@@ -99,6 +99,14 @@ def run(
     lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
     Without `shrink` findings are not reduced to the smallest change that shows them.
 
+    >>> from xplore.data import phishing
+    >>> from xplore.models.phishing import phishing1, phishing2
+    >>> pages, how = phishing.load(), {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    >>> result = run([phishing1(), phishing2()], pages.images[:8], pages.labels[:8],
+    ...              constraint=phishing.realistic(), **how)
+    >>> result.summary["seeds"], [finding.decisions for finding in result.valid]
+    (8, [(0, 1)])
+
     Raises:
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent; seeds
             that cannot be read when their round is due: what was found before is kept, and can be resumed.

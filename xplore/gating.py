@@ -157,6 +157,14 @@ def gate(
     models that return values, disagreements are compared likewise. `how` is as for `xplore.run`. Seeds count
     by whole rounds, where a budget ended the search.
 
+    >>> from xplore.data import phishing
+    >>> from xplore.models.phishing import phishing1, phishing2
+    >>> pages, how = phishing.load(), {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    >>> seeds = pages.images[:8], pages.labels[:8]
+    >>> verdict = gate(phishing1(), phishing2(), *seeds, allow=0.5, constraint=phishing.realistic(), **how)
+    >>> bool(verdict), verdict.lines[0].seeds
+    (True, 8)
+
     Raises:
         InputError: what cannot be compared, before any compute is spent.
     """

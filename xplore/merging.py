@@ -29,6 +29,17 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Result:
 
     The archives are read only, all of them as they are at one instant.
 
+    >>> import tempfile
+    >>> import xplore
+    >>> from xplore.data import phishing
+    >>> from xplore.models.phishing import phishing1, phishing2
+    >>> pages, how = phishing.load(), {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    >>> models, chart = [phishing1(), phishing2()], phishing.realistic()
+    >>> one, other = (xplore.run(models, pages.images[at : at + 8], constraint=chart, **how) for at in (0, 8))
+    >>> united = merge([one.folder, other.folder], Path(tempfile.mkdtemp(), "all"))
+    >>> united.summary["seeds"], len(united.findings) == len(one.findings) + len(other.findings)
+    (16, True)
+
     Raises:
         InputError: they have other models, layers, criteria or kinds of input, one is damaged, or `out`
             holds a campaign or cannot be written.

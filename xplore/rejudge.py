@@ -36,6 +36,15 @@ def replay(
     are built from the config that the archive records, if all of them are of its own zoo: no other code
     that an archive names is imported. An `oracle` is needed only where the campaign's was the user's own.
 
+    >>> import xplore
+    >>> from xplore.data import phishing
+    >>> from xplore.models.phishing import phishing1, phishing2
+    >>> pages, how = phishing.load(), {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    >>> models = [phishing1(), phishing2()]
+    >>> result = xplore.run(models, pages.images[:8], constraint=phishing.realistic(), **how)
+    >>> list(replay(result.folder, models).values())
+    [True]
+
     Raises:
         InputError: no archive, no models to be had, or models with other weights than those recorded.
     """

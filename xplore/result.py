@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """A finished campaign: what was found, what was reached, and the archive that holds both."""
+    """A finished campaign: what was found, what was reached, and the archive that holds both.
+
+    >>> import xplore
+    >>> from xplore.data import phishing
+    >>> from xplore.models.phishing import phishing1, phishing2
+    >>> pages, how = phishing.load(), {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    >>> models, chart = [phishing1(), phishing2()], phishing.realistic()
+    >>> result = xplore.run(models, pages.images[:8], constraint=chart, **how)
+    >>> sorted(result.coverage), sorted(path.name for path in result.save(result.folder / "kept").iterdir())
+    (['phishing1', 'phishing2'], ['archive.sqlite', 'report.html', 'summary.json'])
+    """
 
     def __init__(self, folder: Path, *, temporary: bool = False) -> None:
         self.folder = folder

@@ -32,6 +32,10 @@ def adapt(thing: Any, **reading: Any) -> Model:
     variables)` of linen, or `(transformed, params)` of Haiku; any function of JAX from a batch of inputs
     to outputs.
 
+    >>> model = adapt(lambda x: x.reshape(len(x), -1), name="flat", scale=255.0)
+    >>> model.name, model(jax.numpy.ones((2, 1, 3, 1))).tolist()
+    ('flat', [[255.0, 255.0, 255.0], [255.0, 255.0, 255.0]])
+
     Raises:
         InputError: it is none of these.
     """
@@ -56,6 +60,14 @@ def adapt(thing: Any, **reading: Any) -> Model:
 
 def with_weights(model: Model, path: str | os.PathLike[str]) -> Model:
     """A model with the weights of a safetensors file, whose keys are the paths of its parameters.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> model = Model(lambda w, x: x @ w["out"], {"out": np.zeros((2, 2), np.float32)})
+    >>> path = os.path.join(tempfile.mkdtemp(), "new.safetensors")
+    >>> weights.save(path, {"out": np.eye(2, dtype=np.float32)})
+    >>> with_weights(model, path).params["out"].tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
 
     Raises:
         InputError: the file is missing or damaged, or does not fit; the first mismatches are named.

@@ -46,6 +46,12 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
 
     What it returns is read off its last activation, where that is a softmax or a sigmoid.
 
+    >>> library = _library()  # keras, on JAX
+    >>> net = library.Sequential([library.Input((2,)), library.layers.Dense(3, activation="softmax")])
+    >>> model = keras(net, name="net")
+    >>> model.output, model.parameters
+    ('probabilities', 9)
+
     Raises:
         InputError: Keras runs on another backend, or the model has no weights yet.
     """
@@ -82,6 +88,12 @@ def _output(model: Any) -> str:
 def load(path: str | os.PathLike[str], *, name: str = "", **reading: Any) -> Model:
     """The model in a `.keras` or `.h5` file; nothing in the file is executed (Keras's safe mode).
 
+    >>> import tempfile
+    >>> library, path = _library(), Path(tempfile.mkdtemp()) / "net.keras"
+    >>> library.Sequential([library.Input((2,)), library.layers.Dense(3)]).save(path)
+    >>> load(path, name="net").parameters
+    9
+
     Raises:
         InputError: no such file, a damaged one, or one that holds code (a Lambda layer).
     """
@@ -100,6 +112,13 @@ def load(path: str | os.PathLike[str], *, name: str = "", **reading: Any) -> Mod
 
 def load_weights(path: str | os.PathLike[str], architecture: Any, *, name: str = "", **reading: Any) -> Model:
     """An architecture in code with the weights of a file: Keras 3's, or the `.h5` layout of Keras 1 and 2.
+
+    >>> import tempfile
+    >>> library, path = _library(), Path(tempfile.mkdtemp()) / "net.weights.h5"
+    >>> net = library.Sequential([library.Input((2,)), library.layers.Dense(3)])
+    >>> net.save_weights(path)
+    >>> load_weights(path, net, name="net").parameters
+    9
 
     Raises:
         InputError: no such file, a damaged one, or weights that do not fit; the first mismatches are named.

@@ -22,7 +22,13 @@ PROBES = 64
 
 
 class Predictor:
-    """A function on tables as one of JAX: `[b d] -> [b classes]`, by a call to the host; hashed as itself."""
+    """A function on tables as one of JAX: `[b d] -> [b classes]`, by a call to the host; hashed as itself.
+
+    >>> answer = lambda rows: np.tile([0.25, 0.75], (len(rows), 1))
+    >>> model = predictor(answer, Table.infer(np.eye(2)), name="constant")
+    >>> type(model.f).__name__, model.f.answers(np.zeros((1, 2), np.float32)).tolist()
+    ('Predictor', [[0.25, 0.75]])
+    """
 
     def __init__(
         self, ask: Callable[[Any], Any], name: str, table: Table | None, columns: Sequence[Any]
@@ -126,7 +132,13 @@ def predictor(
 
 
 def reading(model: Any, table: Any) -> Any:
-    """A model as a panel takes it: on a table, an estimator reads it, and columns are known by name."""
+    """A model as a panel takes it: on a table, an estimator reads it, and columns are known by name.
+
+    >>> from xplore.constraints import Ball
+    >>> model = Model(lambda x: x, columns=("b",))
+    >>> reading(model, Table.infer(np.eye(2), ["a", "b"])).columns, reading(model, Ball()) is model
+    ((1,), True)
+    """
     if not isinstance(table, Table):
         return model
     if not isinstance(model, Model):

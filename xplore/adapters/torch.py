@@ -35,6 +35,12 @@ def torch(module: Any, *, name: str = "", **reading: Any) -> Model:
     NCHW if it has a `torch.nn.Conv2d`, unless you say another. Its weights are read where they are, so
     they must not change while it is under test.
 
+    >>> import pytest
+    >>> library = pytest.importorskip("torch")
+    >>> model = torch(library.nn.Conv2d(3, 2, 1), name="net")
+    >>> model.layout, model.parameters
+    ('NCHW', 8)
+
     Raises:
         InputError: no module, or a parameter that is not finite.
     """
@@ -93,6 +99,13 @@ def load(path: str | os.PathLike[str], architecture: Any, *, name: str = "", **r
     """An architecture in code with the weights of a file: a state dict by torch, or `.safetensors`.
 
     Nothing in the file is executed. The weights are loaded into the architecture itself.
+
+    >>> import pytest, tempfile
+    >>> library = pytest.importorskip("torch")
+    >>> net, path = library.nn.Linear(2, 3), Path(tempfile.mkdtemp()) / "net.pt"
+    >>> library.save(net.state_dict(), path)
+    >>> load(path, net, name="net").parameters
+    9
 
     Raises:
         InputError: no such file, a damaged one, one that holds more than weights, or weights that do not

@@ -26,6 +26,12 @@ class Constraint(struct.PyTreeNode, abc.ABC):
 
     `fixed` holds what does not move: corners, masks. `reach` is how far a latent goes, so that step
     sizes mean the same in every chart.
+
+    >>> from xplore.constraints import Lighting
+    >>> lighting, x0 = Lighting(0.2), jnp.full((1, 2, 2, 1), 0.5)
+    >>> x = lighting.render(lighting.project(jnp.array([0.7]), (), x0), (), x0)
+    >>> round(float(x.max()), 3), bool(lighting.within(x0, x)[0]), bool(lighting.within(x0, x + 0.1)[0])
+    (0.7, True, False)
     """
 
     @property

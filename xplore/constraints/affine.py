@@ -23,6 +23,9 @@ class Affine(Dials):
     `scale` a share of the size. Beyond the border the image goes on with its last pixel
     (`border="nearest"`: a digit keeps its ground) or mirrored (`"reflect"`: better for photographs), so
     that no black wedge comes in.
+
+    >>> Affine(rotate=5.0, shift=0.0, scale=0.0, shear=0.0).words
+    'turned by at most 5 degrees, shifted by 0% of the side, larger or smaller by 0%, sheared by 0 degrees'
     """
 
     rotate: Number = 10.0

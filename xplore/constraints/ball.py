@@ -18,6 +18,10 @@ class Ball(Constraint):
 
     A first try starts at the seed, a restart at a random point of the ball. `bound=None` allows every
     image.
+
+    >>> x0, z = jnp.array([[[[0.5]], [[0.125]]]]), jnp.array([[[[0.5]], [[-0.5]]]])
+    >>> Ball(0.25).project(z, (), x0).ravel().tolist()  # the bound; what [0, 1] leaves
+    [0.25, -0.125]
     """
 
     bound: Number = 0.2

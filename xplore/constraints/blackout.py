@@ -23,6 +23,9 @@ class Blackout(Constraint):
     would help most; `project` keeps the `count` darkest that do not overlap and together hide at most
     `bound` of the seed's content, however dark. After the blackout of Pei et al. (2017, section 6),
     which draws new places at each step: `search.Original` does so.
+
+    >>> Blackout(count=2, size=3).words
+    'at most 2 dark 3x3 rectangles that hide at most 25% of the content'
     """
 
     count: int = struct.field(pytree_node=False, default=3)

@@ -19,6 +19,11 @@ class Blur(Dials):
     The discrete Gaussian of Lindeberg (1990), mirrored at the borders: it keeps the mean, two blurs are one
     of the summed variance, and it is smooth in t from t = 0 on, where the slope is `L x0 / 2`. The latent
     is the share of `sigma^2`.
+
+    >>> blur, point = Blur(2.0), jnp.zeros((1, 5, 5, 1)).at[0, 2, 2].set(1.0)
+    >>> blurred = blur.render(jnp.array([[1.0]]), (), point)
+    >>> round(float(blurred.sum()), 3), round(float(blurred.max()), 3)
+    (1.0, 0.051)
     """
 
     sigma: Number = 1.0

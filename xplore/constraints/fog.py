@@ -20,6 +20,9 @@ class Fog(Drawn):
 
     Distances are not known: d falls from 1 at the top of the image to 0.35 at its foot, times `exp` of smooth
     noise with `waves` half waves a side, drawn for each try and as strong as the fog is patchy.
+
+    >>> Fog(0.5).words
+    'fog that lets through 61% of the light at the top, on average, at its thickest'
     """
 
     thickness: Number = 1.0

@@ -23,6 +23,10 @@ class Latent(Constraint):
     `jax.tree_util.Partial(f, weights)`, these are arguments of the compiled step. The sum stays in [0, 1] by
     a soft wall (`room tanh(change / room)`). The bound is a distance in latent space: 1 is one standard
     deviation, where latents are whitened.
+
+    >>> decode, encode = (lambda z: z[:, :, None, None]), (lambda x: x.mean(axis=(2, 3)))
+    >>> Latent(decode, encode, bound=0.5).words
+    "at most 0.5 away in the decoder's latent space"
     """
 
     decode: Callable[..., Any]

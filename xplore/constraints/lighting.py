@@ -33,6 +33,9 @@ class Lighting(Constraint):
     The score is no hill in `z`, so tries are many and short: the first starts at the end that the seed's
     slope points to, the next at both ends, then amid the widest gap left (`rungs`). Without a bound
     `|z| <= 0.5`: beyond it every seed nears a constant image.
+
+    >>> Lighting().render(jnp.array([0.25]), (), jnp.array([[[[0.5]], [[0.9]]]])).ravel().tolist()
+    [0.75, 1.0]
     """
 
     bound: Number = 0.3

@@ -20,6 +20,9 @@ class Occlusion(Constraint):
     The rectangle stands where the slope promises most among the places that hide at most `bound` of the
     seed's content, `sum |x - background|`; a restart draws another such place; where there is none, nothing
     moves. `bound=None` allows all.
+
+    >>> Occlusion(3, 5, 0.5).words
+    'one 3x5 rectangle that hides at most 50% of the content'
     """
 
     height: int = struct.field(pytree_node=False, default=10)

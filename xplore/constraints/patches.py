@@ -21,6 +21,10 @@ class Patches(Constraint):
     Where `Occlusion` chooses a place, these stand where the user knows that something may stick, be worn or
     be dirty. `bound=None` allows any content. A restart starts at random content.
 
+    >>> patch, grey = Patches(((0, 1, 1, 2),)), jnp.full((1, 2, 4, 1), 0.5)
+    >>> patch.render(jnp.full((1, 2, 4, 1), 0.25), (), grey)[0, ..., 0].tolist()
+    [[0.5, 0.75, 0.75, 0.5], [0.5, 0.5, 0.5, 0.5]]
+
     Raises:
         InputError: no box, or one that does not lie inside the image.
     """

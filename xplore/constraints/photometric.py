@@ -19,6 +19,9 @@ class Photometric(Dials):
     mean of the channels; `contrast: x + c (x - mean)`, the mean of the image; `brightness: x + b`. Only the
     sum is clipped, as a sensor does. Hue and saturation need three channels: on others they do nothing. A
     bound of 0 holds one still.
+
+    >>> Photometric(brightness=0.1, contrast=0.2).words[:42]
+    'brightness by at most 0.1, contrast by 20%'
     """
 
     brightness: Number = 0.2

@@ -22,6 +22,9 @@ class Rain(Drawn):
     Drops stand at random pixels, drawn for each try: a drop is there while the rain is heavier than its own
     number in [0, 1]. Each is drawn out downwards, fading, and the picture of all is slanted by the wind.
     Heavy rain darkens the scene by up to a fifth.
+
+    >>> Rain(0.5).words
+    'rain, at most 50% strong, slanted by 20 degrees'
     """
 
     strength: Number = 1.0

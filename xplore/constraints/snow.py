@@ -21,6 +21,9 @@ class Snow(Drawn):
 
     Flakes are soft discs of three sizes at random pixels, drawn for each try: a flake is there while the
     snow is denser than its own number in [0, 1]. Dense snow whitens the scene by up to a fifth.
+
+    >>> Snow(0.3).words
+    'snow at most 30% strong'
     """
 
     strength: Number = 1.0

@@ -13,7 +13,14 @@ from xplore.units import Activations, Layout
 
 
 class Criterion(struct.PyTreeNode, abc.ABC):
-    """A join-semilattice of what was reached: `merge` is commutative, associative and idempotent."""
+    """A join-semilattice of what was reached: `merge` is commutative, associative and idempotent.
+
+    >>> from xplore.coverage import NeuronCoverage
+    >>> one, other = jnp.array([[True], [False]]), jnp.array([[False], [False]])
+    >>> criterion = NeuronCoverage()
+    >>> float(criterion.value(one)), bool((criterion.merge(one, other) == criterion.merge(one, one)).all())
+    (0.5, True)
+    """
 
     @abc.abstractmethod
     def init(self, layout: Layout) -> Any:
@@ -36,6 +43,14 @@ class CellCriterion(Criterion):
     """A criterion whose units each have `n_cells` cells; its state is `bool[u k]`.
 
     `locate` is its hard face, `closeness` the differentiable one: positive exactly where `locate` agrees.
+
+    >>> from xplore.coverage import NeuronCoverage
+    >>> from xplore.units import Layer
+    >>> layout = Layout((("m", (Layer("fc", "dense", (3,)),)),))
+    >>> row = Activations(jnp.array([[0.0, 1.0, 4.0]]), jnp.array([[0.0]]), jnp.array([[4.0]]), layout)
+    >>> criterion = NeuronCoverage(0.5)
+    >>> criterion.locate(row).tolist(), criterion.closeness(row, jnp.array([2]), jnp.array([0])).tolist()
+    ([[-1, -1, 0]], [0.5])
     """
 
     @property

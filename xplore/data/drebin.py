@@ -42,6 +42,10 @@ class Apps:
     """Apps as codes: sorted numbers of `names`, filled up with `len(names)`, and 1 as the label of malware.
 
     `images` is what a campaign calls its inputs; `seen` says which names an app of the training part has.
+
+    >>> apps = load()
+    >>> [apps.names[at] for at in apps.images[0][:2]]
+    ['activity::synthetic.activity.0221', 'activity::synthetic.activity.0224']
     """
 
     images: Int32[np.ndarray, "n k"]
@@ -101,7 +105,11 @@ def _parts(path: str | None, widest: int) -> dict[str, Apps]:
 
 
 def additions(path: str | None = None, changes: int = 5, widest: int = WIDEST) -> "Additions":
-    """What may happen to an app of `load`: features of a `MANIFEST` are added that some training app has."""
+    """What may happen to an app of `load`: features of a `MANIFEST` are added that some training app has.
+
+    >>> additions(changes=3)
+    Additions(at most 3 of 1,454 features, out of 2,900 in all)
+    """
     from xplore.constraints import Additions
 
     apps = load("train", path, widest)
@@ -110,7 +118,14 @@ def additions(path: str | None = None, changes: int = 5, widest: int = WIDEST) -
 
 
 def read(folder: str | os.PathLike[str]) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
-    """The features of each app of a folder, and which apps are malware; raises `InputError`."""
+    """The features of each app of a folder, and which apps are malware; raises `InputError`.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> write(folder, {"an app": frozenset({"permission::SEND_SMS"})}, frozenset({"an app"}))
+    >>> read(folder)
+    ({'an app': frozenset({'permission::SEND_SMS'})}, frozenset({'an app'}))
+    """
     home = found(folder, FOLDER)
     if home is None or not home.is_dir():
         wanted = f"a folder {FOLDER}/ and {FAMILIES}"
@@ -165,6 +180,10 @@ def generate(apps: int = 2000, rng: int = 0) -> tuple[Mapping[str, frozenset[str
 
     Features are as frequent as Zipf's law has it. Malware, a quarter, is of families that share a core of
     features; the others are of genres that do, and one in eight malicious apps hides in a genre's core.
+
+    >>> apps, malware = generate(8)
+    >>> len(apps), malware <= set(apps)
+    (8, True)
     """
     random = np.random.RandomState(rng)  # frozen by NEP 19
     vocabulary = [
@@ -198,7 +217,14 @@ def _some(random: np.random.RandomState, cores: list[np.ndarray], share: float) 
 def write(
     folder: str | os.PathLike[str], apps: Mapping[str, frozenset[str]], malware: frozenset[str]
 ) -> None:
-    """Apps as Drebin's files are: what `read` reads."""
+    """Apps as Drebin's files are: what `read` reads.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> write(folder, *generate(5))
+    >>> len(read(folder)[0])
+    5
+    """
     home = Path(folder)
     (home / FOLDER).mkdir(parents=True, exist_ok=True)
     for name, lines in apps.items():

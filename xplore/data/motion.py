@@ -25,6 +25,12 @@ def turns(frames: UInt8[np.ndarray, "n h w 3"], times: Int[np.ndarray, " n"]) ->
     Frames are in the order of `times`, in nanoseconds. Where less than `LEAST` of that second is seen the
     turn is not known; where some of it is missing, the rest is taken to go on alike. Raises
     `MissingExtraError` without scikit-image.
+
+    >>> scene = np.random.default_rng(0).integers(0, 256, (64, 400, 1), dtype=np.uint8).repeat(3, axis=2)
+    >>> frames = np.stack([scene[:, 2 * number : 2 * number + 160] for number in range(25)])
+    >>> turned = turns(frames, np.arange(25) * 50_000_000)
+    >>> bool(turned[0] < 0)  # the scene moves to the left: the car turns right
+    True
     """
     if importlib.util.find_spec("skimage") is None:
         raise MissingExtraError("scikit-image", extra="driving", purpose="turns told by the pictures")

@@ -94,6 +94,12 @@ def load(part: str = "test", path: str | os.PathLike[str] | None = None, largest
     them. A fifth of the distinct rows is for testing ("test"), the others for training ("train"); files with
     one and the same row go together. The split is fixed. Dates are seconds, to 128: float32 holds no more.
 
+    >>> try:
+    ...     load()
+    ... except InputError as error:
+    ...     print(str(error).split(",")[0])
+    the PDF data: expected a folder with contagio-ben.csv and contagio-mal.csv
+
     Raises:
         InputError: no path, no such files, a link out of the folder, a file that is too large, empty, of
             other columns, or has what is no finite number.
@@ -164,7 +170,14 @@ def _number(cell: str) -> float:
 
 def ends(rows: Float32[np.ndarray, "n d"]) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, " d"]]:
     """The range of each feature in some rows; of a date and its zone, where there is one (-1 says that there
-    is none)."""
+    is none).
+
+    >>> rows = np.zeros((2, len(NAMES)), np.float32)
+    >>> rows[:, NAMES.index("size")] = 900, 7000
+    >>> low, high = ends(rows)
+    >>> float(low[NAMES.index("size")]), float(high[NAMES.index("size")])
+    (900.0, 7000.0)
+    """
     low, high = rows.min(axis=0), rows.max(axis=0)
     for name in ("createdate_ts", "createdate_tz", "moddate_ts", "moddate_tz"):
         at = NAMES.index(name)
@@ -235,7 +248,12 @@ def features(
     example: Float32[np.ndarray, " d"],
     changes: int = 3,
 ) -> "Features":
-    """What may happen to a file's row, inside a range: by `GROW`, `EITHER`, `FOLLOW` and `RULES`."""
+    """What may happen to a file's row, inside a range: by `GROW`, `EITHER`, `FOLLOW` and `RULES`.
+
+    >>> zeros, ones = np.zeros(len(NAMES), np.float32), np.ones(len(NAMES), np.float32)
+    >>> features(zeros, ones, zeros, changes=2).changes
+    2
+    """
     from xplore.columns import Column, Kind
     from xplore.constraints import Features
 

@@ -53,7 +53,12 @@ def load(part: str = "test") -> Inputs:
 
 
 def embedded() -> tuple[Float32[np.ndarray, "1250 9"], Int64[np.ndarray, " 1250"]]:
-    """All pages of river and their labels, in the package's order; raises `InputError`."""
+    """All pages of river and their labels, in the package's order; raises `InputError`.
+
+    >>> rows, labels = embedded()
+    >>> rows.shape, int(labels.sum())
+    ((1250, 9), 548)
+    """
     # The package itself is not imported: that takes seconds, for one CSV file.
     spec = importlib.util.find_spec("river")
     if spec is None or not spec.submodule_search_locations:
@@ -86,7 +91,11 @@ def every() -> Float32[np.ndarray, "8748 9"]:
 
 
 def realistic(changes: int = 2) -> "Features":
-    """What may happen to a page: at most `changes` features take another of their `VALUES`."""
+    """What may happen to a page: at most `changes` features take another of their `VALUES`.
+
+    >>> realistic(1).words
+    'at most 1 of 9 features, each inside its range'
+    """
     from xplore.columns import Column
     from xplore.constraints import Features
 

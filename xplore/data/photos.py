@@ -88,6 +88,10 @@ def embedded(size: int, crop: float) -> tuple[UInt8[np.ndarray, "n size size 3"]
     """The photographs that come in packages, and their labels; -1 where it is not known.
 
     Read-only. Raises `InputError`; `MissingExtraError` where a package is not installed.
+
+    >>> images, labels = embedded(16, 1.0)
+    >>> images.shape, int((labels == UNKNOWN).sum())
+    ((38, 16, 16, 3), 18)
     """
     labelled = sorted(_folder_in("foolbox", "foolbox").glob("imagenet_*_*.jpg"))
     place = _folder_in("skimage", "scikit-image")

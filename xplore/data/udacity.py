@@ -40,6 +40,16 @@ def load(path: str | os.PathLike[str], part: str = "test", labels: str = "table"
 
     `labels` are the `"table"`'s steering angles; told by the pictures, `"motion"`: how far the car turns in
     the coming second (`xplore.data.motion`; NaN at the end of a block); or `"none"`. Raises `InputError`.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "center").mkdir()
+    >>> Image.new("RGB", (4, 3)).save(folder / "center" / "1000.png")
+    >>> _ = (folder / TABLE).write_text(f"frame_id,steering_angle{os.linesep}1000,0.25")
+    >>> drive = load(folder)
+    >>> drive.images.shape, drive.labels.tolist()
+    ((1, 3, 4, 3), [0.25])
     """
     for name, value, known in (("part", part, PARTS), ("labels", labels, LABELS)):
         if value not in known:

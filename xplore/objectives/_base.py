@@ -19,7 +19,12 @@ Deviate = int | Literal["random", "weakest"]
 
 
 class Objective(struct.PyTreeNode, abc.ABC):
-    """Aim once, score every step: the aim is drawn without a gradient, the score is climbed."""
+    """Aim once, score every step: the aim is drawn without a gradient, the score is climbed.
+
+    >>> from xplore.objectives import Diverge, Joint
+    >>> Joint().heads, Diverge().heads
+    (('logits', 'probabilities'), ('values',))
+    """
 
     @property
     def heads(self) -> tuple[Head, ...]:

@@ -31,6 +31,11 @@ class Diverge(Objective):
     `j` is the model that is to deviate: by its index, drawn per try (`"random"`), or each in turn, the one
     farthest from the others' mean first (`"weakest"`). It goes on the way on which it is; once all models had
     their turn, the other way. As published `way` is always 1: `both_ways=False`.
+
+    >>> before = jnp.array([[[0.1]], [[0.2]], [[0.9]]])  # three models' values on one seed
+    >>> aim = Diverge().aim(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
+    >>> aim.deviate.tolist(), aim.way.tolist()  # the one farthest from the others, further up
+    ([2], [-1.0])
     """
 
     lambda1: Number = 1.0

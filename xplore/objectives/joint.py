@@ -31,6 +31,11 @@ class Joint(Objective):
     `on` says: on probabilities, and on log-probabilities of a model that is sure of c, there is almost no
     gradient to leave c; on `"log_odds"` the model that is to deviate is read as log p / (1 - p), which
     never flattens, and the others as log p, which does once they are sure.
+
+    >>> before = jnp.array([[[2.0, 0.0]], [[1.0, 0.0]]])  # two models' logits on one seed
+    >>> aim = Joint().aim(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
+    >>> aim.label.tolist(), aim.deviate.tolist()  # the class they agree on; the one that is less certain
+    ([0], [1])
     """
 
     lambda1: Number = 1.0

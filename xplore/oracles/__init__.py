@@ -1,5 +1,7 @@
 """What counts as a disagreement. One judgement a file."""
 
+from xplore.oracles._base import OfLabels as OfLabels
+from xplore.oracles._base import OfValues as OfValues
 from xplore.oracles._base import Oracle as Oracle
 from xplore.oracles.angles import AnglesDiffer as AnglesDiffer
 from xplore.oracles.flips import NegativeFlips as NegativeFlips

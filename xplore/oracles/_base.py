@@ -19,6 +19,11 @@ class Oracle(struct.PyTreeNode, abc.ABC):
 
     A decision is a number that groups and reports are made of: a class, or what a value amounts to. Models
     that differ never have one and the same decision.
+
+    >>> from xplore.oracles import LabelsDiffer
+    >>> agreed, apart = jnp.array([[[1.0, 0.0]], [[3.0, 2.0]]]), jnp.array([[[1.0, 0.0]], [[2.0, 3.0]]])
+    >>> LabelsDiffer().judge(agreed, apart).tolist(), LabelsDiffer().judge(apart, apart).tolist()
+    ([True], [False])
     """
 
     @property
@@ -72,7 +77,15 @@ class Oracle(struct.PyTreeNode, abc.ABC):
 
 
 class OfLabels(Oracle):
-    """Of models with exclusive classes, `[b c]`; a decision is a class."""
+    """Of models with exclusive classes, `[b c]`; a decision is a class.
+
+    >>> class BothSure(OfLabels):
+    ...     def differ(self, outputs):
+    ...         labels, sure = self.decide(outputs), jnp.abs(outputs).max(axis=-1) > 2
+    ...         return (labels != labels[:1]).any(axis=0) & sure.all(axis=0)
+    >>> BothSure().differ(jnp.array([[[3.0, 0.0], [1.0, 0.0]], [[0.0, 3.0], [0.0, 3.0]]])).tolist()
+    [True, False]
+    """
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -109,7 +122,12 @@ class OfLabels(Oracle):
 
 
 class OfValues(Oracle):
-    """Of models with one value an input, `[b 1]`; a model is right within `apart` of the label."""
+    """Of models with one value an input, `[b 1]`; a model is right within `apart` of the label.
+
+    >>> from xplore.oracles import ValuesDiffer
+    >>> ValuesDiffer(0.5).right(np.array([[[1.0]], [[2.0]]]), np.array([1.2])).tolist()
+    [[True], [False]]
+    """
 
     apart: float = struct.field(pytree_node=False)
 

@@ -31,6 +31,9 @@ EXPORTS = {
 def reporter(format: str) -> Reporter:
     """The reporter of a format, imported on use.
 
+    >>> reporter("md").file_name
+    'report.md'
+
     Raises:
         InputError: there is no such format.
     """
@@ -39,6 +42,9 @@ def reporter(format: str) -> Reporter:
 
 def exporter(format: str, *, every: bool = False, shrunk: bool = False) -> Reporter:
     """What writes findings in a format: valid ones, or `every` one; as found, or `shrunk`.
+
+    >>> exporter("npz", shrunk=True)
+    Npz(every=False, shrunk=True)
 
     Raises:
         InputError: there is no such format.

@@ -27,6 +27,17 @@ Key = tuple[str, tuple[str, ...]]
 def compare(a: Any, b: Any) -> dict[str, Any]:
     """Two campaigns, folders or results, in figures: `xplore compare --format json` writes the same.
 
+    >>> import xplore
+    >>> from xplore.data import phishing
+    >>> from xplore.models.phishing import phishing1, phishing2
+    >>> pages, how = phishing.load(), {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    >>> models = [phishing1(), phishing2()]
+    >>> seeds, charts = pages.images[:8], map(phishing.realistic, (1, 2))
+    >>> few, more = (xplore.run(models, seeds, constraint=chart, **how) for chart in charts)
+    >>> told = compare(few, more)
+    >>> told["same_seeds"], sum(told["seeds"].values())
+    (True, 8)
+
     Raises:
         InputError: a folder holds no campaign, or both are one.
     """

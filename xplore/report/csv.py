@@ -19,6 +19,9 @@ class Csv(Export):
     """`findings.csv`: every scalar of every finding, valid or not, seeds that differ as they are too.
 
     For `retraining` a line holds a table's row as well, and `label` is the expected label.
+
+    >>> Csv().target(Path("runs/mine")).as_posix()
+    'runs/mine/findings.csv'
     """
 
     file_name: ClassVar[str] = "findings.csv"

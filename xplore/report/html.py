@@ -40,6 +40,9 @@ class Html(Reporter):
     take less than 2 MB, ten thousand less than 10 MB; the gallery's data are text to the browser until
     the gallery is opened, and of its sheets it decodes those of the findings in sight.
     More than `most_pictured` are not in the gallery, which says so, valid findings first.
+
+    >>> Html().target(Path("runs/mine")).as_posix()
+    'runs/mine/report.html'
     """
 
     file_name: ClassVar[str] = "report.html"

@@ -24,6 +24,9 @@ class Images(Export):
 
     `xplore.data.photos.load("images", classes=[...])` reads it back. A class is told by its name, or by its
     number where no name, or another's, would tell it.
+
+    >>> Images().target(Path("runs/mine")).as_posix()
+    'runs/mine/images'
     """
 
     file_name: ClassVar[str] = "images"

@@ -14,7 +14,11 @@ from xplore.report.summary import summary
 
 @dataclass(frozen=True)
 class Json(Reporter):
-    """`summary.json`: one object, keys as in `summary`, None where a figure is not known."""
+    """`summary.json`: one object, keys as in `summary`, None where a figure is not known.
+
+    >>> Json().target(Path("runs/mine")).as_posix()
+    'runs/mine/summary.json'
+    """
 
     file_name: ClassVar[str] = "summary.json"
 

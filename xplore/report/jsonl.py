@@ -18,6 +18,9 @@ class Jsonl(Export):
     """`findings.jsonl`: every scalar of each finding, a table's row by its columns.
 
     `label` is the expected label. `pandas.read_json("findings.jsonl", lines=True)` reads it.
+
+    >>> Jsonl().target(Path("runs/mine")).as_posix()
+    'runs/mine/findings.jsonl'
     """
 
     file_name: ClassVar[str] = "findings.jsonl"

@@ -25,6 +25,9 @@ class Junit(Reporter):
     """`junit.xml`: one suite, a case a fault group that fails with its example; without any, one that passes.
 
     A campaign in which no seed was judged skips its case. Figures are properties of the suite.
+
+    >>> Junit().target(Path("runs/mine")).as_posix()
+    'runs/mine/junit.xml'
     """
 
     file_name: ClassVar[str] = "junit.xml"

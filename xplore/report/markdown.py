@@ -37,6 +37,9 @@ class Markdown(Reporter):
     """`report.md`, at most 60 kB, with the pictures of its groups in a folder beside it.
 
     Verdict, groups and funnel come first: groups are left out until these fit, then what else does not.
+
+    >>> Markdown().target(Path("runs/mine")).as_posix()
+    'runs/mine/report.md'
     """
 
     file_name: ClassVar[str] = "report.md"

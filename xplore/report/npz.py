@@ -26,6 +26,9 @@ class Npz(Export):
     Labels are the expected ones, -1 where none is known; `ids`, `seeds` and `campaigns` tell whence. Sets are
     rows of zeros and ones, sparse, as `indices`, `indptr` and `shape` (`scipy.sparse.csr_array` takes them).
     Inputs are written one by one: only what is small is held.
+
+    >>> Npz().target(Path("runs/mine")).as_posix()
+    'runs/mine/findings.npz'
     """
 
     file_name: ClassVar[str] = "findings.npz"

@@ -30,6 +30,9 @@ class Parquet(Export):
     A table's columns stand beside them in their own dtypes; an image is PNG, in `image`; of a set `features`
     lists the numbers. `pandas.read_parquet` reads it in one line.
 
+    >>> Parquet().target(Path("runs/mine")).as_posix()
+    'runs/mine/findings.parquet'
+
     Raises:
         MissingExtraError: pyarrow, or for a table pandas, is not installed.
     """

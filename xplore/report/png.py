@@ -29,6 +29,9 @@ class Png(Reporter):
     """`findings/`: one picture a valid finding, named by seed and id, and `overview.png` of them all.
 
     The overview pairs each seed with its finding, in the order of the seeds.
+
+    >>> Png().target(Path("runs/mine")).as_posix()
+    'runs/mine/findings'
     """
 
     file_name: ClassVar[str] = "findings"

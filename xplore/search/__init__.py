@@ -1,6 +1,7 @@
 """How the latents move. One search a file."""
 
 from xplore.recipe import Recipe as Recipe
+from xplore.search._base import Blind as Blind
 from xplore.search._base import Search as Search
 from xplore.search.flips import Flips as Flips
 from xplore.search.gradient import Gradient as Gradient

@@ -35,6 +35,10 @@ class Search(struct.PyTreeNode, abc.ABC):
     `steps` bounds one try, `tries` the tries of one seed. `climbs` says whether a step needs the score's
     gradient (a query forward and one back) or only the models' answers; `as_stored`, whether what is
     judged on the way is the input as it will be stored; `scores`, whether `advance` reads the score.
+
+    >>> from xplore.search import Gradient, Random
+    >>> [(search.climbs, search.queries_a_step) for search in (Gradient(), Random())]
+    [(True, 2), (False, 1)]
     """
 
     if TYPE_CHECKING:  # every search has both as static fields, with defaults of its own
@@ -86,7 +90,12 @@ class Search(struct.PyTreeNode, abc.ABC):
 
 
 class Blind(Search):
-    """A search that asks the models for their answers alone, on inputs as they would be stored."""
+    """A search that asks the models for their answers alone, on inputs as they would be stored.
+
+    >>> from xplore.search import Flips
+    >>> isinstance(Flips(), Blind), Flips().climbs, Flips().scores
+    (True, False, True)
+    """
 
     @property
     def climbs(self) -> bool:

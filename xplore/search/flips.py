@@ -26,6 +26,12 @@ class Flips(Blind):
 
     It starts at a random point of the chart, each restart at another one. For models whose slope cannot be
     had, such as trees, and features that have none, such as categories.
+
+    >>> from xplore.constraints import Lighting
+    >>> start = Start(jnp.full((1, 2, 2, 1), 0.5), jax.random.split(jax.random.key(0), 1), jnp.array([0]))
+    >>> point = Flips().init(Lighting(), start)
+    >>> bool(jnp.abs(point.now[0]) <= Lighting().reach), point.score.tolist()
+    (True, [-inf])
     """
 
     steps: int = struct.field(pytree_node=False, default=40)

@@ -28,6 +28,9 @@ class Gradient(Search):
     seed: its slope there is the first of the climb, too. Other restarts begin where the chart says. The
     optimizer, by default the one that the constraint recommends, runs in each lane for itself; learning
     rates are shares of the latents' reach.
+
+    >>> Gradient(Recipe.of(optax.adam, learning_rate=0.1), steps=20)
+    Gradient(optimizer=adam(learning_rate=0.1), steps=20, tries=5)
     """
 
     optimizer: Recipe | None = None

@@ -34,6 +34,10 @@ class Original(Search):
     Of rows, `features` moves those that `Features` let move, such as only grow upwards, in shares of their
     ranges (the published ones are standardised), and whole ones are rounded when they are stored; `manifest`
     adds, at each step, that one of `Additions`' features whose gradient is positive and the largest.
+
+    >>> original = Original("light", step=10.0, steps=20)
+    >>> original.climbs, original.as_stored
+    (True, False)
     """
 
     edit: Edit = struct.field(pytree_node=False, default="light")

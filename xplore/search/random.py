@@ -13,7 +13,11 @@ from xplore.search._base import Blind, Seen, Start
 
 
 class Random(Blind):
-    """Points drawn by the constraint's `sample`, one a step, each judged as stored."""
+    """Points drawn by the constraint's `sample`, one a step, each judged as stored.
+
+    >>> Random(steps=100).queries_a_step
+    1
+    """
 
     steps: int = struct.field(pytree_node=False, default=50)
     tries: int = struct.field(pytree_node=False, default=1)

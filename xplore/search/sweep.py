@@ -13,7 +13,16 @@ from xplore.search._base import Blind, Seen, Start
 
 
 class Sweep(Blind):
-    """`z` over `steps` points evenly spaced, the nearest to the seed first, both signs in turn."""
+    """`z` over `steps` points evenly spaced, the nearest to the seed first, both signs in turn.
+
+    >>> import jax
+    >>> from xplore.constraints import Lighting
+    >>> start = Start(jnp.full((1, 1, 1, 1), 0.5), jax.random.split(jax.random.key(0), 1), jnp.array([0]))
+    >>> first = Sweep(4).init(Lighting(0.2), start)
+    >>> seen = Seen(jnp.zeros((1, 1, 1, 1)), jnp.zeros(1), jnp.array([0]))
+    >>> first.round(2).tolist(), Sweep(4).advance(Lighting(0.2), first, start, seen).round(2).tolist()
+    ([0.09999999403953552], [-0.09999999403953552])
+    """
 
     steps: int = struct.field(pytree_node=False, default=50)
     tries: int = struct.field(pytree_node=False, default=1)
