@@ -178,3 +178,26 @@ def test_the_command_tells_by_its_exit_code(
         assert err.splitlines()[-1].startswith("error: ") and "'nobody'" in err
     else:
         assert json.loads(out)["passed"] is (code == 0)
+
+
+def test_the_command_keeps_what_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tiny.toml").write_text(tiny.CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["xplore", "gate", "tiny:one", "tiny:two", "--config", "tiny.toml"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    pictures = [line.rsplit("  ", 1)[1] for line in lines if line.endswith(".png")]
+    assert pictures and all(Path(path).read_bytes().startswith(b"\x89PNG") for path in pictures)
+    again = lines[-1].removeprefix("judge them again:  ")
+    monkeypatch.setattr("sys.argv", again.split())
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0 and "reproduce" in capsys.readouterr().out
+
+
+def test_a_verdict_without_a_folder_names_no_file_that_would_vanish() -> None:
+    verdict = gate(tiny.two())
+    assert verdict.result.valid and str(verdict.result.folder) not in str(verdict)

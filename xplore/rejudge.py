@@ -83,7 +83,7 @@ def _replaying(
                 f"models of {folder}",
                 expected="a campaign whose models are all of xplore's own zoo",
                 got="models of your own",
-                fix="give the config they came from (--config), or call xplore.replay(folder, models)",
+                fix="give the config they came from (--config), each one (--model), or use xplore.replay",
             )
         models = [build_model(part) for part in meta["config"]["models"]]
     table = Table.recorded(meta["table"]) if meta.get("table") else None

@@ -41,7 +41,7 @@ class Result:
     """
 
     def __init__(self, folder: Path, *, temporary: bool = False) -> None:
-        self.folder = folder
+        self.folder, self.temporary = folder, temporary
         self.archive = Archive.open(folder)
         weakref.finalize(self, _release, self.archive, folder if temporary else None)
         self._only: set[str] | None = None

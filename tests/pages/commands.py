@@ -17,7 +17,7 @@ import typer.main
 from pages.reader import ROOT
 
 from xplore import cli, config
-from xplore.cli.gate import part
+from xplore.cli._app import part
 
 CHEAP = ("report", "compare", "merge", "export", "inspect")
 """Commands of xplore that are run where what they read is there; the others search or serve. These are parsed

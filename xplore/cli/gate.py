@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from xplore.cli._app import Set, app
+from xplore.cli._app import Set, app, part
 from xplore.durations import duration
-from xplore.errors import InputError
 
 Model = Annotated[
     str, typer.Argument(help="module:factory, or module:factory@WEIGHTS, a file that is read into it.")
@@ -33,7 +34,9 @@ def gate(
     seeds: Annotated[int | None, typer.Option(help="The first so many seeds.")] = None,
     time: Annotated[str | None, typer.Option(help="End each search after so long: 90s, 10m.")] = None,
     rng: Annotated[int, typer.Option(help="The random state.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Keep the campaign of OLD and NEW in this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the campaign; runs/gate-TIME by default.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print figures for a program.")] = False,
     set_: Set = None,
 ) -> None:
@@ -50,20 +53,11 @@ def gate(
     models = [configs.build_model(part(name)) for name in (old, new, *(null or ()))]
     from xplore.configured import gate_config
 
-    verdict = gate_config(loaded, models[0], models[1], allow=allow, null=models[2:], out=out)
+    folder = out or Path("runs") / datetime.now(UTC).strftime("gate-%Y%m%d-%H%M%S")
+    verdict = gate_config(loaded, models[0], models[1], allow=allow, null=models[2:], out=folder)
     print(json.dumps(verdict.figures) if json_ else verdict)
+    if verdict.result.valid and not json_:
+        command = ["xplore", "replay", str(folder), "--model", old, "--model", new]
+        print(f"judge them again:  {shlex.join(command)}")
     if not verdict:
         raise typer.Exit(1)
-
-
-def part(name: str) -> dict[str, Any]:
-    """A model's part of a config, as the command line names it.
-
-    >>> part("zoo:net@new.safetensors")
-    {'use': 'zoo:net', 'weights': 'new.safetensors'}
-    """
-    use, _, weights = name.partition("@")
-    if ":" not in use:
-        wanted = "module:factory, or module:factory@WEIGHTS"
-        raise InputError(f"model {name}", expected=wanted, got=repr(name), fix="as in models.lenet:lenet1")
-    return {"use": use, "weights": weights} if weights else {"use": use}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli._app import Folder, app
+from xplore.cli._app import Folder, app, part
 from xplore.errors import InputError
 
 
@@ -17,12 +17,19 @@ def replay(
     config: Annotated[
         str | None, typer.Option(help="The config that names the models, if they are your own.")
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Or a model, as module:factory or module:factory@WEIGHTS; once for each, in order."
+        ),
+    ] = None,
 ) -> None:
     """Judge each stored finding again, by the plain models, one at a time."""
     from xplore import config as configs
     from xplore.rejudge import replay as judge_again
 
-    models = None if config is None else [configs.build_model(part) for part in configs.load(config).models]
+    parts = [part(name) for name in model or ()] if config is None else configs.load(config).models
+    models = [configs.build_model(one) for one in parts] or None
     reproduced = judge_again(folder, models, prefix=finding)
     if finding and not reproduced:
         raise InputError(

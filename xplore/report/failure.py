@@ -30,21 +30,28 @@ class Found(Protocol):
     def folder(self) -> Path: ...
 
     @property
+    def temporary(self) -> bool: ...
+
+    @property
     def valid(self) -> Sequence[Finding]: ...
 
 
 def failure(result: Found) -> list[str]:
-    """A campaign's valid findings in lines, one finding a fault group, with its size and its picture."""
+    """A campaign's valid findings in lines, one finding a fault group, with its size and its picture.
+
+    Pictures of a result that is temporary would be gone when somebody looks for them: none are written.
+    """
     reading, kept = read(result.archive), {finding.id for finding in result.valid}
     groups = [group for group in reading.groups if any(row.id in kept for row in group.rows)]
     if not groups:
-        return [f"no valid finding from {plural(reading.seeds.count, 'seed')}; {result.folder}"]
+        return [f"no valid finding from {plural(reading.seeds.count, 'seed')}"]
     seeds = plural(reading.seeds.count, "seed")
     lines = [f"{len(kept)} valid findings from {seeds}, in {plural(len(groups), 'fault group')}"]
     for group in groups[:SHOWN]:
         lines.append(_told(result, reading, group, kept))
     if len(groups) > SHOWN:
-        lines.append(f"  and {len(groups) - SHOWN} more groups: {result.folder / 'report.html'}")
+        where = "result.save(FOLDER) keeps them" if result.temporary else str(result.folder / "report.html")
+        lines.append(f"  and {plural(len(groups) - SHOWN, 'more group')}: {where}")
     return lines
 
 
@@ -58,7 +65,7 @@ def _told(result: Found, reading: Reading, group: Group, kept: set[str]) -> str:
     smallest = finding.shrunk.measures if finding.shrunk is not None else finding.measures
     size = f", L2 {smallest['l2']:.3g}" if "l2" in smallest else ""
     place = changed(row)
-    if not reading.in_words:
+    if not reading.in_words and not result.temporary:
         after = finding.after if finding.shrunk is None else finding.shrunk.after
         picture = png(triptych(decode(finding.before), decode(after)))
         place = str(store(result.folder / "findings" / file_name(finding), picture))
