@@ -111,3 +111,12 @@ def test_focus_is_seen_and_all_is_named(browser, review):
         "Math.max(...[...document.querySelectorAll('.said *')].map((b) => b.getBoundingClientRect().bottom))"
     )
     assert browser.run(lowest) <= 800, "all is on one screen"
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_axe_has_nothing_against_a_card_and_the_end(browser, review, accessible, width):
+    browser.open(review.url, width, 900)
+    browser.run(READY)
+    assert accessible(browser) == []
+    assert pressed(browser, *"yyyyyy") is None
+    assert accessible(browser) == []
