@@ -179,16 +179,15 @@ digits allows, and damage to one class is lost in the whole: it shows class by c
 
 With `null` of so many sound versions, drawn with the version under test from those that were not the old one, {draws:,}
 times (the draws share versions, so they are not independent; a share of a few in a hundred is known to a few
-in a hundred). Each line of the gate has a chance of 2.5 % for a false alarm, and the classes of both places together
-another 2.5 %.
+in a hundred). If the intervals are right, the whole on the data and the whole near it each raise a false alarm in
+2.5 % of gates, and the classes of both places together in another 2.5 %: at most 7.5 % in all.
 
 | search | null models | {kinds} |
 |---|---{rule}|
 {table}
 
-Under `Lighting()` sound versions fail more often than the intervals say: these networks never saw other light,
-and what they do there is not near to normal between trainings (docs: take a constraint that versions were trained
-for, or a small ball). Two null models say little; four are a good choice.
+These networks never saw other light, and what they do there differs widely between trainings: the same damage shows less
+under `Lighting()` than in a small ball.
 """
 
 
