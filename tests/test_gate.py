@@ -88,6 +88,14 @@ def test_other_trainings_say_what_is_allowed() -> None:
     )
 
 
+def test_one_class_alone_is_the_whole() -> None:
+    """Seeds of a single class: it is not compared twice, nor is a class that no seed has."""
+    null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.32))]
+    one = labels(tiny.one()) == 1
+    verdict = xplore.gate(tiny.one(), tiny.mended(), images()[one], labels(tiny.one())[one], null=null, **HOW)
+    assert verdict and not verdict.by_class and "by class" not in str(verdict)
+
+
 def test_a_budget_counts_whole_rounds_alone() -> None:
     verdict = gate(tiny.two(), plan=tiny.plan(), budget=Budget(findings=2))
     seeds = verdict.lines[0].seeds

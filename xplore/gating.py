@@ -258,8 +258,11 @@ def compared(
     """The comparisons at one place: over all classes and, beside other trainings, class by class."""
     null = [one for one in null if one.share(where)]
     kinds = sorted(of for of in {*new.classes.values()} if all(one.share(where, of) for one in (new, *null)))
+    groups: list[tuple[Sequence[int | None], float]] = [([None], CHANCE)]
+    if len(null) > 1 and len(kinds) > 1:
+        groups.append((kinds, CHANCE / len(WHERE)))
     lines = []
-    for group, chance in [([None], CHANCE), (kinds, CHANCE / len(WHERE))][: 1 + (len(null) > 1)]:
+    for group, chance in groups:
         seen = [new.flips(where, of) for of in group]
         allowed, shares = [allow] * len(group), [[_share(one, where, of) for of in group] for one in null]
         if len(null) > 1:
