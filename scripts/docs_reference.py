@@ -17,21 +17,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 ROOT = Path(__file__).resolve().parents[1]
-KEYS = {
-    "name": "what the campaign is called; `runs/NAME` is its folder",
-    "models": "two or more models under test",
-    "seeds": "inputs to start from, and their labels where there are any",
-    "constraint": "how an input may change",
-    "objective": "what the search climbs; by default it follows the models",
-    "search": "how the search moves",
-    "oracle": "what counts as a disagreement; by default it follows the models",
-    "criteria": "what is measured as coverage, one or more",
-    "campaign": "everything beside the parts",
-    "baseline": "another search on the same seeds, to compare with",
-    "referee": "an outside classifier whose opinion of each finding is shown, not filtered on",
-    "training": "inputs of which the nearest to each finding is measured",
-}
-"""What each key of a config is for, in words."""
 PACKAGES = {
     "constraint": "xplore.constraints",
     "criteria": "xplore.coverage",
@@ -39,22 +24,6 @@ PACKAGES = {
     "search": "xplore.search",
     "oracle": "xplore.oracles",
 }
-READING = {
-    "name": "what it is called in reports",
-    "weights": "a `.safetensors` file with the paths of the parameters as keys",
-    "output": "what it returns",
-    "scale": "it reads `(x * scale - mean) / std`: numbers, or one a channel",
-    "mean": "see `scale`",
-    "std": "see `scale`",
-    "layout": "the order of its axes",
-    "size": "`[h, w]` that an image is resized to",
-    "columns": "which features of a row, by index or name",
-    "classes": "the order of its classes, where models differ in that",
-    "include": "globs on a layer's name or kind: which count as coverage",
-    "exclude": "globs likewise: which do not",
-    "unit": "what a neuron is",
-}
-
 CONFIG = """\
 A campaign as a TOML file: `xplore run FILE`. Every key can be set on the command line, too:
 `--set constraint.bound=0.3`, `--set criteria.0.t=0.5`; `--set baseline=none` drops a part.
@@ -97,17 +66,22 @@ def config_keys() -> str:
     """Every key of a config, from pydantic and from the signatures of what a config can name."""
     from xplore.config import Config, Settings
     from xplore.parts import READING as HINTS
+    from xplore.parts import READING_TOLD
 
     told = (*PACKAGES, "models", "seeds", "campaign", "referee")
     of_config = [
-        (f"[`{name}`](#{name})" if name in told else f"`{name}`", "yes" * field.is_required(), KEYS[name])
+        (
+            f"[`{name}`](#{name})" if name in told else f"`{name}`",
+            "yes" * field.is_required(),
+            field.description or "",
+        )
         for name, field in Config.model_fields.items()
     ]
     settings = [
         (f"`{name}`", said(field.annotation), _default(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
-    reading = [(f"`{name}`", said(hint), READING[name]) for name, hint in HINTS.items()]
+    reading = [(f"`{name}`", said(hint), READING_TOLD[name]) for name, hint in HINTS.items()]
     parts = [
         "# Config keys",
         CONFIG,

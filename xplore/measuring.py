@@ -40,6 +40,12 @@ class Reach:
     """What inputs reach of one model: of each cell of each neuron the first input that reaches it.
 
     `first` numbers the inputs from 1; 0 is none of them. Neurons are called by their layer and number.
+
+    >>> from xplore.units import Layer
+    >>> layer = Layer("fc", "dense", (2,))
+    >>> one = Reach("net", (layer,), "NeuronCoverage(t=0.5)", 9, np.array([[3], [0]]))
+    >>> one.share, one.after(2), one.asleep
+    (0.5, 0.0, ('fc 1',))
     """
 
     model: str
@@ -163,6 +169,12 @@ def coverage_of(
 
 def curves(reached: Mapping[str, Reach]) -> Chart:
     """How coverage grows with inputs, one line for each that is given, by name; shows itself in a notebook.
+
+    >>> from xplore.models.lenet import lenet1
+    >>> images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype=np.uint8)
+    >>> drawn = curves({"all": reach(lenet1(), images), "half": reach(lenet1(), images[:4])})
+    >>> [name in drawn for name in ("all", "half", "8 inputs")]
+    [True, True, True]
 
     Raises:
         InputError: there is none.

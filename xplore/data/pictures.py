@@ -66,7 +66,12 @@ def read_picture(path: str | os.PathLike[str]) -> Image.Image:
 
 
 def check_files(folder: str | os.PathLike[str], files: Sequence[str]) -> None:
-    """Does a folder hold files of these names that may be pictures? None is opened; raises `InputError`."""
+    """Does a folder hold files of these names that may be pictures? None is opened; raises `InputError`.
+
+    >>> check_files(".", ["none.png"])
+    Traceback (most recent call last):
+    xplore.errors.InputError: ./none.png: expected a picture of at most 67108864 bytes, got no such file
+    """
     known: set[str] = set()
     for file in files:
         path = os.path.join(folder, file)
@@ -94,7 +99,11 @@ def _check_file(path: str) -> None:
 
 
 def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size 3"]:
-    """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing."""
+    """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing.
+
+    >>> fitted(Image.new("RGB", (40, 30), "white"), size=8, crop=1.0).shape
+    (8, 8, 3)
+    """
     left, top = ((length - crop * min(image.size)) / 2 for length in image.size)
     box = (left, top, image.width - left, image.height - top)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
