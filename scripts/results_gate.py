@@ -118,11 +118,11 @@ def main() -> None:
             others |= {"retrained and halved": halved(params[SOUND[at + 1]])}
             seen[old] = {name: measured(params[old], other, how) for name, other in others.items()}
             shares = [seen[old][name].share("near")["share"] for name in SOUND if name != old]
-            four = [np.mean(seen[old][name].flips("near", FOUR)) for name in SOUND if name != old]
+            four = [seen[old][name].share("near", FOUR)["share"] for name in SOUND if name != old]
             hurt = {
                 kind: np.mean(
                     [
-                        np.mean(m.flips("near", FOUR))
+                        m.share("near", FOUR)["share"]
                         for n, m in seen[old].items()
                         if kind == n.rstrip("0123456789")
                     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,24 @@ class Measured:
     near: dict[int, bool] = field(repr=False)
     classes: dict[int, int] = field(repr=False)
 
-    def flips(self, where: str, of: int | None = None) -> list[bool]:
-        """Whether each seed flips; of one class alone, if it is named."""
-        flips: dict[int, bool] = getattr(self, where)
-        return [flip for seed, flip in flips.items() if of is None or self.classes[seed] == of]
+    @cached_property
+    def _seen(self) -> Counter[tuple[str, int | None, bool]]:
+        """How many seeds of all (None) and of each class flip, and how many do not."""
+        return Counter(
+            (where, of, flip)
+            for where in WHERE
+            for seed, flip in getattr(self, where).items()
+            for of in {None, self.classes.get(seed)}
+        )
+
+    def counts(self, where: str, of: int | None = None) -> tuple[int, int]:
+        """How many seeds flip, and of how many; of one class alone, if it is named."""
+        flips = self._seen[where, of, True]
+        return flips, flips + self._seen[where, of, False]
 
     def share(self, where: str, of: int | None = None) -> dict[str, float] | None:
         """The share of seeds that flip, with its 95 % interval; None, where none counts."""
-        flips = self.flips(where, of)
-        return share(sum(flips), len(flips))
+        return share(*self.counts(where, of))
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ class Verdict:
         if not self.by_class:
             return []
         failed = [self._told(line) for line in self.by_class if line.fails]
-        near = max(self.by_class, key=lambda line: (line.share or {"share": 0})["share"] - line.allowed)
+        near = max(self.by_class, key=lambda line: line.flips / line.seeds - line.allowed)
         return failed or [f"  by class: none is above; the closest, {self._told(near).strip()}"]
 
     def _told(self, line: Line) -> str:
@@ -257,28 +267,24 @@ def compared(
 ) -> list[Line]:
     """The comparisons at one place: over all classes and, beside other trainings, class by class."""
     null = [one for one in null if one.share(where)]
-    kinds = sorted(of for of in {*new.classes.values()} if all(one.share(where, of) for one in (new, *null)))
+    kinds = sorted(
+        of for of in {*new.classes.values()} if all(one.counts(where, of)[1] for one in (new, *null))
+    )
     groups: list[tuple[Sequence[int | None], float]] = [([None], CHANCE)]
     if len(null) > 1 and len(kinds) > 1:
         groups.append((kinds, CHANCE / len(WHERE)))
     lines = []
     for group, chance in groups:
-        seen = [new.flips(where, of) for of in group]
-        allowed, shares = [allow] * len(group), [[_share(one, where, of) for of in group] for one in null]
+        allowed, counts = [allow] * len(group), [new.counts(where, of) for of in group]
         if len(null) > 1:
-            upper = foreseen(shares, [len(flips) for flips in seen], chance)
+            shares = [[flips / n for flips, n in (one.counts(where, of) for of in group)] for one in null]
+            upper = foreseen(shares, [n for _, n in counts], chance)
             allowed = [max(allow, one) for one in upper]  # with chance over the seeds in it
-        for of, flips, most in zip(group, seen, allowed, strict=True):
-            came = new.share(where, of)
+        for of, (flips, n), most in zip(group, counts, allowed, strict=True):
+            came = share(flips, n)
             fails = came is not None and came["low"] > allow and came["share"] > most
-            name = None if of is None else called(of)
-            lines.append(Line(where, of, name, sum(flips), len(flips), came, most, fails))
+            lines.append(Line(where, of, None if of is None else called(of), flips, n, came, most, fails))
     return lines
-
-
-def _share(one: Measured, where: str, of: int | None) -> float:
-    flips = one.flips(where, of)
-    return sum(flips) / len(flips)
 
 
 def _percent(value: dict[str, float], whole: bool = True) -> str:

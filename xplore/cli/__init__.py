@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -46,16 +46,14 @@ def main() -> None:
     except InputError as error:
         if debug:
             raise
-        print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
-        sys.exit(2)
+        _end(f"error: {error}", error, 2)
     except Exception as error:
         if debug:
             raise
-        notes = getattr(error, "__notes__", ())
-        print(
-            f"unexpected error: {told(error, most=400)}; --debug shows where",
-            *notes,
-            sep="\n",
-            file=sys.stderr,
-        )
-        sys.exit(UNEXPECTED)
+        _end(f"unexpected error: {told(error, most=400)}; --debug shows where", error, UNEXPECTED)
+
+
+def _end(message: str, error: Exception, code: int) -> NoReturn:
+    """Tell an error and what was noted with it, and leave."""
+    print(message, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+    sys.exit(code)

@@ -28,6 +28,9 @@ def replay(
     from xplore import config as configs
     from xplore.rejudge import replay as judge_again
 
+    if config is not None and model:
+        fix = "name the models once"
+        raise InputError("--config and --model", expected="one of them", got="both", fix=fix)
     parts = [part(name) for name in model or ()] if config is None else configs.load(config).models
     models = [configs.build_model(one) for one in parts] or None
     reproduced = judge_again(folder, models, prefix=finding)
