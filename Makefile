@@ -18,7 +18,8 @@ docs: .venv/dev  ## The documentation as a site, in site/; the notebooks are run
 
 results: .venv/dev  ## The figures in docs/results, by the scripts that write them.
 	$(BIN)/python scripts/results_mnist.py
-	$(BIN)/python scripts/bench.py page
+	$(BIN)/python scripts/bench.py step --page --domain mnist_light mnist
+	$(BIN)/python scripts/bench.py campaign --page
 	$(BIN)/python scripts/gallery.py
 
 .venv/demo: pyproject.toml

@@ -116,16 +116,17 @@ class Campaign:
                 judged = time.perf_counter()
             self.tally.draining = not more and engine.busy < self.plan.lanes
             seconds = time.perf_counter() - start
-            self._news(seconds)
+            self._news(engine, seconds)
             self.stop(self.budget.reached(self.tally, seconds) or "")
             yield self.tally
         self.stop(UNREADABLE if self.fault else "")
         if self.ended:
             self._judge_found()
-            self._news(time.perf_counter() - start)
+            self._news(engine, time.perf_counter() - start)
             yield self.tally
 
-    def _news(self, seconds: float) -> None:
+    def _news(self, engine: Engine, seconds: float) -> None:
+        self.tally.lane_steps = engine.ran * self.plan.lanes
         self.tally.queries = self.tally.steps * self.method.search.queries_a_step
         self.tally.seconds = self._seconds + seconds
         self.tally.coverage = self._rounds.coverage

@@ -58,6 +58,7 @@ class Engine:
         self._state: State | None = None
         self._pending: Any = None
         self._slots = slots
+        self.ran = 0
         self._on_cpu = jax.default_backend() == "cpu"
 
     @property
@@ -115,7 +116,7 @@ class Engine:
                 held, flags = one_step(self.method, held.queue, held.results, held.lanes)
         else:
             held, flags = steps_on_device(self.method, held.queue, held.results, held.lanes, np.int32(steps))
-        self._state = held
+        self._state, self.ran = held, self.ran + steps
         return flags
 
     def advance(self, steps: int = CHUNK) -> list[Outcome]:

@@ -31,7 +31,8 @@ class Tally:
     rejudged_away: int = 0
     findings: int = 0
     valid: int = 0
-    steps: int = 0
+    steps: int = 0  # of live lanes
+    lane_steps: int = 0  # of all lanes, idle ones too
     queries: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0

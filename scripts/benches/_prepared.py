@@ -1,0 +1,66 @@
+"""Campaigns of the configs, and the speed of a function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xplore import config
+from xplore.campaign import Campaign
+from xplore.checks import checked_oracle
+from xplore.encoding import decode
+from xplore.lanes import Method
+from xplore.panel import BATCH, Panel
+from xplore.plan import Plan
+from xplore.seeds import Held
+from xplore.validity import Judge
+
+PER_CALL = 4
+"""Calls of a function that are under way at once."""
+
+
+def prepared(name: str, seeds: int, lanes: int) -> Campaign:
+    """The campaign of a config, with everything that `xplore run` does but the baseline and the shrinking."""
+    chosen = config.load(name)
+    inputs = config.build(chosen.seeds)
+    rows = np.arange(seeds) % len(inputs.images)
+    panel = Panel.of([config.build_model(part) for part in chosen.models])
+    layout = panel.check(inputs.images.shape[1:])
+    given = {key: getattr(chosen, key) for key in ("objective", "constraint", "oracle", "search")}
+    parts = {key: None if part is None else config.build(part) for key, part in given.items()}
+    parts["oracle"] = checked_oracle(parts["oracle"], panel, inputs.images.shape[1:])
+    method = Method(panel, **parts)
+    criteria = tuple(config.build(part) for part in chosen.criteria)
+    referee = None if chosen.referee is None else config.build(chosen.referee)
+    training = None if chosen.training is None else config.build(chosen.training).images
+    judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training, min(BATCH, lanes))
+    plan = Plan(lanes=lanes, main_criterion=chosen.campaign.main_criterion)
+    return Campaign(method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan)
+
+
+def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
+    """The bare jitted gradient of the campaign's objective, at its batch: a function that starts one."""
+    method, lanes = campaign.method, campaign.plan.lanes
+    x = decode(campaign.seeds.read(0, lanes).codes)
+    before = jnp.asarray(campaign.judge.read(campaign.seeds.read(0, lanes).codes)[0])
+    covered = tuple(jnp.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
+    aim = method.objective.aim(
+        jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int)
+    )
+    gradient = jax.jit(jax.grad(lambda x, method, aim: method.objective.score(aim, method.panel(x)).sum()))
+    jax.block_until_ready(gradient(x, method, aim))
+    return lambda: gradient(x, method, aim)
+
+
+def rate(start: Callable[[], Any], size: int, seconds: float) -> float:
+    """Rows/s of a function that starts `size` of them, run for about so many seconds."""
+    begun, done = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        jax.block_until_ready([start() for _ in range(PER_CALL)])
+        done += PER_CALL * size
+    return done / (time.perf_counter() - begun)

@@ -1,0 +1,109 @@
+"""A campaign's gradient steps/s over those of its bare gradient.
+
+Coverage is tracked, findings are judged, measured and stored. A machine that is shared grows faster and slower
+by the minute, so the campaign pauses now and then for the gradient to be measured; the device is idle when
+either clock starts or stops. Only live lanes count; the end, when no seed waits and lanes stand idle, is apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benches._prepared import bare_gradient, prepared, rate
+from xplore.archive import Archive
+
+TITLE = "A campaign beside its gradient"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--domain", nargs="+", default=["mnist_light"], help="configs, each run in turn")
+    parser.add_argument("--seeds", type=int, default=10_000)
+    parser.add_argument("--lanes", type=int, default=64)
+    parser.add_argument("--most", type=float, default=240.0, help="seconds of each campaign")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of a part; its gradient gets a third")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    told = [one(name, options) for name in options.domain]
+    return {"ratio": min(figures["ratio"] for figures in told), "domains": told}
+
+
+def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of one config."""
+    campaign = prepared(name, options.seeds, options.lanes)
+    gradient = bare_gradient(campaign)
+    parts: list[tuple[int, int, float, float]] = []  # steps, of so many, seconds, the gradient's steps/s
+    steady = True
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Archive.create(Path(folder), {"criteria": [], "layout": []})
+        running = campaign.run(archive)
+        tally = next(running)  # compiled, and the first round admitted
+        start = begun = time.perf_counter()
+        before = (tally.steps, tally.lane_steps)
+        for tally in running:
+            over = time.perf_counter() - start > options.most
+            if steady and (tally.draining or over or time.perf_counter() - begun > options.seconds):
+                jax.block_until_ready(jax.live_arrays())
+                spent = time.perf_counter() - begun
+                bare = rate(gradient, options.lanes, options.seconds / 3)
+                parts.append((tally.steps - before[0], tally.lane_steps - before[1], spent, bare))
+                before, begun = (tally.steps, tally.lane_steps), time.perf_counter()
+                steady = not tally.draining
+            if over:
+                campaign.stop("seconds")
+        drain = time.perf_counter() - begun
+        archive.close()
+    steps, of, seconds = (sum(part[i] for part in parts) for i in range(3))
+    whole = [part for part in parts if part[2] > options.seconds / 2]
+    ratios = sorted(part[0] / part[2] / part[3] for part in whole)
+    return {
+        "domain": name,
+        "ratio": statistics.median(ratios),
+        "ratio_lowest": ratios[0],
+        "ratio_highest": ratios[-1],
+        "parts": len(ratios),
+        "campaign_steps_per_second": steps / seconds,
+        "bare_steps_per_second": statistics.median(part[3] for part in parts),
+        "occupancy": steps / of,
+        "steps": steps,
+        "steps_per_seed": tally.steps / max(tally.closed - tally.already_differ, 1),
+        "seeds": tally.closed,
+        "drain_steps": tally.steps - before[0],
+        "drain_seconds": drain,
+        "findings": tally.findings,
+        "seconds": seconds,
+        "lanes": options.lanes,
+    }
+
+
+def section(figures: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {run['domain']} | {run['lanes']} | {run['seeds']:,} | {run['steps_per_seed']:.1f} |"
+        f" {run['campaign_steps_per_second']:,.0f} | {run['bare_steps_per_second']:,.0f} |"
+        f" **{run['ratio']:.2f}** | {run['ratio_lowest']:.2f} to {run['ratio_highest']:.2f} of {run['parts']} |"
+        f" {run['occupancy']:.3f} | {run['drain_steps']} steps, {run['drain_seconds']:.1f} s |"
+        for run in figures["domains"]
+    )
+    return TEXT.format(rows=rows)
+
+
+TEXT = """
+Gradient steps/s of a whole campaign (coverage tracked, findings judged, measured and stored) over those of
+the bare jitted gradient of the same objective at the same batch. The two take turns, the device idle in
+between; a ratio is of one such pair, and the median is told. Only live lanes count (occupancy: their share
+of all lanes, while seeds wait); the end of a campaign, when no seed waits and lanes stand idle, is apart.
+
+| config | lanes | seeds | steps a seed | campaign, steps/s | gradient, steps/s | ratio | lowest to highest | occupancy | the end |
+|---|--:|--:|--:|--:|--:|--:|---|--:|---|
+{rows}
+
+Where a seed falls after a few steps, what is done once a seed weighs more: reading it, judging what was
+found together and alone, and the outside opinions are some five forward passes.
+"""
