@@ -26,7 +26,9 @@ api merging
 inspection measuring regressions
 rejudge record result checks progress shrink review
 campaign report config
-recall groups upgrade united
+backends
+fates
+recall groups upgrade united work
 archive engine data parts seeds keeping
 lanes plan rounds
 search validity

@@ -115,7 +115,7 @@ def unused(folder: Path, *, fix: str) -> Path:
 def create(path: Path) -> sqlite3.Connection:
     """A new file with empty tables, open to write. Raises `OSError` or `sqlite3.Error`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path)
+    db = sqlite3.connect(path, check_same_thread=False)  # a campaign writes beside the lanes
     db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
     db.executescript("BEGIN;" + _TABLES + f"PRAGMA user_version={SCHEMA}; COMMIT;")
     db.execute("PRAGMA foreign_keys=ON")

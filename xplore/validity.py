@@ -149,9 +149,11 @@ class Judge:
     batch: int = BATCH
 
     @cached_property
-    def _training(self) -> Float[np.ndarray, "n d"]:
+    def _training(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
+        """Where the training inputs lie, and their squared lengths."""
         assert self.training is not None
-        return self.constraint.coordinates(self.training)
+        at = self.constraint.coordinates(self.training)
+        return at, (at**2).sum(axis=1)
 
     def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Said:
         """The models' outputs on stored inputs, and what each input covers."""
@@ -229,7 +231,7 @@ class Judge:
             ]
         columns["margin"] = self.oracle.margin(judged.probabilities).tolist()
         if self.training is not None:
-            distance, row = nearest(self.constraint.coordinates(after), self._training)
+            distance, row = nearest(self.constraint.coordinates(after), *self._training)
             columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}
         if self.referee is not None:
             columns["referee"] = np.asarray(self.referee(after)).tolist()
@@ -237,12 +239,17 @@ class Judge:
 
 
 def nearest(
-    points: Float[np.ndarray, "b d"], training: Float[np.ndarray, "n d"]
+    points: Float[np.ndarray, "b d"],
+    training: Float[np.ndarray, "n d"],
+    lengths: Float[np.ndarray, " n"] | None = None,
 ) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
     """The distance to the nearest of the training inputs, and which one that is.
+
+    `lengths` are their squared ones, where they are known.
 
     >>> nearest(np.ones((1, 2), np.float32), np.array([[0, 1], [1, 1]], np.float32))
     (array([0.], dtype=float32), array([1]))
     """
-    squared = (points**2).sum(axis=1)[:, None] - 2 * points @ training.T + (training**2).sum(axis=1)
+    lengths = (training**2).sum(axis=1) if lengths is None else lengths
+    squared = (points**2).sum(axis=1)[:, None] - 2 * points @ training.T + lengths
     return np.sqrt(np.maximum(squared.min(axis=1), 0)), squared.argmin(axis=1)

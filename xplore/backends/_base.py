@@ -1,0 +1,61 @@
+"""What every backend is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from xplore.lanes import Method
+from xplore.plan import Plan
+from xplore.validity import Judge
+from xplore.work import News, Task
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Where seeds are searched from: takes tasks, and tells what came of each seed, once.
+
+    It calls `keep` with what came before it tells it, from one thread. Which task runs when, where, and how
+    often decides nothing. `xplore.fates.Fates` is the one that computes here.
+
+    >>> from xplore.fates import Fates
+    >>> all(hasattr(Fates, name) for name in ("warm_up", "open", "news", "finish", "close"))
+    True
+    """
+
+    @property
+    def load(self) -> int:
+        """How many seeds wait or are searched from."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many seeds are searched from at once: it asks for more while `load` is below four times that."""
+        ...
+
+    def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """Compile what will run, or find out that it cannot."""
+        ...
+
+    def open(self, task: Task) -> None:
+        """Take a task."""
+        ...
+
+    def news(self) -> News:
+        """Wait for news, for some seconds at most."""
+        ...
+
+    def finish(self) -> News:
+        """Start nothing any more; what else came."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all that it holds; open seeds stay so."""
+        ...
+
+
+Backends = Callable[[Method, Judge, Plan, Callable[[News], None]], Backend]
+"""Makes a backend for a campaign."""

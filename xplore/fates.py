@@ -1,0 +1,258 @@
+"""What becomes of seeds: the models read them, lanes search from them, and what is found is judged.
+
+The lanes step in the caller's thread. All that is done once a seed (reading, judging, measuring, encoding,
+storing) is done beside it, in one thread of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+
+from xplore.engine import Engine, Outcome, Try
+from xplore.finding import Finding, SeedRecord
+from xplore.keeping import kept
+from xplore.lanes import CHUNK, Method
+from xplore.plan import Plan
+from xplore.validity import Judge, Judgement, Read, Said
+from xplore.work import Left, News, Reading, Seed, Task
+
+JUDGE_EVERY = 5.0
+"""Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
+
+
+class Fates:
+    """Takes tasks (`open`), and tells what came of them (`news`).
+
+    `keep` is called with what came before it is told, in another thread: what is told is on disk.
+    """
+
+    def __init__(
+        self, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None] = lambda news: None
+    ) -> None:
+        self.method, self.judge, self.plan, self._keep = method, judge, plan, keep
+        self._engine: Engine | None = None
+        self._beside = ThreadPoolExecutor(1, "xplore-beside")
+        self._double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
+        self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
+        self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
+        self._waiting: dict[int, deque[Left]] = {}
+        self._open: dict[int, Seed] = {}
+        self._ended: list[tuple[Seed, Outcome]] = []
+        self._reading: Counter[int] = Counter()
+        self._handed_over, self._any = time.perf_counter(), False
+
+    @property
+    def lanes(self) -> int:
+        return self.plan.lanes
+
+    @property
+    def load(self) -> int:
+        """How many seeds wait or are searched from."""
+        waiting = self._reading.total() + sum(map(len, self._waiting.values()))
+        return waiting + (self._engine.busy if self._engine else 0)
+
+    def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """Compile every program that will run; two at a time."""
+        judging = self._beside.submit(self._alike, lambda: self._rehearse(first))
+        shape = self.method.constraint.encoding.shape(first.shape[1:])
+        models, _, classes = self.judge.panel.shapes(shape).outputs.shape
+        outputs = (models, classes)
+        self._engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], outputs)
+        self._engine.warm_up(aims)
+        judging.result()
+
+    def _rehearse(self, first: Shaped[np.ndarray, "1 *x"]) -> None:
+        self.judge.measures(first, first, self.judge.judge(first))
+
+    def _alike(self, job: Callable[[], Any]) -> Any:
+        """Do a job with the same kind of numbers as the caller's thread."""
+        with jax.enable_x64(self._double):
+            return job()
+
+    def _do(self, job: Callable[[], tuple[News, list[Seed]]]) -> None:
+        """Start a job beside the lanes; what comes of it is kept at once."""
+
+        def done() -> tuple[News, list[Seed]]:
+            news, opened = job()
+            self._keep(news)
+            return news, opened
+
+        self._under_way.append(self._beside.submit(self._alike, done))
+
+    def open(self, task: Task) -> None:
+        """Take a task; what was left of others goes first."""
+        self._aims |= task.aims
+        for left in task.left:
+            self._open[left.seed.number] = left.seed
+            self._waiting.setdefault(left.seed.round, deque()).append(left)
+        self._reading[task.round] += len(task.block)
+        self._do(lambda: self._read(task))
+
+    def news(self) -> News:
+        """Step the lanes once or some times; what came meanwhile."""
+        engine = self._engine
+        assert engine is not None, "warm up first"
+        came, before = News(), engine.ran
+        self._collect(came, at_least=int(not engine.busy and not self._waiting))
+        self._push(engine)
+        for outcome in engine.advance(CHUNK if self._any else 1):
+            came.steps += outcome.steps
+            self._end(outcome, came)
+        came.ran = engine.ran - before
+        self._hand_over()
+        return came
+
+    def _push(self, engine: Engine) -> None:
+        """Fill the engine's queue, older rounds first."""
+        for index in sorted(self._waiting):
+            tries = self._waiting[index]
+            batch = [tries.popleft() for _ in range(min(engine.room, len(tries)))]
+            if batch:
+                rows = [Try(one.number, turn, one.codes, one.outputs) for one, turn in batch]
+                engine.push(rows, self._aims[index])
+            if not tries:
+                del self._waiting[index]
+        rounds = {seed.round for seed in self._open.values()} | {i for i, n in self._reading.items() if n}
+        self._aims = {index: aims for index, aims in self._aims.items() if index in rounds}
+
+    def finish(self) -> News:
+        """Judge what was found so far; seeds that are searched from stay open."""
+        self._hand_over(all_of_it=True)
+        came = News()
+        self._collect(came, at_least=len(self._under_way))
+        return came
+
+    def close(self) -> None:
+        """Let the job that runs end, and start none any more."""
+        self._beside.shutdown(wait=True, cancel_futures=True)
+
+    def _collect(self, came: News, at_least: int) -> None:
+        """What the jobs beside the lanes have brought; waits for some of them."""
+        if at_least and self._under_way:
+            wait(list(self._under_way)[:at_least])
+        while self._under_way and self._under_way[0].done():
+            news, opened = self._under_way.popleft().result()
+            came.add(news)
+            for reading in news.read:
+                self._reading[reading.round] -= reading.seeds
+            for seed in opened:
+                self._open[seed.number] = seed
+                self._waiting.setdefault(seed.round, deque()).append(Left(seed, 0))
+
+    def _end(self, outcome: Outcome, came: News) -> None:
+        """A try ended: judge it, try again, or give the seed up."""
+        seed = self._open[outcome.seed]
+        seed.spent += outcome.steps
+        self._any = True
+        if not outcome.found and outcome.turn + 1 < self.method.search.tries:
+            self._waiting.setdefault(seed.round, deque()).append(Left(seed, outcome.turn + 1))
+            came.again.append(seed.round + outcome.turn)
+        else:
+            self._ended.append((self._open.pop(outcome.seed), outcome))
+
+    def _hand_over(self, *, all_of_it: bool = False) -> None:
+        """Have judged what ended, once a batch is full, or nothing else is left to do."""
+        if not self._ended:
+            return
+        assert self._engine is not None
+        idle = not self._under_way and self._engine.busy < self.plan.lanes
+        late = time.perf_counter() - self._handed_over > JUDGE_EVERY
+        if all_of_it or idle or late or len(self._ended) >= self.judge.batch:
+            ended, self._ended = self._ended, []
+            self._handed_over = time.perf_counter()
+            self._do(lambda: (self._judge(ended), []))
+
+    def _read(self, task: Task) -> tuple[News, list[Seed]]:
+        """What the models say of seeds; those on which they differ need no search."""
+        block, index = task.block, task.round
+        said = self.judge.read(block.codes)
+        read = self.judge.seeds(said.outputs, block.truth)
+        new = np.array([task.first + row not in task.closed for row in range(len(block))])
+        opened = []
+        for row in np.flatnonzero(new & ~read.differ).tolist():
+            told = (
+                tuple(read.decisions[row].tolist()),
+                bool(read.right[row]),
+                read.labels[row],
+                read.said[row],
+            )
+            opened.append(Seed(task.first + row, index, block.codes[row], said.outputs[:, row], *told))
+        differ = np.flatnonzero(read.differ & new)
+        records, findings = self._differing(task, block.codes[differ], differ, read, said.rows(differ))
+        covered = np.any(said.covered, axis=0)
+        return News(read=[Reading(index, len(block), len(opened), covered, records, findings)]), opened
+
+    def _judge(self, ended: Sequence[tuple[Seed, Outcome]]) -> News:
+        """Decode what was found, judge it by the plain models, and keep what still divides them."""
+        records = [self._record(seed, outcome, "not_found") for seed, outcome in ended if not outcome.found]
+        found = [(seed, outcome) for seed, outcome in ended if outcome.found]
+        if not found:
+            return News(records=records)
+        codes = np.stack([outcome.codes for _, outcome in found])
+        judged = self.judge.judge(codes)
+        stands = self.judge.differ(judged.outputs)
+        rows = np.flatnonzero(stands)
+        findings = self._findings([found[row] for row in rows], codes[rows], judged.rows(rows))
+        named = dict(zip(rows.tolist(), findings, strict=True))
+        for row, (seed, outcome) in enumerate(found):
+            record = self._record(seed, outcome, "found" if stands[row] else "rejudged_away")
+            records.append(replace(record, finding=named[row].id) if row in named else record)
+        return News(records=records, findings=findings)
+
+    def _record(self, seed: Seed, outcome: Outcome, fate: str) -> SeedRecord:
+        queries = seed.spent * self.method.search.queries_a_step
+        told = (seed.label, seed.decisions, fate, outcome.turn + 1, seed.spent, queries)
+        return SeedRecord(seed.number, seed.round, *told)
+
+    def _findings(
+        self, found: Sequence[tuple[Seed, Outcome]], after: Shaped[np.ndarray, "k *x"], judged: Judgement
+    ) -> list[Finding]:
+        """Inputs on which models differ, measured."""
+        if not found:
+            return []
+        before = np.stack([seed.codes for seed, _ in found])
+        latents = jax.tree.map(lambda *rows: np.stack(rows), *(outcome.latents for _, outcome in found))
+        measures = self.judge.measures(before, after, judged, latents)
+        for (seed, _), measured in zip(found, measures, strict=True):
+            measured.update(seed.said)
+        reasons = self.judge.reasons(judged, measures, np.array([seed.right for seed, _ in found]))
+        told = [
+            (m, why, seed.label, seed.spent)
+            for m, why, (seed, _) in zip(measures, reasons, found, strict=True)
+        ]
+        numbers, encoding = np.array([seed.number for seed, _ in found]), self.method.constraint.encoding
+        return kept(encoding, "search", numbers, (before, after), judged, told, latents)
+
+    def _differing(
+        self,
+        task: Task,
+        codes: Shaped[np.ndarray, "d *x"],
+        rows: Int[np.ndarray, " d"],
+        read: Read,
+        said: Said,
+    ) -> tuple[list[SeedRecord], list[Finding]]:
+        """Seeds on which models differ as they are: kept apart from what the search finds."""
+        if not len(rows):
+            return [], []
+        judged = self.judge.judge(codes, said)
+        measures = self.judge.measures(codes, codes, judged)
+        told = []
+        for measured, row in zip(measures, rows, strict=True):
+            measured.update({key: value for key, value in read.said[row].items() if key != "agreed"})
+            told.append((measured, ("already_differ",), read.labels[row], 0))
+        encoding = self.method.constraint.encoding
+        findings = kept(encoding, "seed", task.first + rows, (codes, codes), judged, told)
+        records = [
+            SeedRecord(f.seed, task.round, f.label, f.decisions, "already_differ", finding=f.id)
+            for f in findings
+        ]
+        return records, findings
