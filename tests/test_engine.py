@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +10,11 @@ import optax
 from laws.parts import double, pictures, relatives
 
 from models import lenet
-from xplore import campaign, lanes, validity
+from xplore import campaign, lanes, loops, validity
 from xplore.constraints import Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
+from xplore.devices import default_lanes, loops_on_device
 from xplore.encoding import decode
 from xplore.engine import Engine, Try
 from xplore.lanes import Method
@@ -23,12 +25,13 @@ from xplore.panel import Panel
 from xplore.recipe import Recipe
 from xplore.search import Gradient
 from xplore.seeds import Held
+from xplore.units import Layer, Layout
 
 SHAPE = (8, 8, 1)
 plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
 
 
-def fates(method, codes, width, order):
+def fates(method, codes, width, order, **how):
     """`{seed: (found, steps, codes) of each try}`: every try is pushed in the order given."""
     before = np.asarray(plain(method.panel, codes))
     spans = method.panel.check(codes.shape[1:]).spans().values()
@@ -38,7 +41,7 @@ def fates(method, codes, width, order):
     waiting = deque(
         Try(seed, turn, codes[seed], before[:, seed]) for turn in range(method.search.tries) for seed in agree
     )
-    runs = Engine(method, 3, width, codes.shape[1:], (len(before), before.shape[2]))
+    runs = Engine(method, 3, width, codes.shape[1:], (len(before), before.shape[2]), **how)
     ended = {}
     while waiting or runs.busy:
         batch = [waiting.popleft() for _ in range(min(runs.room, len(waiting)))]
@@ -51,7 +54,7 @@ def fates(method, codes, width, order):
     return ended
 
 
-def test_lanes_and_order_decide_no_fate_in_float64():
+def test_lanes_order_devices_and_loops_decide_no_fate_in_float64():
     codes = pictures(0, 40, SHAPE)
     with double():
         panel = relatives(1, SHAPE, dtype=np.float64, channels=())
@@ -61,6 +64,11 @@ def test_lanes_and_order_decide_no_fate_in_float64():
         shuffled = np.random.default_rng(0).permutation(40).tolist()
         for width, order in ((7, shuffled), (1, range(40)), (64, shuffled), (256, range(40))):
             assert fates(method, codes, width, order) == first, f"{width} lanes"
+        two = jax.devices()
+        assert len(two) == 2, "the tests run on two devices"
+        for devices, loops in ((two[:1], False), (two, True), (two[:1], True), (two[1:], False)):
+            how = {"devices": devices, "loops": loops}
+            assert fates(method, codes, 8, range(40), **how) == first, how
     found = [fate[0] for fate in first.values()]
     assert 0.05 < np.mean(found) < 0.95
     assert len({fate[1] for fate in first.values()}) > 1
@@ -115,7 +123,7 @@ def run(panel, codes, constraint, numbers):
 
 def compiled():
     """How many programs are held, by name."""
-    modules = {"lanes": lanes, "validity": validity}
+    modules = {"lanes": lanes, "loops": loops, "validity": validity}
     return {
         f"{name}.{key}": value._cache_size()
         for name, module in modules.items()
@@ -124,13 +132,24 @@ def compiled():
     }
 
 
-def test_new_numbers_compile_nothing():
+def test_new_numbers_trace_and_compile_nothing(monkeypatch):
+    jax.clear_caches()
+    monkeypatch.setattr(loops, "step", chex.assert_max_traces(lanes.step, n=1))
     panel, codes = relatives(2, SHAPE, channels=()), pictures(1, 40, SHAPE)
     first = run(panel, codes, Lighting, (1.0, 0.1, 0.3, 0.05, 0.25))
     held = compiled()
     second = run(relatives(3, SHAPE, channels=()), codes, Lighting, (0.5, 1.0, 0.2, 0.1, 0.75))
     assert compiled() == held
     loop = "one_step" if jax.default_backend() == "cpu" else "steps_on_device"
-    assert held[f"lanes.{loop}"] >= 1 and sum(held.values()) > 4
+    assert held[f"loops.{loop}"] >= 1 and sum(held.values()) > 4
     assert first.seeds == second.seeds == first.closed == second.closed == 40
     assert first.steps != second.steps or first.findings != second.findings
+
+
+def test_lanes_follow_the_device_and_the_size_of_the_models():
+    cpu = jax.devices("cpu")
+    small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (28, 1024))
+    assert default_lanes(small, 256, cpu[:1]) == 64 and default_lanes(small, 256, cpu) == 128
+    assert 8 <= default_lanes(large, 256, cpu[:1]) < 64
+    assert default_lanes(small, 10, cpu) == 16, "no more than two rounds have seeds"
+    assert not loops_on_device("cpu") and loops_on_device("gpu") and loops_on_device("tpu")

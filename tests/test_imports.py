@@ -30,6 +30,7 @@ backends
 fates
 recall groups upgrade united work
 archive engine data parts seeds keeping
+loops
 lanes plan rounds
 search validity
 objectives constraints oracles
@@ -41,6 +42,7 @@ capture capture_torch heads host gradient
 layers
 ranges
 table
+devices
 encoding recipe rules units weights torch_file
 stored
 finding

@@ -155,7 +155,7 @@ class Campaign:
     def _take(self, news: News) -> None:
         """Count what came, and let it guide later rounds."""
         self.tally.steps += news.steps
-        self.tally.lane_steps += news.ran * self.plan.lanes
+        self.tally.lane_steps += news.lane_steps
         for reading in news.read:
             self.tally.seeds += reading.seeds
             self.tally.already_differ += len(reading.records)

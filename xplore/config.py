@@ -33,8 +33,9 @@ class Settings(BaseModel):
     until_coverage: float | None = Field(
         default=None, gt=0, le=1, description="ends when every model has this coverage, by the main criterion"
     )
-    lanes: PositiveInt = Field(
-        default=64, description="inputs that step together; never decides what is found"
+    lanes: PositiveInt | None = Field(
+        default=None,
+        description="inputs that step together, by default what fits the device; never decides what is found",
     )
     rng: int = Field(default=0, ge=0, lt=2**31, description="the random state")
     round_size: PositiveInt = Field(default=256, description="seeds a round; aims follow coverage by rounds")

@@ -7,7 +7,7 @@ neither lanes nor order decide a seed's fate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from xplore.lanes import CHUNK, Method, Results, State, begin, collect, enqueue, one_step, steps_on_device
+from xplore.devices import CHUNK, LOOP, loops_on_device, mesh_of, placed
+from xplore.lanes import Method, Results, State, begin
+from xplore.loops import collect, enqueued, one_step, steps_on_device
 
 
 class Try(NamedTuple):
@@ -41,30 +43,41 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Engine:
-    """Runs tries in `lanes` lanes: `push` some, `advance`, take the outcomes; while `busy`."""
+    """Runs tries in `lanes` lanes: `push` some, `advance`, take the outcomes; while `busy`.
+
+    The lanes are split over the `devices`, by default all of this process; `loops` says whether a device's
+    own loop drives the steps (`xplore.devices.loops_on_device`, by default).
+    """
 
     method: Method
     rng: int
     lanes: int
     shape: tuple[int, ...]
     outputs: tuple[int, int]
+    devices: Sequence[Any] = field(default_factory=jax.local_devices)
+    loops: bool | None = None
 
     def __post_init__(self) -> None:
-        self.block = max(32, min(self.lanes, 128))
-        slots = 2 * self.lanes + 4 * self.block
-        self._free = list(range(slots))[::-1]
+        self._split = len(self.devices)
+        self.lanes = -(-self.lanes // self._split) * self._split
+        each = self.lanes // self._split
+        self.block = max(32, min(each, 128))
+        self._slots = 2 * each + 4 * self.block
+        self._free = [list(range(self._slots))[::-1] for _ in self.devices]
         self._tries: dict[int, Try] = {}
         self._pushed_since: set[int] = set()
         self._state: State | None = None
         self._pending: Any = None
-        self._slots = slots
-        self.ran = 0
-        self._on_cpu = jax.default_backend() == "cpu"
+        self._mesh = mesh_of(self.devices)
+        self.method = placed(self.method, self.devices)
+        if self.loops is None:
+            self.loops = loops_on_device(self.devices[0].platform)
+        self.lane_steps = 0
 
     @property
     def room(self) -> int:
         """How many tries can be pushed."""
-        return len(self._free)
+        return sum(map(len, self._free))
 
     @property
     def busy(self) -> int:
@@ -73,26 +86,43 @@ class Engine:
 
     def push(self, tries: Sequence[Try], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Queue tries that aim beside one and the same coverage, at most `room`."""
-        for first in range(0, len(tries), self.block):
-            part = tries[first : first + self.block]
-            slots = [self._free.pop() for _ in part]
-            self._tries.update(zip(slots, part, strict=True))
-            self._pushed_since.update(slots)
-            self._enqueue(self._pack(part, slots), covered)
+        part: dict[int, Try] = {}
+        for attempt in tries:
+            at = max(range(self._split), key=lambda device: len(self._free[device]))
+            part[at * self._slots + self._free[at].pop()] = attempt
+            if len(part) == self.block:
+                self._enqueue(part, covered)
+                part = {}
+        if part:
+            self._enqueue(part, covered)
 
     def warm_up(self, covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Compile what `push` and `advance` run, by one step of idle lanes."""
-        self._enqueue(self._pack([], []), covered)
+        self._enqueue({}, covered)
         self._chunk(1)
         self._collect([])
 
-    def _enqueue(self, block: dict[str, Any], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def _enqueue(self, part: dict[int, Try], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """Tries by their slots, a block of them at most."""
+        self._tries |= part
+        self._pushed_since |= part.keys()
+        block = self._pack(part)
         if self._state is None:
-            self._state = begin(self.method, block, covered, self.lanes, self._slots)
-        self._state = enqueue(self.method, self._state, block, covered)
+            self._state = self._begin(block, covered)
+        block = placed(block, self.devices, split=True) if self._mesh else block
+        self._state = enqueued(self._mesh, self.method, self._state, block, covered)
 
-    def _pack(self, tries: Sequence[Try], slots: Sequence[int]) -> dict[str, Any]:
-        size, dtype = self.block, np.dtype(jnp.result_type(float))
+    def _begin(self, block: dict[str, Any], covered: Any) -> State:
+        """An empty queue and idle lanes on each device."""
+        of_one = {key: rows[: self.block] for key, rows in block.items()}
+        state = begin(self.method, of_one, covered, self.lanes // self._split, self._slots)
+        if self._mesh is None:
+            return state
+        alike = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * self._split), state)
+        return placed(alike, self.devices, split=True)
+
+    def _pack(self, part: dict[int, Try]) -> dict[str, Any]:
+        size, dtype = self.block * self._split, np.dtype(jnp.result_type(float))
         block = {
             "slot": np.full(size, -1, np.int32),
             "key": np.zeros((size, 2, 2), np.uint32),
@@ -100,7 +130,11 @@ class Engine:
             "x0": np.zeros((size, *self.shape), self.method.constraint.encoding.dtype),
             "before": np.zeros((size, *self.outputs), dtype),
         }
-        for row, (slot, attempt) in enumerate(zip(slots, tries, strict=True)):
+        ends = [device * self.block for device in range(self._split)]
+        for place, attempt in part.items():
+            device, slot = divmod(place, self._slots)
+            row = ends[device]
+            ends[device] += 1
             block["slot"][row], block["turn"][row] = slot, attempt.turn
             entropy = np.random.SeedSequence((self.rng, attempt.seed, attempt.turn))
             block["key"][row] = entropy.generate_state(4).reshape(2, 2)
@@ -108,49 +142,56 @@ class Engine:
         return block
 
     def _chunk(self, steps: int) -> Any:
-        """Start some steps; what is finished after them."""
+        """Start some steps; what is finished after them, and how many each device makes."""
         assert self._state is not None
-        held, flags = self._state, None
-        if self._on_cpu:
-            for _ in range(steps):
-                held, flags = one_step(self.method, held.queue, held.results, held.lanes)
+        held, flags, made = self._state, None, np.full(self._split, steps)
+        if self.loops:
+            most = np.int32(steps if steps < CHUNK else LOOP)
+            held, flags, made = steps_on_device(
+                self._mesh, self.method, held.queue, held.results, held.lanes, most
+            )
         else:
-            held, flags = steps_on_device(self.method, held.queue, held.results, held.lanes, np.int32(steps))
-        self._state, self.ran = held, self.ran + steps
-        return flags
+            for _ in range(steps):
+                held, flags = one_step(self._mesh, self.method, held.queue, held.results, held.lanes)
+        self._state = held
+        return flags, made
 
     def advance(self, steps: int = CHUNK) -> list[Outcome]:
         """Return what the chunk that ran has finished, and start the next one, of so many steps.
 
-        Slots pushed since that chunk began show the flag of the try before: they are passed over.
+        A loop on the device takes as many as it has seeds for. Slots pushed since that chunk began show the
+        flag of the try before: they are passed over.
         """
         if self._state is None:
             return []
-        flags, self._pending = self._pending, None
+        pending, self._pending = self._pending, None
         outcomes = []
-        if flags is not None:
-            ended = set(np.flatnonzero(np.asarray(flags)).tolist()) & self._tries.keys()
+        if pending is not None:
+            flags, made = map(np.asarray, pending)
+            self.lane_steps += int(made.sum()) * (self.lanes // self._split)
+            ended = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
             outcomes = self._take(sorted(ended - self._pushed_since))
         self._pushed_since.clear()
         if self._tries:
             self._pending = self._chunk(steps)
         return outcomes
 
-    def _take(self, slots: list[int]) -> list[Outcome]:
+    def _take(self, places: list[int]) -> list[Outcome]:
         outcomes = []
-        for first in range(0, len(slots), self.block):
-            part = slots[first : first + self.block]
+        for first in range(0, len(places), self.block):
+            part = places[first : first + self.block]
             ended = self._collect(part)
-            for row, slot in enumerate(part):
-                attempt = self._tries.pop(slot)
+            for row, place in enumerate(part):
+                attempt = self._tries.pop(place)
                 latents = jax.tree.map(lambda leaf, row=row: leaf[row], ended.latents)
                 came = (bool(ended.found[row]), int(ended.steps[row]), np.asarray(ended.codes[row]), latents)
                 outcomes.append(Outcome(attempt.seed, attempt.turn, *came))
-                self._free.append(slot)
+                device, slot = divmod(place, self._slots)
+                self._free[device].append(slot)
         return outcomes
 
-    def _collect(self, slots: list[int]) -> Results:
+    def _collect(self, places: Sequence[int]) -> Results:
         assert self._state is not None
         index = np.zeros(self.block, np.int32)
-        index[: len(slots)] = slots
+        index[: len(places)] = places
         return jax.tree.map(np.asarray, collect(self._state.results, index))

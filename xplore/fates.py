@@ -17,10 +17,11 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
+from xplore.devices import CHUNK
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord
 from xplore.keeping import kept
-from xplore.lanes import CHUNK, Method
+from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.validity import Judge, Judgement, Read, Said
 from xplore.work import Left, News, Reading, Seed, Task
@@ -101,13 +102,13 @@ class Fates:
         """Step the lanes once or some times; what came meanwhile."""
         engine = self._engine
         assert engine is not None, "warm up first"
-        came, before = News(), engine.ran
+        came, before = News(), engine.lane_steps
         self._collect(came, at_least=int(not engine.busy and not self._waiting))
         self._push(engine)
         for outcome in engine.advance(CHUNK if self._any else 1):
             came.steps += outcome.steps
             self._end(outcome, came)
-        came.ran = engine.ran - before
+        came.lane_steps = engine.lane_steps - before
         self._hand_over()
         return came
 

@@ -6,7 +6,6 @@ looked at is proposed a step ahead: an argument of the program, it is never fuse
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,9 +21,6 @@ from xplore.panel import Forward, Panel
 from xplore.search import Search
 from xplore.search._base import Seen, Start, where_rows
 
-CHUNK = 4
-"""Steps between two looks at what is done: the host works while the next chunk runs."""
-
 
 class Method(struct.PyTreeNode):
     """What is searched, how, and for what: all that a step needs beside its state."""
@@ -37,7 +33,10 @@ class Method(struct.PyTreeNode):
 
 
 class Queue(struct.PyTreeNode):
-    """Tries by slot; `order` lists the slots to be taken, as a ring between `head` and `tail`."""
+    """Tries by slot; `order` lists the slots to be taken, as a ring between `head` and `tail`.
+
+    Lanes that lie on several devices have a queue on each, which shares nothing with the others.
+    """
 
     x0: Shaped[Array, "slots *x"]
     key: Key[Array, " slots"]
@@ -45,8 +44,8 @@ class Queue(struct.PyTreeNode):
     before: Float[Array, "slots m c"]
     aim: Any
     order: Int[Array, " slots"]
-    head: Int[Array, ""]
-    tail: Int[Array, ""]
+    head: Int[Array, " devices"]
+    tail: Int[Array, " devices"]
 
 
 class Lanes(struct.PyTreeNode):
@@ -153,32 +152,10 @@ def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
         point=method.search.init(method.constraint, start),
         x=lanes.x,
     )
-    head = queue.head + takes.sum(dtype=jnp.int32)
+    head = queue.head + takes.sum(dtype=jnp.int32, keepdims=True)
     return queue.replace(head=head), where_rows(takes, fresh, lanes)
 
 
-@partial(jax.jit, donate_argnums=(1, 2))
-def one_step(
-    method: Method, queue: Queue, results: Results, lanes: Lanes
-) -> tuple[State, Bool[Array, " slots"]]:
-    """A step, and a copy of the flags that the host reads while the next one runs.
-
-    The lanes are not donated: on CPU, the models run slower on an input whose buffer is to be reused.
-    """
-    state = step(method, State(queue, lanes, results))
-    return state, jnp.copy(state.results.finished)
-
-
-@partial(jax.jit, donate_argnums=(1, 2))
-def steps_on_device(
-    method: Method, queue: Queue, results: Results, lanes: Lanes, steps: Int[Array, ""]
-) -> tuple[State, Bool[Array, " slots"]]:
-    """Steps without the host: for accelerators (XLA runs convolutions in CPU loops slowly)."""
-    state = jax.lax.fori_loop(0, steps, lambda _, s: step(method, s), State(queue, lanes, results))
-    return state, jnp.copy(state.results.finished)
-
-
-@partial(jax.jit, donate_argnums=1)
 def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -> State:
     """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
     aiming, walking = (jax.random.wrap_key_data(block["key"][:, part]) for part in (0, 1))
@@ -200,16 +177,10 @@ def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -
             before=put(queue.before, block["before"]),
             aim=jax.tree.map(put, queue.aim, aim),
             order=queue.order.at[place].set(slot, mode="drop"),
-            tail=queue.tail + (block["slot"] >= 0).sum(dtype=jnp.int32),
+            tail=queue.tail + (block["slot"] >= 0).sum(dtype=jnp.int32, keepdims=True),
         ),
         results=results.replace(finished=results.finished.at[slot].set(False, mode="drop")),
     )
-
-
-@jax.jit
-def collect(results: Results, slots: Int[Array, " n"]) -> Results:
-    """Copies of some rows: a live view of a donated buffer would stop its reuse."""
-    return jax.tree.map(lambda leaf: leaf[slots], results)
 
 
 def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots: int) -> State:
@@ -236,7 +207,7 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
     queued = rows((inputs, start.key, start.turn, outputs, aim, start.turn), slots)
     idle = jnp.array(np.full(lanes, -1, np.int32))
     return State(
-        Queue(*queued, head=jnp.array(np.int32(0)), tail=jnp.array(np.int32(0))),
+        Queue(*queued, head=jnp.array(np.zeros(1, np.int32)), tail=jnp.array(np.zeros(1, np.int32))),
         Lanes(idle, *rows((start.turn, start, outputs, aim, point, start.x0), lanes)),
         Results(*rows((flag, flag, start.turn, inputs, latents), slots)),
     )

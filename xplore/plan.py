@@ -13,7 +13,7 @@ from xplore.finding import Finding
 class Plan:
     """What a campaign does beside its method; all of it is recorded."""
 
-    lanes: int = 64
+    lanes: int = 64  # 0: as many as `xplore.devices.default_lanes` says
     rng: int = 0
     round_size: int = 256
     lag: int = 2

@@ -68,11 +68,11 @@ class News:
     """What came since the last: gradient steps, seeds that were read, seeds whose fate is known.
 
     `again` has, for each try that was in vain and is not its seed's last, the round in which it was due:
-    the next is due one later. `ran` counts the steps of all lanes.
+    the next is due one later. `lane_steps` are those of all lanes, idle ones too.
     """
 
     steps: int = 0
-    ran: int = 0
+    lane_steps: int = 0
     read: list[Reading] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     records: list[SeedRecord] = field(default_factory=list)
@@ -81,6 +81,7 @@ class News:
 
     def add(self, other: News) -> None:
         """Both."""
-        self.steps, self.ran = self.steps + other.steps, self.ran + other.ran
+        self.steps += other.steps
+        self.lane_steps += other.lane_steps
         for name in ("read", "again", "records", "findings", "left"):
             getattr(self, name).extend(getattr(other, name))

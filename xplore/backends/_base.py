@@ -33,7 +33,7 @@ class Backend(Protocol):
 
     @property
     def lanes(self) -> int:
-        """How many seeds are searched from at once: it asks for more while `load` is below four times that."""
+        """How many seeds are searched from at once: more are wanted while `load` is below four times that."""
         ...
 
     def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:

@@ -24,7 +24,9 @@ def run(
     ],
     seeds: Annotated[int | None, typer.Option(help="How many seeds.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps a try.")] = None,
-    lanes: Annotated[int | None, typer.Option(help="How many inputs step together.")] = None,
+    lanes: Annotated[
+        int | None, typer.Option(help="How many inputs step together; by default what fits the device.")
+    ] = None,
     rng: Annotated[int | None, typer.Option(help="The random state.")] = None,
     time: Annotated[str | None, typer.Option(help="End after so long: 90s, 10m, 2h.")] = None,
     findings: Annotated[int | None, typer.Option(help="End with so many valid findings.")] = None,

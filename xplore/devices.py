@@ -1,0 +1,77 @@
+"""What follows from the devices: which loop drives the step, how many lanes there are, and where they lie.
+
+None of it decides what is found (in 64-bit numbers; in 32 bits last digits may differ between batch sizes).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from xplore.units import Layout
+
+AXIS = "lanes"
+CHUNK = 4
+"""Steps that the host starts at once: it works on what ended before while they run."""
+LOOP = 64
+"""Steps at most that a loop on the device runs before the host looks."""
+FEWEST, MOST_ON_CPU, MOST = 8, 64, 512
+MEMORY_ON_CPU = 2**31
+SHARE = 0.25
+"""Of a device's memory that the activations of a step may take."""
+COPIES = 4
+"""A step holds each activation for the slope, and some of what is made of it."""
+
+
+def loops_on_device(platform: str) -> bool:
+    """Does the device's own loop drive the steps, or Python's?
+
+    On the CPU Python's: XLA runs convolutions inside a loop 1.7 times slower than the same step called anew,
+    and a step takes far longer than a call. On an accelerator the device's: a step may take less than the
+    call and the copy of flags that stand between two.
+
+    >>> loops_on_device("cpu"), loops_on_device("gpu")
+    (False, True)
+    """
+    return platform != "cpu"
+
+
+def default_lanes(layout: Layout, round_size: int, devices: Sequence[Any] | None = None) -> int:
+    """The largest power of two of lanes whose activations fit into a share of each device's memory.
+
+    At least 8 and at most 64 a CPU (more are not faster) or 512 an accelerator, and no more than the seeds
+    of two rounds, by default those under way at once.
+
+    >>> from xplore.units import Layer
+    >>> small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (8, 2048))
+    >>> cpu = jax.devices("cpu")[:1]
+    >>> default_lanes(small, 256, cpu), default_lanes(large, 256, cpu), default_lanes(small, 8, cpu)
+    (64, 8, 16)
+    """
+    devices = jax.local_devices() if devices is None else devices
+    memory, most = MEMORY_ON_CPU * SHARE, MOST_ON_CPU
+    if loops_on_device(devices[0].platform):
+        told = devices[0].memory_stats() or {}
+        memory, most = told.get("bytes_limit", MEMORY_ON_CPU) * SHARE, MOST
+    a_lane = COPIES * 4 * sum(math.prod(layer.shape) for layer in layout.layers)
+    fit = max(memory / max(a_lane, 1), 1)
+    lanes = min(min(fit, most) * len(devices), 2 * round_size)
+    return max(2 ** int(math.log2(lanes)), FEWEST)
+
+
+def placed(tree: Any, devices: Sequence[Any], *, split: bool = False) -> Any:
+    """A tree on the devices: whole on each of them, or `split` along its leaves' first axes."""
+    mesh = mesh_of(devices)
+    if mesh is None:
+        return jax.device_put(tree, devices[0])
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS) if split else PartitionSpec()))
+
+
+def mesh_of(devices: Sequence[Any]) -> Mesh | None:
+    """Several devices in a row; None of one."""
+    return Mesh(np.asarray(devices), (AXIS,)) if len(devices) > 1 else None
