@@ -17,9 +17,11 @@ from laws.parts import pictures, relatives
 
 from xplore.api import THRESHOLDS
 from xplore.archive import Archive
+from xplore.backends import Backends
 from xplore.campaign import Campaign
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
+from xplore.fates import Fates
 from xplore.lanes import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
@@ -42,7 +44,13 @@ TABLES = {
 
 
 def campaign(
-    seeds: int = SEEDS, *, rng: int = 0, lanes: int = 16, budget: Budget = Budget(), dtype: Any = np.float32
+    seeds: int = SEEDS,
+    *,
+    rng: int = 0,
+    lanes: int = 16,
+    budget: Budget = Budget(),
+    dtype: Any = np.float32,
+    backend: Backends = Fates,
 ) -> Campaign:
     """Linear models, light, and restarts: seeds take from one step to dozens."""
     panel, codes = relatives(1, SHAPE, channels=(), dtype=dtype), pictures(0, SEEDS, SHAPE)[:seeds]
@@ -50,7 +58,7 @@ def campaign(
     criteria = tuple(NeuronCoverage(t) for t in THRESHOLDS[1:])
     judge = Judge(panel, method.oracle, method.constraint, criteria, batch=16)
     layout = panel.check(SHAPE)
-    return Campaign(method, judge, layout, Held(codes), Plan(lanes, rng, round_size=32), budget)
+    return Campaign(method, judge, layout, Held(codes), Plan(lanes, rng, round_size=32), budget, backend)
 
 
 def archive(running: Campaign, folder: Path) -> Archive:

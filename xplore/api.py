@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -13,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from xplore.adapters.predictor import reading
 from xplore.archive import FILE, Archive
+from xplore.backends import Backends
 from xplore.campaign import Campaign
 from xplore.checks import (
     checked_chart,
@@ -34,8 +32,9 @@ from xplore.checks import (
 )
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.devices import default_lanes
+from xplore.devices import default_lanes, keep_compilations
 from xplore.errors import InputError
+from xplore.fates import Fates
 from xplore.host import faults
 from xplore.lanes import Method
 from xplore.objectives import Objective
@@ -80,6 +79,7 @@ def run(
     out: str | Path | None = None,
     resume: bool = False,
     shrink: bool = True,
+    backend: Backends | None = None,
     name: str = "campaign",
     classes: Sequence[str] | None = None,
     progress: bool = True,
@@ -98,7 +98,8 @@ def run(
 
     A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
     lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
-    Without `shrink` findings are not reduced to the smallest change that shows them.
+    Without `shrink` findings are not reduced to the smallest change that shows them. `backend` says where it
+    is computed, if not here: `xplore.backends.Ray()`.
 
     >>> from xplore.data import phishing
     >>> from xplore.models.phishing import phishing1, phishing2
@@ -149,7 +150,7 @@ def run(
         fix = "give a function that returns a new generator"
         raise InputError("seeds", expected="to be read again, as a baseline asks", got="a generator", fix=fix)
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known, min(BATCH, plan.lanes))
-    _keep_compilations()
+    keep_compilations()
     meta = record(method, layout, criteria, plan, n_classes) | {
         "name": name,
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
@@ -164,7 +165,7 @@ def run(
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
         again = resume and (folder / FILE).exists()
         with closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive, faults():
-            campaign = Campaign(method, judge, layout, read, plan, budget or Budget())
+            campaign = Campaign(method, judge, layout, read, plan, budget or Budget(), backend or Fates)
             _go(archive, campaign, baseline, name, shrink, progress)
         if out is not None:
             write_reports(folder)
@@ -207,15 +208,6 @@ def _interrupted_shrinking(archive: Archive, campaign: Campaign, progress: bool)
         for count in shrinking.run(archive, stop.is_set):
             done(count)
     return stop.is_set()
-
-
-def _keep_compilations() -> None:
-    """Compiled programs are kept between runs, unless the user has said where or that they are not."""
-    chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] # set at run time
-    if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(home / "xplore"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: bool) -> Tally:

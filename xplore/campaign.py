@@ -122,6 +122,7 @@ class Campaign:
             self.fault = error
             return False
         seeds = size if block is None else len(block)
+        more = seeds == size and (total is None or (index + 1) * size < total)
         if block is not None:
             held.same(block)
         if block is not None and seeds and not held.seeds == len(held.closed) == size:
@@ -130,10 +131,10 @@ class Campaign:
             self._left += open_
             self._rounds.opened(index, open_)
             aims = {index: self._rounds.aims(index)}
-            backend.open(Task(index, index * size, block, aims, frozenset(held.closed)))
+            backend.open(Task(index, index * size, block, aims, frozenset(held.closed), more=more))
         else:
             self.tally.seeds += seeds
-        return seeds == size and (total is None or (index + 1) * size < total)
+        return more
 
     def _keep(self, news: News) -> None:
         """Write what came into the archive; of a round, once all of it was read."""

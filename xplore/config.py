@@ -17,7 +17,7 @@ from xplore.parts import Part, build, build_model, check, check_model, unknown
 __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]
 
 
-OPTIONAL = ("objective", "oracle", "baseline", "referee", "training")
+OPTIONAL = ("objective", "oracle", "baseline", "referee", "training", "backend")
 """Parts that a config may do without: `--set baseline=none` drops one."""
 
 
@@ -73,6 +73,7 @@ class Config(BaseModel):
         None, description="an outside classifier whose opinion of each finding is shown, not filtered on"
     )
     training: Part | None = Field(None, description="inputs of which the nearest to each finding is measured")
+    backend: Part | None = Field(None, description="where it is computed; here, where it is left out")
 
 
 def folder() -> Path:
@@ -142,7 +143,7 @@ def _importable(place: Path) -> None:
 def parts(config: Config) -> list[tuple[str, Part]]:
     """Every part with its TOML path."""
     found: list[tuple[str, Part]] = []
-    for key in ("seeds", "constraint", "objective", "search", "oracle", "baseline", "referee", "training"):
+    for key in ("seeds", "constraint", "search", *OPTIONAL):
         if (part := getattr(config, key)) is not None:
             found.append((key, part))
     for key in ("models", "criteria"):

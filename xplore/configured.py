@@ -45,6 +45,7 @@ def run_config(
         out=out,
         resume=resume,
         shrink=config.campaign.shrink,
+        backend=None if config.backend is None else build(config.backend),
         name=config.name,
         classes=classes,
         progress=progress,

@@ -6,7 +6,9 @@ None of it decides what is found (in 64-bit numbers; in 32 bits last digits may 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -75,3 +77,12 @@ def placed(tree: Any, devices: Sequence[Any], *, split: bool = False) -> Any:
 def mesh_of(devices: Sequence[Any]) -> Mesh | None:
     """Several devices in a row; None of one."""
     return Mesh(np.asarray(devices), (AXIS,)) if len(devices) > 1 else None
+
+
+def keep_compilations() -> None:
+    """Compiled programs are kept between runs, unless the user has said where or that they are not."""
+    chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] # set at run time
+    if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        jax.config.update("jax_compilation_cache_dir", str(home / "xplore"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

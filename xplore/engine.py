@@ -176,6 +176,19 @@ class Engine:
             self._pending = self._chunk(steps)
         return outcomes
 
+    def leave(self) -> list[tuple[int, int]]:
+        """Give up the tries that are under way: their seeds and turns."""
+        left = [(attempt.seed, attempt.turn) for attempt in self._tries.values()]
+        self._tries.clear()
+        self._pushed_since.clear()
+        self._free = [list(range(self._slots))[::-1] for _ in self.devices]
+        self._pending = None
+        if self._state is not None:
+            queue, lanes = self._state.queue, self._state.lanes
+            idle = lanes.replace(slot=lanes.slot * 0 - 1)
+            self._state = self._state.replace(queue=queue.replace(head=queue.tail + 0), lanes=idle)
+        return left
+
     def _take(self, places: list[int]) -> list[Outcome]:
         outcomes = []
         for first in range(0, len(places), self.block):

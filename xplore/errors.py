@@ -16,6 +16,16 @@ class InputError(ValueError):
         super().__init__(f"{what}: expected {expected}, got {got}" + (f"; {fix}" if fix else ""))
         self.what = what
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[InputError], args: tuple[Any, ...], held: dict[str, Any]) -> InputError:
+    """An error that came from another process."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(held)
+    return error
+
 
 class MissingExtraError(InputError):
     """A library that an optional part needs is not installed.

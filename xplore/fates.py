@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -30,18 +30,34 @@ JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
 
 
+class _Here(Executor):
+    """Does a job at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **how: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **how))
+        return done
+
+
 class Fates:
     """Takes tasks (`open`), and tells what came of them (`news`).
 
-    `keep` is called with what came before it is told, in another thread: what is told is on disk.
+    `keep` is called with what came before it is told, in another thread: what is told is on disk. Where it
+    has but one core, nothing is done `beside` the lanes.
     """
 
     def __init__(
-        self, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None] = lambda news: None
+        self,
+        method: Method,
+        judge: Judge,
+        plan: Plan,
+        keep: Callable[[News], None] = lambda news: None,
+        *,
+        beside: bool = True,
     ) -> None:
         self.method, self.judge, self.plan, self._keep = method, judge, plan, keep
         self._engine: Engine | None = None
-        self._beside = ThreadPoolExecutor(1, "xplore-beside")
+        self._beside = ThreadPoolExecutor(1, "xplore-beside") if beside else _Here()
         self._double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
         self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
@@ -95,8 +111,26 @@ class Fates:
         for left in task.left:
             self._open[left.seed.number] = left.seed
             self._waiting.setdefault(left.seed.round, deque()).append(left)
-        self._reading[task.round] += len(task.block)
-        self._do(lambda: self._read(task))
+        if len(task.block):
+            self._reading[task.round] += len(task.block)
+            self._do(lambda: self._read(task))
+
+    def through(self, task: Task) -> News:
+        """All that comes of a task.
+
+        Where more will follow, it ends when half of the lanes are idle: tries that are under way are left.
+        """
+        assert self._engine is not None, "warm up first"
+        self.open(task)
+        came = News()
+        while self.load or self._ended or self._under_way:
+            came.add(self.news())
+            few = not self._waiting and not self._under_way and self._engine.busy < self.lanes / 2
+            if task.more and few:
+                came.add(self.finish())
+                for number, turn in self._engine.leave():
+                    came.left.append(Left(self._open.pop(number), turn))
+        return came
 
     def news(self) -> News:
         """Step the lanes once or some times; what came meanwhile."""

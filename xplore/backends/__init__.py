@@ -2,3 +2,4 @@
 
 from xplore.backends._base import Backend as Backend
 from xplore.backends._base import Backends as Backends
+from xplore.backends.ray import Ray as Ray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from xplore.cli._app import Out, Set, app
 from xplore.durations import duration
 from xplore.errors import InputError
 
+Backend = Literal["local", "ray"]
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -40,6 +41,10 @@ def run(
     shrink: Annotated[
         bool | None, typer.Option(help="Reduce each finding to the smallest change that shows it.")
     ] = None,
+    backend: Annotated[
+        Backend | None, typer.Option(help="Where it is computed: here, or on a Ray cluster.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster: auto, or HOST:PORT.")] = None,
     out: Out = None,
     set_: Set = None,
 ) -> None:
@@ -66,6 +71,13 @@ def run(
     given |= {f"campaign.{key}": value for key, value in limits.items()}
     given["campaign.shrink"] = None if shrink is None else str(shrink).lower()
     given["campaign.seconds"] = None if time is None else duration(time)
+    if address is not None and backend != "ray":
+        raise InputError(
+            "--address", expected="--backend ray beside it", got=str(backend), fix="add --backend ray"
+        )
+    if backend is not None:
+        given |= {"backend.use": "xplore.backends:Ray"} if backend == "ray" else {"backend": "none"}
+        given["backend.address"] = address
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     loaded = configs.load(config, [*(set_ or []), *settings])
     folder = out or Path("runs") / loaded.name

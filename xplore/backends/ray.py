@@ -1,0 +1,231 @@
+"""A campaign on a Ray cluster: tasks of seeds, sized to seconds of work, wherever Ray has room.
+
+What every task needs (models, parts, numbers) is put into Ray's object store once; a worker process compiles
+it once, too. Ray decides where a task runs and starts it again where a worker or a node was lost. A task may
+so run twice, late, or in any order: aims follow rounds, and what came is kept by this process alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from xplore.devices import keep_compilations
+from xplore.errors import MissingExtraError
+from xplore.fates import Fates
+from xplore.lanes import Method
+from xplore.plan import Plan
+from xplore.seeds import Block
+from xplore.validity import Judge
+from xplore.work import Left, News, Task
+
+RETRIES = 10
+"""Losses of a task's worker after which it is given up: a model may crash its process each time."""
+AHEAD = 2
+"""Tasks for each place that a task can run at: one runs, one waits."""
+_held: dict[str, Fates] = {}
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Computes campaigns on a Ray cluster: `xplore.run(..., backend=Ray(address="auto"))`.
+
+    `address` is a cluster's, None the one of RAY_ADDRESS, or a new one on this machine. A task takes `cpus`
+    and `gpus` (None: one where the cluster has any), and about so many `seconds`. A round is cut into tasks,
+    so that `round_size` must be the work of many.
+
+    >>> Ray(address="auto", cpus=2)
+    Ray(address='auto', cpus=2, gpus=None, seconds=5.0)
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+
+    address: str | None = None
+    cpus: float = 1
+    gpus: float | None = None
+    seconds: float = 5.0
+
+    def __call__(self, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None]) -> Cluster:
+        return Cluster(self, method, judge, plan, keep)
+
+
+class Cluster:
+    """The tasks of one campaign that wait or run on a cluster."""
+
+    def __init__(
+        self, how: Ray, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None]
+    ) -> None:
+        self._ray = ray = _imported()
+        self._how, self._plan, self._keep = how, plan, keep
+        self._started = not ray.is_initialized()
+        if self._started:
+            with warnings.catch_warnings():  # that processes are started beside JAX's threads
+                warnings.simplefilter("ignore", RuntimeWarning)
+                started = {} if how.address else {"include_dashboard": False}
+                ray.init(how.address, log_to_driver=False, logging_level="error", **started)
+        has_gpus = bool(ray.cluster_resources().get("GPU"))
+        self._needs = {"CPU": how.cpus, "GPU": float(has_gpus) if how.gpus is None else how.gpus}
+        self._campaign = uuid.uuid4().hex
+        self._given: Any = (method, judge, plan)
+        self._size = plan.lanes
+        self._waiting: deque[Task] = deque()
+        self._left: list[Left] = []
+        self._running: dict[Any, Task] = {}
+        self._aims: dict[int, Any] = {}
+        self.load = 0
+
+    @property
+    def lanes(self) -> int:
+        return self._places() * self._size
+
+    def _places(self) -> int:
+        """How many tasks can run at once, on the cluster as it is now."""
+        has = self._ray.cluster_resources()
+        return max(1, int(min(has.get(kind, 0) / need for kind, need in self._needs.items() if need)))
+
+    def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """Give the workers what all tasks need, and have it compiled on as many as there are."""
+        ray = self._ray
+        double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
+        on_host = jax.tree.map(np.asarray, self._given[0])
+        self._given = ray.put((on_host, *self._given[1:], first, aims))
+        settings = {
+            "JAX_ENABLE_X64": str(int(double)),
+            "NPROC": str(max(1, int(self._how.cpus))),  # XLA's threads
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        options = {
+            "num_cpus": self._needs["CPU"],
+            "num_gpus": self._needs["GPU"],
+            "max_retries": RETRIES,
+            "max_calls": 0,  # a process goes on, with what it has compiled
+            "runtime_env": {"env_vars": settings},
+        }
+        self._remote = {f: ray.remote(**options)(f) for f in (_warm, _searched)}
+        places = [self._remote[_warm].remote(self._campaign, [self._given]) for _ in range(self._places())]
+        self._get(places)
+
+    def open(self, task: Task) -> None:
+        """Cut a round into tasks of about so many seconds."""
+        self._aims[task.round] = self._ray.put(task.aims[task.round])
+        self.load += len(task.block) - len(task.closed)
+        size = min(self._size, -(-len(task.block) // self._places()))
+        size = max(size, min(self._plan.lanes, len(task.block)))
+        for start in range(0, len(task.block), size):
+            truth = task.block.truth
+            at = slice(start, start + size)
+            block = Block(task.block.codes[at], None if truth is None else truth[at])
+            first = task.first + start
+            closed = task.closed & set(range(first, first + len(block)))
+            more = task.more or start + size < len(task.block)
+            self._waiting.append(replace(task, first=first, block=block, closed=closed, more=more))
+
+    def news(self) -> News:
+        """Wait until a task has ended, for a second at most."""
+        self._start()
+        return self._ended(timeout=1.0)
+
+    def finish(self) -> News:
+        """What has ended; what runs is given up."""
+        self._waiting.clear()
+        return self._ended(timeout=0.0)
+
+    def close(self) -> None:
+        for task in self._running:
+            self._ray.cancel(task)
+        self._running.clear()
+        if self._started:
+            self._ray.shutdown()
+
+    def _start(self) -> None:
+        """Have as many tasks at Ray as can run, and some more; tries that were left go with the next."""
+        while len(self._running) < AHEAD * self._places():
+            if self._waiting:
+                task = self._waiting.popleft()
+            elif self._left and not self._running:
+                seed = self._left[0].seed
+                nothing = Block(seed.codes[None][:0], None)
+                task = Task(seed.round, seed.number, nothing, {})
+            else:
+                return
+            task, self._left = replace(task, left=tuple(self._left)), []
+            rounds = {task.round, *(one.seed.round for one in task.left)}
+            task = replace(task, aims={index: self._aims[index] for index in rounds})
+            ended = self._remote[_searched].remote(self._campaign, [self._given], task)
+            self._running[ended] = task
+
+    def _ended(self, timeout: float) -> News:
+        came = News()
+        running = list(self._running)
+        if running:
+            ended, _ = self._ray.wait(running, num_returns=1, timeout=timeout)
+            more, _ = self._ray.wait(running, num_returns=len(running), timeout=0.0)
+            for one in dict.fromkeys([*ended, *more]):
+                news, seconds = self._get(one)
+                task = self._running.pop(one)
+                self._keep(news)
+                came.add(news)
+                closed = len(news.records) + sum(len(reading.records) for reading in news.read)
+                self.load -= closed
+                if len(task.block):
+                    wanted = self._size if not closed else closed / seconds * self._how.seconds
+                    self._size = int(min(max(wanted, self._plan.lanes), 2 * self._size))
+        self._left += came.left
+        used = {task.round for task in self._waiting} | {one.seed.round for one in self._left}
+        used |= {index for task in self._running.values() for index in task.aims}
+        self._aims = {index: aims for index, aims in self._aims.items() if index in used}
+        return came
+
+    def _get(self, ended: Any) -> Any:
+        """What came of tasks; what went wrong in one is raised as what it was."""
+        try:
+            return self._ray.get(ended)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", extra="ray", purpose="campaigns on many machines") from error
+    return ray
+
+
+def _warm(campaign: str, given: list[Any]) -> None:
+    """Compile what tasks of a campaign run, in this worker process."""
+    import ray
+
+    if campaign in _held:
+        return
+    for other in [*_held]:
+        _held.pop(other).close()
+    keep_compilations()
+    method, judge, plan, first, aims = ray.get(given[0])
+    single = (os.environ.get("NPROC") or "1") == "1" and jax.default_backend() == "cpu"
+    fates = Fates(method, judge, plan, beside=not single)
+    fates.warm_up(first, aims)
+    _held[campaign] = fates
+
+
+def _searched(campaign: str, given: list[Any], task: Task) -> tuple[News, float]:
+    """What became of a task's seeds, and the seconds that it took."""
+    import ray
+
+    _warm(campaign, given)
+    start = time.perf_counter()
+    aims: dict[int, Any] = {index: ray.get(of) for index, of in cast(dict[int, Any], task.aims).items()}
+    news = _held[campaign].through(replace(task, aims=aims))
+    return news, time.perf_counter() - start
