@@ -1,4 +1,7 @@
-"""A small campaign that can be cut off and gone on with: `python -m small FOLDER` says how far it is."""
+"""A small campaign that can be cut off and gone on with: `python -m small FOLDER` says how far it is.
+
+With a Ray cluster's address it is computed there.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from laws.parts import pictures, relatives
 
 from xplore.api import THRESHOLDS
 from xplore.archive import Archive
-from xplore.backends import Backends
+from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
@@ -122,8 +126,9 @@ def killed(folder: Path, cache: Path, instant: random.Random, most: int) -> bool
     return child.returncode == 0
 
 
-def main(folder: str) -> None:
-    running = campaign()
+def main(folder: str, address: str = "") -> None:
+    dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
+    running = campaign(dtype=dtype, backend=Ray(address, seconds=0.5) if address else Fates)
     with closing(archive(running, Path(folder))) as kept:
         closed = 0
         for tally in running.run(kept):
@@ -134,4 +139,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
