@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from jaxtyping import Bool
 
 from xplore.archive import Archive
 from xplore.backends import Backend, Backends
@@ -51,13 +52,17 @@ class Campaign:
         self.seeds, self.budget, self.tally = seeds, budget, Tally()
         self.ended = ""
         self.fault: Exception | None = None
-        self._backend = backend
+        self.backend = backend
         self._archive: Archive | None = None
         self._rounds = Rounds(layout, len(judge.criteria), plan.main_criterion, plan.lag)
         self._held: dict[int, Held] = {}
         self._digests: dict[int, tuple[int, str]] = {}
         self._parts: dict[int, list[Reading]] = {}
         self._left, self._seconds = 0, 0.0
+
+    def aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
+        """What the seeds of a round aim beside, model by model."""
+        return self._rounds.aims(index)
 
     def stop(self, why: str) -> None:
         """End after the running step: seeds that are open stay so, for a later run."""
@@ -69,7 +74,7 @@ class Campaign:
         if archive is not None:
             self._held = recall(archive, self.tally, self._rounds, self.plan.round_size)
             self._seconds = self.tally.seconds
-        backend = self._backend(self.method, self.judge, self.plan, self._keep)
+        backend = self.backend(self.method, self.judge, self.plan, self._keep)
         reader = ThreadPoolExecutor(1, "xplore-reading")
         try:
             start = time.perf_counter()

@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ FIRST_KEPT = (
     + " WHERE (excluded.campaign, excluded.seed) < (findings.campaign, findings.seed)"
 )
 """Findings with the same content fall together: the one of the first seed is kept."""
+LED_TO = "UPDATE seeds SET finding = ? WHERE campaign = ? AND seed = ?"
 
 
 def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
@@ -178,10 +180,18 @@ def noted(meta: dict[str, Any]) -> Statement:
 
 
 def batch(seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> list[Statement]:
-    """Findings with the same content fall together: the one of the first seed is kept."""
+    """Findings with the same content fall together: the one of the first seed is kept.
+
+    What a seed led to is written last: while some reference leads nowhere yet, each finding that comes would be
+    looked for in all seeds.
+    """
     inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
     return [
         ("INSERT OR IGNORE INTO artefacts VALUES (?,?,?)", [(k, *v) for k, v in inputs.items()]),
-        (f"INSERT INTO seeds VALUES ({','.join('?' * 10)})", [seed_row(s) for s in seeds]),
+        (
+            f"INSERT INTO seeds VALUES ({','.join('?' * 10)})",
+            [seed_row(replace(s, finding=None)) for s in seeds],
+        ),
         (FIRST_KEPT, [finding_row(f) for f in findings]),
+        (LED_TO, [(s.finding, s.campaign, s.seed) for s in seeds if s.finding is not None]),
     ]

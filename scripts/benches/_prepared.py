@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from xplore import config
+from xplore.backends import Backends
 from xplore.campaign import Campaign
 from xplore.checks import checked_oracle
 from xplore.encoding import decode
+from xplore.fates import Fates
 from xplore.lanes import Method
 from xplore.panel import BATCH, Panel
 from xplore.plan import Plan
@@ -24,7 +26,7 @@ PER_CALL = 4
 """Calls of a function that are under way at once."""
 
 
-def prepared(name: str, seeds: int, lanes: int) -> Campaign:
+def prepared(name: str, seeds: int, lanes: int, round_size: int = 256, backend: Backends = Fates) -> Campaign:
     """The campaign of a config, with everything that `xplore run` does but the baseline and the shrinking."""
     chosen = config.load(name)
     inputs = config.build(chosen.seeds)
@@ -39,8 +41,10 @@ def prepared(name: str, seeds: int, lanes: int) -> Campaign:
     referee = None if chosen.referee is None else config.build(chosen.referee)
     training = None if chosen.training is None else config.build(chosen.training).images
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training, min(BATCH, lanes))
-    plan = Plan(lanes=lanes, main_criterion=chosen.campaign.main_criterion)
-    return Campaign(method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan)
+    plan = Plan(lanes=lanes, round_size=round_size, main_criterion=chosen.campaign.main_criterion)
+    return Campaign(
+        method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan, backend=backend
+    )
 
 
 def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
