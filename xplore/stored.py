@@ -182,8 +182,8 @@ def noted(meta: dict[str, Any]) -> Statement:
 def batch(seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> list[Statement]:
     """Findings with the same content fall together: the one of the first seed is kept.
 
-    What a seed led to is written last: while some reference leads nowhere yet, each finding that comes would be
-    looked for in all seeds.
+    What a seed led to is written last: while some reference leads nowhere yet, SQLite would look for each
+    finding that comes in all seeds.
     """
     inputs = {content_hash(data): (f.media, data) for f in findings for data in (f.before, f.after)}
     return [
