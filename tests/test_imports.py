@@ -38,7 +38,7 @@ coverage
 panel
 adapters
 model call_torch
-capture capture_torch heads host gradient
+capture capture_torch heads host gradient lowering
 layers
 ranges
 table
@@ -47,7 +47,7 @@ encoding recipe rules units weights torch_file
 stored
 finding
 schema account
-columns durations files media peers shares struct tensor_program zoo
+convolution pooling columns durations files media peers shares struct tensor_program zoo
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

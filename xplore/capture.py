@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from xplore.layers import Found, Rule, Value, capturing, is_float, moved, names, weight_of
+from xplore.layers import Found, Rule, Value, after_reduction, capturing, is_float, moved, names, weight_of
 from xplore.units import Layer
 
 CALLS = {"closed_call": "call_jaxpr", "core_call": "call_jaxpr"} | dict.fromkeys(
@@ -36,12 +36,16 @@ ELEMENTWISE = {
     *("tan", "tanh"),
 }
 
+Lower: TypeAlias = Callable[[Any, Sequence[Any]], Any]
+"""What a step (an equation of a jaxpr) makes of its arguments, or None, where it is bound as written."""
+
 
 @dataclass
 class _Replay:
     """Runs a jaxpr step by step, and places each result by the rule."""
 
     rule: Rule = field(default_factory=Rule)
+    lower: Lower | None = None
 
     def run(self, jaxpr: Any, consts: Sequence[Value], args: Sequence[Value], stack: str = "") -> list[Value]:
         env: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
@@ -65,7 +69,9 @@ class _Replay:
             return self.run(inner, [], read, scope)
         if kind == "scan" and any(v.from_input for v in read):
             return self.scan(eqn, read, scope)
-        out = _bind(eqn, [v.data for v in read])
+        given = [v.data for v in read]
+        out = self.lower(eqn, given) if self.lower else None
+        out = _bind(eqn, given) if out is None else out
         outs = out if eqn.primitive.multiple_results else [out]
         return [self.step(eqn, read, out, scope) for out in outs]
 
@@ -84,7 +90,7 @@ class _Replay:
         if kind.startswith("reduce_window"):
             return rule.pool("pool", live[0], out, live[0].channel)
         if kind in REDUCTIONS:
-            channel = _after_reduction(live[0].channel, tuple(map(int, eqn.params["axes"])))
+            channel = after_reduction(live[0].channel, tuple(map(int, eqn.params["axes"])))
             return rule.pool("global_pool", live[0], out, channel)
         if kind == "name":
             rule.tag(eqn.params["name"], out)
@@ -144,7 +150,7 @@ class _Replay:
 
         def one(carried: Sequence[Any], sliced: Sequence[Any]) -> tuple[Any, Any]:
             # Whatever the input may reach is taken as reached from the first iteration on.
-            inside = _Replay()
+            inside = _Replay(lower=self.lower)
             state = [Value(data, True) for data in carried]
             now = [Value(data, v.from_input, weight=v.weight) for data, v in zip(sliced, xs, strict=True)]
             outs = [v.data for v in inside._body(body, consts, scope, state, now)]
@@ -185,10 +191,6 @@ def _channel(eqn: Any, read: Sequence[Value], out: Any) -> int:
     return len(lhs_batch) if read[0].data.ndim > len(lhs_contracted) + len(lhs_batch) else out.ndim - 1
 
 
-def _after_reduction(channel: int | None, axes: tuple[int, ...]) -> int | None:
-    return None if channel is None or channel in axes else channel - sum(axis < channel for axis in axes)
-
-
 def _after_layout(eqn: Any, read: Value, out: Any) -> int | None:
     """Where the channels are after a step that only lays the elements out anew."""
     kind, channel = eqn.primitive.name, read.channel
@@ -220,7 +222,7 @@ def _weight_path(path: tuple[Any, ...]) -> str:
     return "/".join(keys[:-1])
 
 
-def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[Found]]:
+def _replay(f: Callable[..., Any], params: Any, x: Any, lower: Any = None) -> tuple[Any, list[Found]]:
     token = capturing.set(True)
     try:
         closed, out_shape = jax.make_jaxpr(f, return_shape=True)(params, x)
@@ -228,7 +230,7 @@ def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[Found
         capturing.reset(token)
     paths, _ = jax.tree_util.tree_flatten_with_path(params)
     weights = [Value(leaf, weight=True, path=_weight_path(path)) for path, leaf in paths]
-    replay = _Replay()
+    replay = _Replay(lower=lower)
     inputs = [Value(leaf, True) for leaf in jax.tree.leaves(x)]
     consts = [Value(c, weight=True) for c in closed.consts]
     out = replay.run(closed.jaxpr, consts, [*weights, *inputs])
@@ -237,13 +239,13 @@ def _replay(f: Callable[..., Any], params: Any, x: Any) -> tuple[Any, list[Found
 
 
 def capture(
-    f: Callable[[Any, jax.Array], Any], params: Any, x: jax.Array
+    f: Callable[[Any, jax.Array], Any], params: Any, x: jax.Array, lower: Lower | None = None
 ) -> tuple[Any, list[Layer], list[jax.Array]]:
     """`f(params, x)`, its layers, and each layer's value with the batch first and the channels last.
 
     The batch axis of a value is the one that follows the batch size of `x`; a value without one, or in
     which it is not told apart, is no layer. Where it was merged with another axis (windows of an image),
-    it is taken apart again.
+    it is taken apart again. `lower` may compute a step otherwise than as written (`lowering.py`).
 
     >>> w = {"fc": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
     >>> f = lambda p, x: jax.nn.relu(x @ p["fc"]["kernel"] + p["fc"]["bias"])
@@ -251,7 +253,7 @@ def capture(
     >>> layers, values[0].shape
     ([Layer(name='fc', kind='dense', shape=(2,), unit='mean')], (5, 2))
     """
-    output, found = _replay(f, params, x)
+    output, found = _replay(f, params, x, lower)
     layers, values = [], []
     for name, layer, axes in zip(names(found), found, _batch_axes(f, params, x, found), strict=True):
         if len(axes) != 1 or not is_float(layer.value):

@@ -215,6 +215,11 @@ def moved(channel: int | None, before: Sequence[int], after: Sequence[int]) -> i
     return None
 
 
+def after_reduction(channel: int | None, axes: Sequence[int]) -> int | None:
+    """Where the channels' axis is once others are reduced; None where it is among them."""
+    return None if channel is None or channel in axes else channel - sum(axis < channel for axis in axes)
+
+
 def names(layers: Sequence[Found]) -> list[str]:
     """A unique name each: the weight's path or name stack, else the kind and its number."""
     parts = [layer.name.partition("/") for layer in layers if layer.name]

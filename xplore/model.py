@@ -16,6 +16,7 @@ from xplore import struct
 from xplore.capture import capture
 from xplore.errors import InputError
 from xplore.heads import Head, head_layer, spread
+from xplore.lowering import Lowering, lower
 from xplore.units import Layer, Number, Unit
 
 
@@ -98,9 +99,12 @@ class Model(struct.PyTreeNode):
         """The model as written, without capture."""
         return self._call(self.params, x)
 
-    def captured(self, x: Float[Array, "b *x"]) -> tuple[Any, list[Layer], list[Array]]:
+    def captured(
+        self, x: Float[Array, "b *x"], lowering: Lowering = "as_written"
+    ) -> tuple[Any, list[Layer], list[Array]]:
         """Outputs, layers, and each layer's value (batch first, channels last)."""
-        outputs, layers, values = capture(self._call, self.params, x)
+        how = lower if lowering == "fast" else None
+        outputs, layers, values = capture(self._call, self.params, x, how)
         head = head_layer(outputs, self.output)
         if head is not None and layers:  # a black box has no neurons, of the head neither
             layers, values = [*layers, Layer(head[0], "head", head[1].shape[1:])], [*values, head[1]]

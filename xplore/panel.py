@@ -15,6 +15,7 @@ from xplore.adapters import adapt
 from xplore.errors import InputError, told
 from xplore.gradient import no_gradient
 from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
+from xplore.lowering import Lowering
 from xplore.model import Model
 from xplore.units import Activations, Layout, gather
 
@@ -52,6 +53,7 @@ class Panel(struct.PyTreeNode):
     """
 
     models: tuple[Model, ...]
+    lowering: Lowering = struct.field(pytree_node=False, default="as_written", kw_only=True)
 
     @classmethod
     def of(cls, models: Sequence[Any]) -> Panel:
@@ -134,7 +136,8 @@ class Panel(struct.PyTreeNode):
 
     def shapes(self, shape: tuple[int, ...]) -> Forward:
         """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""
-        return jax.eval_shape(_forward, self, jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float)))
+        plain = self.replace(lowering="as_written")
+        return jax.eval_shape(_forward, plain, jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float)))
 
     def _fault(self, shape: tuple[int, ...], failed: Exception | None) -> InputError:
         """Why the models cannot be asked together."""
@@ -181,7 +184,7 @@ class Panel(struct.PyTreeNode):
     def _replay(self, x: Float[Array, "b *x"]) -> Forward:
         outputs, layers, values = [], [], []
         for model in self.models:
-            out, model_layers, model_values = model.captured(x)
+            out, model_layers, model_values = model.captured(x, self.lowering)
             outputs.append(out)
             layers.append((model.name, tuple(model_layers)))
             values.extend(model_values)
