@@ -111,18 +111,18 @@ class Convolution(NamedTuple):
     def ways(self) -> tuple[str, ...]:
         """In which ways it can be computed and might be fast so; as written first."""
         _, k, _, i, o = self.inner
-        if not math.prod(self.out) or not math.prod(self.rhs):
+        if not math.prod(self.out) or math.prod(k) < 2:
             return (AS_WRITTEN,)
         terms = math.prod(k) * (1 if self.groups == i == o else i)
         shifted = (SHIFTED,) * (terms <= MOST_TERMS and (self.groups in (1, i) and self.groups in (1, o)))
         return (AS_WRITTEN, *shifted, *(f"folded {'x'.join(map(str, fold))}" for fold in self._folds()))
 
     def _folds(self) -> Iterator[Places]:
-        """How many outputs a position may hold, for each axis."""
+        """How many outputs a position may hold, for each axis; more along later ones, which lie closer."""
         _, k, _, i, o = self.inner
-        if self.groups > 1 or math.prod(k) == 1:
+        if self.groups > 1:
             return
-        for fold in itertools.product(FOLDS, repeat=len(k)):
+        for fold in itertools.combinations_with_replacement(FOLDS, len(k)):
             below = [(t * s, ld) for t, s, ld in zip(fold, self.strides, self.lhs_dilation, strict=True)]
             if any(f % ld for f, ld in below):
                 continue
@@ -201,9 +201,12 @@ def _folded(conv: Convolution, fold: Places, x: Any, kernel: Any) -> Any:
     x = x.reshape(b, *itertools.chain(*zip(whole, below, strict=True)), i)
     x = x.transpose(0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1)
     x = x.reshape(b, *whole, inputs * i)
-    padding = []
-    for (_, low, high), u, m, t in zip(axes, whole, conv.places, fold, strict=True):
-        padding.append((-low, -(-m // t) - 1 + high - (u - 1)))
+    sizes = zip(axes, whole, conv.places, fold, strict=True)
+    edges = [(-low, -(-m // t) + high - u) for (_, low, high), u, m, t in sizes]
+    # XLA's own convolution (jaxlib 0.10.2, CPU) errs where it is to pad by (-1, 1).
+    crop = [(min(low, 0), min(high, 0), 0) for low, high in edges]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *crop, (0, 0, 0)])
+    padding = [(max(low, 0), max(high, 0)) for low, high in edges]
     last = rank + 1
     numbers = jax.lax.ConvDimensionNumbers(
         (0, last, *range(1, last)), (last, rank, *range(rank)), (0, last, *range(1, last))

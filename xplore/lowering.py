@@ -137,7 +137,7 @@ def alone(f: Callable[..., Any], *args: Any) -> Any:
     XLA fuses cheap steps into each step that reads them and computes them there again; of a sum of shifted
     products that is most of the time. So a step costs in a model what it cost when it was measured.
     """
-    still = tuple(i for i, arg in enumerate(args) if not isinstance(arg, jax.Array))
+    still = tuple(i for i, arg in enumerate(args) if not isinstance(arg, jax.Array | np.ndarray))
     with set_xla_metadata(inlineable="false"):
         return jax.jit(f, static_argnums=still)(*args)
 
@@ -150,7 +150,7 @@ def _measure(step: Step, dtype: Any) -> str:
         args = [jax.numpy.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
         runs = {way: jax.jit(_trial(step, way)).lower(*args).compile() for way in step.ways()}
         taken = least({way: functools.partial(run, *args) for way, run in runs.items()})
-    best = min(taken, key=lambda way: taken[way])
+    best = min(step.ways()[1:], key=lambda way: taken[way])
     return best if taken[best] <= WORTH * taken[AS_WRITTEN] else AS_WRITTEN
 
 
