@@ -138,8 +138,13 @@ def alone(f: Callable[..., Any], *args: Any) -> Any:
     products that is most of the time. So a step costs in a model what it cost when it was measured.
     """
     still = tuple(i for i, arg in enumerate(args) if not isinstance(arg, jax.Array | np.ndarray))
+
+    def inside(*args: Any) -> Any:
+        with set_xla_metadata(inlineable=None):  # of the calls in there
+            return f(*args)
+
     with set_xla_metadata(inlineable="false"):
-        return jax.jit(f, static_argnums=still)(*args)
+        return jax.jit(inside, static_argnums=still)(*args)
 
 
 def _measure(step: Step, dtype: Any) -> str:
