@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import nn
@@ -18,9 +20,11 @@ class LeNet(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         (first, second), dense = lenet.ARCHITECTURES[name]
-        self.convs = nn.ModuleList([nn.Conv2d(1, first, 5, padding=2), nn.Conv2d(first, second, 5, padding=2)])
+        self.convs = nn.ModuleList(
+            [nn.Conv2d(1, first, 5, padding=2), nn.Conv2d(first, second, 5, padding=2)]
+        )
         sizes = (49 * second, *dense, 10)
-        self.dense = nn.ModuleList([nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False)])
+        self.dense = nn.ModuleList([nn.Linear(*pair) for pair in pairwise(sizes)])
         weights = lenet.load_parameters(name)
         names = ["conv1", "conv2", *(f"fc{n + 1}" for n in range(len(dense))), "logits"]
         with torch.no_grad():

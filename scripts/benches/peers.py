@@ -142,7 +142,7 @@ def foolbox_attack(
         import foolbox
     except ImportError as error:
         raise MissingExtraError("foolbox", extra="bench", purpose="its PGD") from error
-    asked = foolbox.models.JAXModel(jax.jit(lambda x: model(x)), bounds=(0, 1))
+    asked = foolbox.models.JAXModel(jax.jit(model.__call__), bounds=(0, 1))
     attack = foolbox.attacks.LinfPGD(abs_stepsize=options.step, steps=options.steps, random_start=False)
     x, y = decode(images), jnp.asarray(labels)
     places = [slice(i, i + options.batch) for i in range(0, len(x), options.batch)]
