@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rows = np.arange(options.seeds) % len(test.images)
     images, labels = test.images[rows], test.labels[rows]
     models = [LeNet(name) for name in NAMES]
-    threads = fastest(models, images[:20], options.steps)
+    threads = fastest(models, images[:4], options.steps)
     figures: dict[str, Any] = {}
     for clip in (False, True):
         runs: dict[str, list[Searched]] = {"torch": [], "xplore": []}
@@ -108,7 +108,7 @@ def fastest(models: list[LeNet], images: np.ndarray, steps: int) -> int:
 
     def seconds(threads: int) -> float:
         torch.set_num_threads(threads)
-        one_by_one(models, images[:2], steps, clip=True)
+        one_by_one(models, images[:1], steps, clip=True)
         return one_by_one(models, images, steps, clip=True).seconds
 
     return min((1, torch.get_num_threads()), key=seconds)

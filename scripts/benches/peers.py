@@ -121,14 +121,13 @@ def told(
     attacked: Attacked, images: np.ndarray, labels: np.ndarray, answers: Callable[..., Any], batch: int
 ) -> dict[str, Any]:
     """How often an attack succeeds, with inputs as it hands them over and as 8 bits, and how far they went."""
-    x, x0 = attacked.inputs, np.asarray(decode(images))
-    if x.dtype == np.uint8:
-        x = np.asarray(decode(x))
-    stored = np.asarray(decode(encode(x)))
+    x = attacked.inputs
+    x = np.asarray(decode(x)) if x.dtype == np.uint8 else x
+    stored = np.asarray(decode(encode(jnp.asarray(x))))
     return {
         "success": float((judged(answers, x, batch) != labels).mean()),
         "success_stored": float((judged(answers, stored, batch) != labels).mean()),
-        "linf": float(np.abs(x - x0).max()),
+        "linf": float(np.abs(x - np.asarray(decode(images))).max()),
         "gradients": attacked.gradients,
         "gradients_per_input": attacked.gradients / len(images),
     }
