@@ -47,8 +47,13 @@ def main() -> None:
         bench.arguments(one)
         one.set_defaults(module=bench)
     options = parser.parse_args()
-    figures = options.module.measure(options)
+    from xplore.errors import InputError
     from xplore.record import device
+
+    try:
+        figures = options.module.measure(options)
+    except InputError as error:
+        sys.exit(str(error))
 
     figures = {"bench": options.bench, **figures, "device": device()}
     print(json.dumps(figures, indent=None if options.json else 2))
