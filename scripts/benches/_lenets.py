@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,3 +84,21 @@ def covered(model: LeNet, x: torch.Tensor, t: float) -> torch.Tensor:
 def in_torch(images: np.ndarray) -> torch.Tensor:
     """8-bit digits [b 28 28 1] as floats [b 1 28 28] in [0, 1]."""
     return torch.tensor(images.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+
+
+def settle_threads(work: Callable[[], Any]) -> int:
+    """Let torch use one thread or all, whichever does this work in less time; says how many.
+
+    Threads of torch wait by spinning: where cores are shared, or the work is small, one is faster.
+    """
+
+    def seconds(threads: int) -> float:
+        torch.set_num_threads(threads)
+        work()
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+
+    chosen = min((1, torch.get_num_threads()), key=seconds)
+    torch.set_num_threads(chosen)
+    return chosen

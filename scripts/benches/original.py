@@ -49,7 +49,7 @@ class Searched(NamedTuple):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=500)
     parser.add_argument("--steps", type=int, default=20, help="of each seed")
     parser.add_argument("--lanes", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
@@ -57,21 +57,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     try:
-        import torch
+        from benches._lenets import NAMES, LeNet, settle_threads
     except ImportError as error:
         raise MissingExtraError("torch", extra="torch", purpose="the loop to compare with") from error
-    from benches._lenets import NAMES, LeNet
 
     test = mnist.load("test")
     rows = np.arange(options.seeds) % len(test.images)
     images, labels = test.images[rows], test.labels[rows]
     models = [LeNet(name) for name in NAMES]
-    threads = fastest(models, images[:4], options.steps)
+    threads = settle_threads(lambda: one_by_one(models, images[:2], options.steps, clip=True))
     figures: dict[str, Any] = {}
     for clip in (False, True):
         runs: dict[str, list[Searched]] = {"torch": [], "xplore": []}
         for _ in range(options.repeats):
-            torch.set_num_threads(threads)
             runs["torch"].append(one_by_one(models, images, options.steps, clip))
             runs["xplore"].append(campaign(images, labels, options, clip))
         told = {name: figures_of(of, options.seeds) for name, of in runs.items()}
@@ -101,18 +99,6 @@ def figures_of(runs: list[Searched], seeds: int) -> dict[str, Any]:
         "coverage": last.coverage,
         "seconds": [run.seconds for run in runs],
     }
-
-
-def fastest(models: list[LeNet], images: np.ndarray, steps: int) -> int:
-    """How many threads serve PyTorch best with one digit at a time."""
-    import torch
-
-    def seconds(threads: int) -> float:
-        torch.set_num_threads(threads)
-        one_by_one(models, images[:1], steps, clip=True)
-        return one_by_one(models, images, steps, clip=True).seconds
-
-    return min((1, torch.get_num_threads()), key=seconds)
 
 
 def one_by_one(models: list[LeNet], images: np.ndarray, steps: int, clip: bool) -> Searched:

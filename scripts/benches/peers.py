@@ -163,11 +163,13 @@ def torch_attack(
         import torchattacks
     except ImportError as error:
         raise MissingExtraError("torchattacks", extra="bench", purpose="its PGD") from error
-    from benches._lenets import LeNet, in_torch
+    from benches._lenets import LeNet, in_torch, settle_threads
 
     how = {"eps": options.epsilon, "alpha": options.step, "steps": options.steps, "random_start": False}
     attack = torchattacks.PGD(LeNet(options.model), **how)
     x, y = in_torch(images), torch.tensor(labels)
+
+    settle_threads(lambda: attack(x[: options.batch], y[: options.batch]))
 
     def run() -> Attacked:
         found = [attack(*pair) for pair in zip(x.split(options.batch), y.split(options.batch), strict=True)]
@@ -229,6 +231,7 @@ input, xplore stops at the first success and gives the place to the next input. 
 {ratio_all_steps:.2f} times the peer's inputs/s, and {ratio_gradients:.2f} times its gradients/s: that is the speed of one
 step alone. Each walk of xplore looks once more than it steps, at the seed, and that gradient counts against it.
 
-Foolbox is given the model jitted; torchattacks the same weights in PyTorch, eager. The peers' inputs are floats, which lose
+Foolbox is given the model jitted; torchattacks the same weights in PyTorch, eager, with one thread
+or all, whichever is faster. The peers' inputs are floats, which lose
 a little when they are rounded to be stored; xplore walks on what would be stored, and hands over 8 bits.
 """
