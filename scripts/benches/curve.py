@@ -109,13 +109,13 @@ def published() -> list[Window]:
 
 def picture(ours: Sequence[Window], theirs: Sequence[Window]) -> str:
     """Both, with logarithmic axes, as SVG."""
-    width, height, left, right, top, base = 760, 380, 78, 24, 24, 320
+    width, height, left, right, top, base = 760, 380, 78, 46, 24, 320
     most = math.ceil(math.log10(ours[-1].last))
     costs = [window.seconds for window in (*ours, *theirs)]
     low, high = math.floor(math.log10(min(costs))), math.ceil(math.log10(max(costs)))
 
     def across(seeds: float) -> float:
-        return left + (math.log10(seeds) - 1) / (most - 1) * (width - left - right)
+        return left + math.log10(max(seeds, 1)) / most * (width - left - right)
 
     def down(seconds: float) -> float:
         return base - (math.log10(seconds) - low) / (high - low) * (base - top)
@@ -125,27 +125,27 @@ def picture(ours: Sequence[Window], theirs: Sequence[Window]) -> str:
         y = down(10.0**power)
         parts.append(f'<path d="M{left} {y:.1f}H{width - right}" stroke="#d5d9de"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 5:.1f}" text-anchor="end">{10.0**power:g} s</text>')
-    for power in range(1, most + 1):
+    for power in range(most + 1):
         x = across(10.0**power)
         parts.append(f'<path d="M{x:.1f} {base}v6" stroke="#3d444d"/>')
         parts.append(f'<text x="{x:.1f}" y="{base + 22}" text-anchor="middle">{10**power:,}</text>')
     middle = (left + width - right) / 2
     parts.append(f'<text x="{middle:.0f}" y="{base + 46}" text-anchor="middle">seeds searched so far</text>')
-    for windows, colour, name in ((theirs, COLOURS[1], "the original"), (ours, COLOURS[0], "xplore")):
-        places = [(across(max(w.first, 10)), across(w.last), down(w.seconds)) for w in windows if w.last > 10]
-        path = f"M{places[0][0]:.1f} {places[0][2]:.1f}"
-        path += "".join(f"V{y:.1f}H{end:.1f}" for _, end, y in places)
+    for windows, colour, name in (
+        (theirs, COLOURS[1], "the original, up to 20 steps a seed"),
+        (ours, COLOURS[0], "xplore, one look a seed"),
+    ):
+        path = f"M{left} {down(windows[0].seconds):.1f}"
+        path += "".join(f"V{down(window.seconds):.1f}H{across(window.last):.1f}" for window in windows)
         parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
-        x, _, y = places[-1]
-        parts.append(
-            f'<text x="{x + 4:.1f}" y="{y - 10:.1f}" fill="{colour}" font-weight="600">{name}</text>'
-        )
-    words = (
-        f"Seconds a seed: the original {theirs[0].seconds:.2f} to {theirs[-1].seconds:.2f} over its first "
-    )
-    words += (
-        f"{theirs[-1].last} seeds; xplore {ours[-1].seconds:.4f} from {ours[-1].first:,} to {ours[-1].last:,}"
-    )
+        x, y = across(windows[-1].last), down(windows[-1].seconds) - 10
+        told = f'text-anchor="end" fill="{colour}" font-weight="600"'
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {told}>{name}</text>')
+    spans = [
+        f"{name} {of[0].seconds:.2g} at first, {of[-1].seconds:.2g} from the {of[-1].first:,}th to the {of[-1].last:,}th"
+        for name, of in (("the original", theirs), ("xplore", ours))
+    ]
+    words = f"Seconds a seed: {'; '.join(spans)}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" font-size="15"'
         f' font-family="system-ui, sans-serif" fill="#3d444d"><title>{words}</title>'
