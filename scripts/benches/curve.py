@@ -138,9 +138,13 @@ def picture(ours: Sequence[Window], theirs: Sequence[Window]) -> str:
         path = f"M{left} {down(windows[0].seconds):.1f}"
         path += "".join(f"V{down(window.seconds):.1f}H{across(window.last):.1f}" for window in windows)
         parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
-        x, y = across(windows[-1].last), down(windows[-1].seconds) - 10
-        told = f'text-anchor="end" fill="{colour}" font-weight="600"'
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {told}>{name}</text>')
+        x, y = across(windows[-1].last), down(windows[-1].seconds)
+        place = (
+            f'x="{x + 8:.1f}" y="{y + 5:.1f}"'
+            if x < middle
+            else f'x="{x:.1f}" y="{y - 10:.1f}" text-anchor="end"'
+        )
+        parts.append(f'<text {place} fill="{colour}" font-weight="600">{name}</text>')
     spans = [
         f"{name} {of[0].seconds:.2g} at first, {of[-1].seconds:.2g} from the {of[-1].first:,}th to the {of[-1].last:,}th"
         for name, of in (("the original", theirs), ("xplore", ours))
