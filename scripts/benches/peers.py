@@ -61,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=float, default=0.01)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=10)
+    parser.add_argument("--batches", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=5)
 
 
@@ -76,11 +76,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         WHOLE: our_attack(options, model, images, wait=True),
     }
     runs = {name: told(attack(), images, labels, answers, options.batch) for name, attack in attacks.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in attacks}
+    bare = {name: gradient(options, images) for name, gradient in BARE.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in (*attacks, *bare)}
     for _ in range(options.repeats):
-        for name, attack in attacks.items():
+        for name, work in {**attacks, **bare}.items():
             begun = time.perf_counter()
-            attack()
+            work()
             seconds[name].append(time.perf_counter() - begun)
     for name, run in runs.items():
         spent = statistics.median(seconds[name])
@@ -97,10 +98,39 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "ratio_all_steps": statistics.median(peer / whole for peer, _, whole in turns),
         "ratio_gradients": runs[WHOLE]["gradients_per_second"] / runs[faster]["gradients_per_second"],
         "faster_peer": faster,
+        "bare": {name: GRADIENTS * options.batch / statistics.median(seconds[name]) for name in bare},
         "runs": runs,
         "inputs": len(images),
         **{key: getattr(options, key) for key in ("model", "epsilon", "step", "steps", "batch", "repeats")},
     }
+
+
+def bare_jax(options: argparse.Namespace, images: np.ndarray) -> Callable[[], Any]:
+    """Gradients of the model alone, at its batch, as xplore and Foolbox take them."""
+    model, x = getattr(lenet, options.model)(), decode(images[: options.batch])
+    gradient = jax.jit(jax.grad(lambda x: jax.nn.log_softmax(model(x)).max(axis=-1).sum()))
+    jax.block_until_ready(gradient(x))
+    return lambda: jax.block_until_ready([gradient(x) for _ in range(GRADIENTS)])
+
+
+def bare_torch(options: argparse.Namespace, images: np.ndarray) -> Callable[[], Any]:
+    """The same in PyTorch, eager."""
+    import torch
+
+    from benches._lenets import LeNet, in_torch
+
+    model, x = LeNet(options.model), in_torch(images[: options.batch]).requires_grad_(True)
+
+    def run() -> None:
+        for _ in range(GRADIENTS):
+            torch.autograd.grad(model(x).log_softmax(dim=1).amax(dim=1).sum(), x)
+
+    return run
+
+
+BARE = {"JAX": bare_jax, "PyTorch": bare_torch}
+GRADIENTS = 40
+"""Batches of bare gradients in a turn."""
 
 
 def digits(answers: Callable[..., Any], count: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +261,8 @@ input, xplore stops at the first success and gives the place to the next input. 
 {ratio_all_steps:.2f} times the peer's inputs/s, and {ratio_gradients:.2f} times its gradients/s: that is the speed of one
 step alone. Each walk of xplore looks once more than it steps, at the seed, and that gradient counts against it.
 
-Foolbox is given the model jitted; torchattacks the same weights in PyTorch, eager, with one thread
+The gradient of the model alone does {bare[JAX]:,.0f} gradients/s in JAX and {bare[PyTorch]:,.0f} in PyTorch: what the device's
+convolutions allow, before any attack. Foolbox is given the model jitted; torchattacks the same weights in PyTorch, eager, with one thread
 or all, whichever is faster. The peers' inputs are floats, which lose
 a little when they are rounded to be stored; xplore walks on what would be stored, and hands over 8 bits.
 """
