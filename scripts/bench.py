@@ -60,7 +60,7 @@ def main() -> None:
     if options.page:
         command = " ".join(["python", "scripts/bench.py", *(a for a in sys.argv[1:] if a != "--json")])
         told = f"`{command}`, {datetime.date.today()}, {figures['device']}.\n\n"
-        text = told + options.module.section(figures)
+        text = told + options.module.section(figures).strip()
         PAGE.write_text(replaced(PAGE.read_text("utf-8"), options.module.TITLE, text), "utf-8")
 
 

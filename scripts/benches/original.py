@@ -203,22 +203,24 @@ def section(figures: dict[str, Any]) -> str:
 
 KINDS = {"as published": "published", "pixels clipped": "clipped"}
 TEXT = """
-DeepXplore's loop, written anew in PyTorch, eager: of one digit at a time the gradient of the joint objective for three
-LeNets, a step, a prediction by each model, and where they differ a second pass for coverage (light, step 10, up to {steps}
-steps, t = 0). xplore takes the same steps (`Original`) with the same weights from the same {seeds:,} digits, {lanes} at a time,
-and also judges each finding anew as it is stored, together and alone, measures it and writes the archive; compilation is
-apart. Medians of {repeats}, taking turns; PyTorch with {threads} thread(s), which is the faster with one digit.
+DeepXplore's loop, written anew in PyTorch, eager: of one digit at a time the gradient of the joint objective
+for three LeNets, a step, a prediction by each model, and where they differ a second pass for coverage (light,
+step 10, up to {steps} steps, t = 0). xplore takes the same steps (`Original`) with the same weights from the same
+{seeds:,} digits, {lanes} at a time, and also judges each finding anew as it is stored, together and alone, measures
+it and writes the archive; compilation is apart. Medians of {repeats}, taking turns; threads of PyTorch: {threads}, the
+faster of one and all.
 
 | | seeds/s | steps a seed | steps/s | differ + did before | coverage |
 |---|--:|--:|--:|--:|--:|
 {rows}
 
-`ratio`, **{ratio:.2f}** ({told[lowest]:.2f} to {told[highest]:.2f}; {told[of_best]:.2f} of the best turns), is of the walk as published, whose pixels leave [0, 1]: both sides
-do the same steps, the models that are to deviate and the neurons are drawn otherwise. Clipped on the way it is {clip[ratio]:.2f},
-where xplore does more: an image of one colour, at which light ends, is no finding to it, and it goes on.
+`ratio`, **{ratio:.2f}** ({told[lowest]:.2f} to {told[highest]:.2f}; of each one's best turn {told[of_best]:.2f}), is of the walk as
+published, whose pixels leave [0, 1]: both do the same steps; which model deviates and which neurons wake is
+drawn otherwise. Clipped on the way it is {clip[ratio]:.2f}: there xplore takes more steps, since an image of one
+colour, where light ends, is no finding to it.
 
-The published program did {published_seeds_per_second:g} seeds/s over its first 100 seeds (its code, moved to a current TensorFlow in graph
-mode, two CPU cores). It builds new nodes of its graph for each seed, so that it slows down with every one; the loop in
-PyTorch does not, and is the faster for it. 200 times that is {aim:.0f} seeds/s: the same steps in xplore are
-{over_published:.0f} times as fast.
+The published program did {published_seeds_per_second:g} seeds/s over its first 100 seeds (its code, moved to a current TensorFlow in
+graph mode, two CPU cores). It builds new nodes of its graph for each seed, so that it slows down with every
+one; the loop in PyTorch does not, and is the faster for it. 200 times that would be {aim:.0f} seeds/s; the same steps
+in xplore are {over_published:.0f} times as fast. What a seed costs as more of them come has a section of its own.
 """

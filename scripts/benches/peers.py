@@ -255,14 +255,15 @@ PGD (Madry et al., 2018) on {model}: {inputs:,} digits that it answers rightly, 
 |---|--:|--:|--:|--:|--:|
 {rows}
 
-`ratio`, **{ratio:.2f}** ({ratio_lowest:.2f} to {ratio_highest:.2f}), is inputs/s under that budget, xplore's over those of
-the faster peer, {faster_peer}; of the best turn of each it is {ratio_of_best:.2f}. A part of it is work that is not done: Foolbox and torchattacks take all steps with every
-input, xplore stops at the first success and gives the place to the next input. Where it may not, it does
-{ratio_all_steps:.2f} times the peer's inputs/s, and {ratio_gradients:.2f} times its gradients/s: that is the speed of one
-step alone. Each walk of xplore looks once more than it steps, at the seed, and that gradient counts against it.
+`ratio`, **{ratio:.2f}** ({ratio_lowest:.2f} to {ratio_highest:.2f}; of each one's best turn {ratio_of_best:.2f}), is inputs/s under
+that budget, xplore's over those of the faster peer, {faster_peer}. A part of it is work that is not done:
+Foolbox and torchattacks take all steps with every input, xplore stops at the first success and gives the
+place to the next input. Where it may not ("all steps"), it does {ratio_all_steps:.2f} times the peer's inputs/s, and
+{ratio_gradients:.2f} times its gradients/s: the speed of one step alone. Each walk of xplore looks once more than it
+steps, at the digit itself, and that gradient counts against it.
 
-The gradient of the model alone does {bare[JAX]:,.0f} gradients/s in JAX and {bare[PyTorch]:,.0f} in PyTorch: what the device's
-convolutions allow, before any attack. Foolbox is given the model jitted; torchattacks the same weights in PyTorch, eager, with one thread
-or all, whichever is faster. The peers' inputs are floats, which lose
-a little when they are rounded to be stored; xplore walks on what would be stored, and hands over 8 bits.
+The gradient of the model alone does {bare[JAX]:,.0f} a second in JAX and {bare[PyTorch]:,.0f} in PyTorch: what the
+convolutions allow before any attack. Foolbox is given the model jitted; torchattacks the same weights in
+PyTorch, eager, with one thread or all, whichever is faster. The peers' inputs are floats, judged as they
+come and once rounded to be stored; xplore walks on what would be stored, and hands over 8 bits.
 """
