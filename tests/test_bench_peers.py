@@ -165,4 +165,7 @@ def test_what_a_seed_costs_is_told_by_windows(bench):
     spent = sum((window.last - window.first) * window.seconds for window in theirs)
     assert spent == pytest.approx(100 / curve.PUBLISHED[100])
     drawn = curve.picture(windows, theirs)
-    assert drawn.count('<path d="M') >= 4 and "the original 0.38 at first, 2.6 from the 50th to the 100th" in drawn
+    assert (
+        drawn.count('<path d="M') >= 4
+        and "the original 0.38 at first, 2.6 from the 50th to the 100th" in drawn
+    )

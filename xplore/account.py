@@ -16,7 +16,7 @@ _LAYER = {"name": _TEXT, "kind": _TEXT, "units!": (int,)}
 _COLUMN = {"name!": (str, int), "kind!": _TEXT, "dtype!": _TEXT, "values!": [_ANY]}
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("id", "name", "created", "command", "config_file", "device", "ended", "media"), _TEXT),
-    **dict.fromkeys(("constraint", "bound", "search", "objective", "oracle"), _TEXT),
+    **dict.fromkeys(("constraint", "bound", "search", "objective", "oracle", "lowering", "dtype"), _TEXT),
     **dict.fromkeys(("seeds_total", "seconds", "compile_seconds", "steps", "queries", "lanes"), _NUMBER),
     "main_criterion": (int, str),
     "models": [{"name!": _TEXT, "digest": _TEXT}],

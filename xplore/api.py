@@ -127,12 +127,12 @@ def run(
     read = read if seeds is None else First(read, seeds)
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
-    plan = replace(plan or Plan(lanes=0), **{key: value for key, value in given.items() if value is not None})
+    plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
     if lanes is None and not plan.lanes:
         plan = replace(plan, lanes=default_lanes(layout, plan.round_size))
     checked_plan(plan, len(criteria))
     method = Method(
-        panel,
+        panel.replace(lowering=plan.lowering, dtype=plan.dtype),
         checked_objective(objective, panel),
         chart,
         judging,

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -40,6 +40,13 @@ class Settings(BaseModel):
     rng: int = Field(default=0, ge=0, lt=2**31, description="the random state")
     round_size: PositiveInt = Field(default=256, description="seeds a round; aims follow coverage by rounds")
     lag: PositiveInt = Field(default=2, description="rounds after which coverage guides an aim")
+    lowering: Literal["as_written", "fast"] = Field(
+        default="as_written",
+        description="how the search computes the models: fast is in the ways measured to be fastest here",
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="the numbers that the search computes the models with"
+    )
     shrink: bool = Field(default=True, description="reduce each finding to the smallest change that shows it")
     main_criterion: int = Field(
         default=0, ge=0, description="the criterion that guides the search, heads the report"

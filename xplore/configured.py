@@ -72,7 +72,13 @@ def _method(config: Config) -> dict[str, Any]:
         "search": checked_search("search", build(config.search)),
         "criteria": [checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
         "plan": Plan(
-            settings.lanes or 0, settings.rng, settings.round_size, settings.lag, settings.main_criterion
+            settings.lanes or 0,
+            settings.rng,
+            settings.round_size,
+            settings.lag,
+            settings.main_criterion,
+            settings.lowering,
+            settings.dtype,
         ),
         "budget": Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
     }

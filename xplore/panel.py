@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from xplore.lowering import Lowering
 from xplore.model import Model
 from xplore.units import Activations, Layout, gather
 
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""The numbers that the search computes models with: those of the inputs, or 16 bits."""
 BATCH = 64
 """Inputs that are checked and judged together: a constant, so that lanes and rounds change no judgement."""
 
@@ -43,6 +45,9 @@ class Forward(struct.PyTreeNode):
 class Panel(struct.PyTreeNode):
     """Models of one task that should agree, called together on one input.
 
+    `lowering` and `dtype` say how they are computed where they are looked at with their activations; what
+    they return has the numbers of the input. `plain` is always the models as written.
+
     >>> f = lambda p, x: x @ p["fc"]["w"]
     >>> weights = {"fc": {"w": jnp.eye(3)}}
     >>> negated = jax.tree.map(jnp.negative, weights)
@@ -54,6 +59,7 @@ class Panel(struct.PyTreeNode):
 
     models: tuple[Model, ...]
     lowering: Lowering = struct.field(pytree_node=False, default="as_written", kw_only=True)
+    dtype: Precision = struct.field(pytree_node=False, default="float32", kw_only=True)
 
     @classmethod
     def of(cls, models: Sequence[Any]) -> Panel:
@@ -183,11 +189,13 @@ class Panel(struct.PyTreeNode):
 
     def _replay(self, x: Float[Array, "b *x"]) -> Forward:
         outputs, layers, values = [], [], []
+        short = self.dtype == "bfloat16"
         for model in self.models:
-            out, model_layers, model_values = model.captured(x, self.lowering)
-            outputs.append(out)
+            asked = jax.tree.map(_shorter, (model, x)) if short else (model, x)
+            out, model_layers, model_values = asked[0].captured(asked[1], self.lowering)
+            outputs.append(out.astype(x.dtype) if short else out)
             layers.append((model.name, tuple(model_layers)))
-            values.extend(model_values)
+            values.extend(value.astype(x.dtype) if short else value for value in model_values)
         layout = Layout(tuple(layers))
         empty = jnp.zeros((len(x), 0), x.dtype)
         activations = gather(values, layout) if values else Activations(empty, empty, empty, layout)
@@ -208,6 +216,11 @@ class Panel(struct.PyTreeNode):
         """Outputs as probabilities, whatever each model returns."""
         pairs = zip(self.models, outputs, strict=True)
         return jnp.stack([probabilities(out, model.output) for model, out in pairs])
+
+
+def _shorter(leaf: Any) -> Any:
+    """Numbers with fractions in 16 bits."""
+    return leaf.astype(jnp.bfloat16) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
 
 
 def _finite(model: Model, name: str) -> None:

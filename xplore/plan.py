@@ -7,17 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xplore.finding import Finding
+from xplore.lowering import Lowering
+from xplore.panel import Precision
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a campaign does beside its method; all of it is recorded."""
+    """What a campaign does beside its method; all of it is recorded.
 
-    lanes: int = 64  # 0: as many as `xplore.devices.default_lanes` says
+    No `lanes` are as many as fit the device (`xplore.devices.default_lanes`). `lowering` and `dtype` say how
+    the search computes the models: judging always asks them as they are written.
+    """
+
+    lanes: int = 0
     rng: int = 0
     round_size: int = 256
     lag: int = 2
     main_criterion: int = 0
+    lowering: Lowering = "as_written"
+    dtype: Precision = "float32"
 
 
 @dataclass

@@ -55,6 +55,8 @@ def record(
         "versions": versions(),
         "device": device(),
         "lanes": plan.lanes,
+        **({"lowering": plan.lowering} if plan.lowering != "as_written" else {}),
+        **({"dtype": plan.dtype} if plan.dtype != "float32" else {}),
         "rng": plan.rng,
         "constraint": repr(method.constraint),
         "table": method.constraint.described() if isinstance(method.constraint, Table) else None,
