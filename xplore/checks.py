@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import jax
 import numpy as np
@@ -15,9 +14,10 @@ from xplore.constraints import Constraint, Features, Occlusion
 from xplore.encoding import Rows
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
+from xplore.lowering import Lowering
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
-from xplore.panel import Panel
+from xplore.panel import Panel, Precision
 from xplore.plan import Plan
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
@@ -114,11 +114,11 @@ def checked_training(training: Any, seeds: Seeds, constraint: Constraint) -> Sha
 
 def checked_plan(plan: Plan, criteria: int) -> None:
     """An InputError for a number that no campaign can have."""
-    least = {"rng": 0, "main_criterion": 0}
-    for field in fields(plan):
-        value = getattr(plan, field.name)
-        if value is not None:
-            whole(field.name, value, least.get(field.name, 1))
+    for name, least in {"lanes": 1, "rng": 0, "round_size": 1, "lag": 1, "main_criterion": 0}.items():
+        whole(name, getattr(plan, name), least)
+    for name, known in (("lowering", get_args(Lowering)), ("dtype", get_args(Precision))):
+        if getattr(plan, name) not in known:
+            raise InputError(name, expected=" or ".join(known), got=repr(getattr(plan, name)))
     if plan.main_criterion >= criteria:
         raise InputError(
             "main_criterion",

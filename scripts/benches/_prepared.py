@@ -26,7 +26,14 @@ PER_CALL = 4
 """Calls of a function that are under way at once."""
 
 
-def prepared(name: str, seeds: int, lanes: int, round_size: int = 256, backend: Backends = Fates) -> Campaign:
+def prepared(
+    name: str,
+    seeds: int,
+    lanes: int,
+    round_size: int = 256,
+    backend: Backends = Fates,
+    lowering: Any = "as_written",
+) -> Campaign:
     """The campaign of a config, with everything that `xplore run` does but the baseline and the shrinking."""
     chosen = config.load(name)
     inputs = config.build(chosen.seeds)
@@ -36,7 +43,7 @@ def prepared(name: str, seeds: int, lanes: int, round_size: int = 256, backend: 
     given = {key: getattr(chosen, key) for key in ("objective", "constraint", "oracle", "search")}
     parts = {key: None if part is None else config.build(part) for key, part in given.items()}
     parts["oracle"] = checked_oracle(parts["oracle"], panel, inputs.images.shape[1:])
-    method = Method(panel, **parts)
+    method = Method(panel.replace(lowering=lowering), **parts)
     criteria = tuple(config.build(part) for part in chosen.criteria)
     referee = None if chosen.referee is None else config.build(chosen.referee)
     training = None if chosen.training is None else config.build(chosen.training).images

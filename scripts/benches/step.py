@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", nargs="+", default=["mnist_light"], help="configs, each run in turn")
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--lanes", type=int, default=64)
+    parser.add_argument("--lowering", default="as_written", choices=["as_written", "fast"])
     parser.add_argument("--most", type=float, default=240.0, help="seconds of each campaign")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a part; its gradient gets a third")
 
@@ -37,7 +38,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    campaign = prepared(name, options.seeds, options.lanes)
+    campaign = prepared(name, options.seeds, options.lanes, lowering=options.lowering)
     gradient = bare_gradient(campaign)
     parts: list[tuple[int, int, float, float]] = []  # steps, of so many, seconds, the gradient's steps/s
     steady = True
