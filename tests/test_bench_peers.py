@@ -132,7 +132,7 @@ def test_the_benchmark_of_attacks_tells_its_figures(bench):
         options(peers, model="lenet1", epsilon=0.15, step=0.03, steps=5, batch=16, batches=2, repeats=1)
     )
     runs = figures["runs"]
-    assert figures["ratio"] > 0 and figures["inputs"] == 32 and len(runs) == 4
+    assert figures["ratio"] > 0 and figures["inputs"] == 32 and len(runs) == 5
     for name, run in runs.items():
         assert 0.1 < run["success_stored"] < 1 and 0.15 - 1 / 255 < run["linf"] < 0.15 + 0.5 / 255 + 1e-4, (
             name
