@@ -203,15 +203,14 @@ def _folded(conv: Convolution, fold: Places, x: Any, kernel: Any) -> Any:
     x = x.reshape(b, *whole, inputs * i)
     sizes = zip(axes, whole, conv.places, fold, strict=True)
     edges = [(-low, -(-m // t) + high - u) for (_, low, high), u, m, t in sizes]
-    # XLA's own convolution (jaxlib 0.10.2, CPU) errs where it is to pad by (-1, 1).
-    crop = [(min(low, 0), min(high, 0), 0) for low, high in edges]
-    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *crop, (0, 0, 0)])
-    padding = [(max(low, 0), max(high, 0)) for low, high in edges]
+    if min(map(min, edges)) < 0:  # XLA's convolution (jaxlib 0.10.2, CPU) errs where it is to pad by (-1, 1)
+        x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*edge, 0) for edge in edges), (0, 0, 0)])
+        edges = [(0, 0)] * rank
     last = rank + 1
     numbers = jax.lax.ConvDimensionNumbers(
         (0, last, *range(1, last)), (last, rank, *range(rank)), (0, last, *range(1, last))
     )
-    y = jax.lax.conv_general_dilated(x, wide, (1,) * rank, padding, dimension_numbers=numbers)
+    y = jax.lax.conv_general_dilated(x, wide, (1,) * rank, edges, dimension_numbers=numbers)
     above = y.shape[1:-1]
     y = y.reshape(b, *above, *fold, o)
     y = y.transpose(0, *itertools.chain(*((1 + a, 1 + rank + a) for a in range(rank))), 2 * rank + 1)
