@@ -107,7 +107,7 @@ class _Replay:
 
     def opaque(self, eqn: Any, read: list[Value], out: Any, scope: str) -> Value:
         """A call with a derivative of its own: a layer if it holds a product with weights, else a step."""
-        inner = set(_primitives(eqn.params[OPAQUE[eqn.primitive.name]]))
+        inner = set(primitives(eqn.params[OPAQUE[eqn.primitive.name]]))
         weight, live = weight_of(read), [v for v in read if v.from_input]
         if weight is not None and inner & PRODUCTS.keys():
             return self.rule.start("custom", weight.path or scope, out, out.ndim - 1)
@@ -203,13 +203,13 @@ def _after_layout(eqn: Any, read: Value, out: Any) -> int | None:
     return moved(channel, read.data.shape, out.shape)
 
 
-def _primitives(jaxpr: Any) -> Iterator[str]:
+def primitives(jaxpr: Any) -> Iterator[str]:
     """The names of all steps, those of inner calls too."""
     for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield eqn.primitive.name
         for sub in eqn.params.values():
             if isinstance(sub, (core.ClosedJaxpr, core.Jaxpr)):
-                yield from _primitives(sub)
+                yield from primitives(sub)
 
 
 def _weight_path(path: tuple[Any, ...]) -> str:

@@ -57,7 +57,7 @@ class Fates:
     ) -> None:
         self.method, self.judge, self.plan, self._keep = method, judge, plan, keep
         self._engine: Engine | None = None
-        self._beside = ThreadPoolExecutor(1, "xplore-beside") if beside else _Here()
+        self._beside: Executor = ThreadPoolExecutor(1, "xplore-beside") if beside else _Here()
         self._double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
         self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
@@ -79,11 +79,14 @@ class Fates:
 
     def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Compile every program that will run; two at a time."""
+        shape, devices = self.method.constraint.encoding.shape(first.shape[1:]), jax.local_devices()
+        if self.judge.panel.asks_host(shape):
+            # Two programs that wait for Python at once can take all of XLA's threads, and wait for ever.
+            self._beside, devices = _Here(), devices[:1]
         judging = self._beside.submit(self._alike, lambda: self._rehearse(first))
-        shape = self.method.constraint.encoding.shape(first.shape[1:])
         models, _, classes = self.judge.panel.shapes(shape).outputs.shape
         outputs = (models, classes)
-        self._engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], outputs)
+        self._engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], outputs, devices)
         self._engine.warm_up(aims)
         judging.result()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,6 @@ import jax
 from xplore.errors import InputError
 
 _faults: list[InputError] = []
-_one_at_a_time = threading.RLock()  # lanes step and findings are judged in threads of their own
 
 
 def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
@@ -20,8 +18,7 @@ def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
 
     def told(*arrays: Any) -> Any:
         try:
-            with _one_at_a_time:
-                return function(*arrays)
+            return function(*arrays)
         except InputError as error:
             _faults.append(error)
             raise

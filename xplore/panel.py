@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from xplore import struct
 from xplore.adapters import adapt
+from xplore.capture import primitives
 from xplore.errors import InputError, told
 from xplore.gradient import no_gradient
 from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
@@ -144,6 +145,11 @@ class Panel(struct.PyTreeNode):
         """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""
         plain = self.replace(lowering="as_written")
         return jax.eval_shape(_forward, plain, jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float)))
+
+    def asks_host(self, shape: tuple[int, ...]) -> bool:
+        """Does a model run on the host, beside the compiled program, as black boxes and torch modules do?"""
+        x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+        return "pure_callback" in set(primitives(jax.make_jaxpr(self.plain)(x)))
 
     def _fault(self, shape: tuple[int, ...], failed: Exception | None) -> InputError:
         """Why the models cannot be asked together."""
