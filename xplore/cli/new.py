@@ -32,9 +32,10 @@ USED = {
     "baseline": "xplore.search:Random",
     "referee": "xplore.models.referee:referee",
     "training": "xplore.data.mnist:load",
+    "backend": "xplore.backends:Ray",
 }
 """The parts of the example; `OUT` are left out of it."""
-OUT = ("oracle", "referee", "training")
+OUT = ("oracle", "referee", "training", "backend")
 ELSE = {
     "seeds": "in xplore.data: photos:load, npz:load, idx:load, udacity:load, pdf:load, phishing:load",
     "constraint": "in xplore.constraints: Lighting, Blackout, Ball, Affine, Photometric, Blur, Fog, Rain",
@@ -50,6 +51,9 @@ GIVEN: dict[str, Any] = {
     "training.path": "folder/with/idx/files",
     "search.optimizer": {"use": "optax:adam", "learning_rate": 0.1},
     "referee.path": "referee.safetensors",
+    "backend.address": "auto",
+    "backend.gpus": 0.5,
+    "campaign.lanes": 64,
     "campaign.seeds": 100,
     "campaign.seconds": 600.0,
     "campaign.findings": 50,
@@ -91,6 +95,10 @@ TOLD = {
     "referee.path": "weights of your own",
     "training.part": "what the models were trained on",
     "training.path": "as for seeds",
+    "backend.address": "of a Ray cluster; by default a new one on this machine",
+    "backend.cpus": "that a task takes",
+    "backend.gpus": "that a task takes; by default one, where there are any",
+    "backend.seconds": "that a task takes, about",
 }
 """What an argument of a part is."""
 WIDE = 34
