@@ -115,8 +115,8 @@ class Campaign:
 
     def _ahead(self, reader: ThreadPoolExecutor, index: int) -> Future[Block | None]:
         """Begin to read the seeds of a round; nothing is read of one all of whose fates are known."""
-        size, held = self.plan.round_size, self._held.get(index, Held())
-        done = held.seeds == len(held.closed) == size
+        size = self.plan.round_size
+        done = self._held.get(index, Held()).done(size)
         return reader.submit(lambda: self.seeds.read(index * size, size) if not done or not index else None)
 
     def _admit(self, index: int, ahead: Future[Block | None], backend: Backend) -> bool:
@@ -133,8 +133,9 @@ class Campaign:
         more = seeds == size and (total is None or (index + 1) * size < total)
         if block is not None:
             held.same(block)
-        if block is not None and seeds and not held.seeds == len(held.closed) == size:
-            self._digests[index] = seeds, block.digest(seeds)
+        if block is not None and seeds and not held.done(size):
+            if self._archive is not None:
+                self._digests[index] = seeds, block.digest(seeds)
             open_ = seeds - len(held.closed)
             self._left += open_
             self._rounds.opened(index, open_)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from xplore.files import kept_between_runs
 from xplore.units import Layout
 
 AXIS = "lanes"
@@ -83,6 +83,5 @@ def keep_compilations() -> None:
     """Compiled programs are kept between runs, unless the user has said where or that they are not."""
     chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] # set at run time
     if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(home / "xplore"))
+        jax.config.update("jax_compilation_cache_dir", str(kept_between_runs()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -227,7 +227,7 @@ class Fates:
         differ = np.flatnonzero(read.differ & new)
         records, findings = self._differing(task, block.codes[differ], differ, read, said.rows(differ))
         covered = np.any(said.covered, axis=0)
-        return News(read=[Reading(index, len(block), len(opened), covered, records, findings)]), opened
+        return News(read=[Reading(index, len(block), covered, records, findings)]), opened
 
     def _judge(self, ended: Sequence[tuple[Seed, Outcome]]) -> News:
         """Decode what was found, judge it by the plain models, and keep what still divides them."""

@@ -19,6 +19,11 @@ from xplore.errors import InputError, told
 FRESH_COPY = "fetch the file again from where it came"
 
 
+def kept_between_runs() -> Path:
+    """The user's folder for what may be deleted at any time, and is made anew."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xplore"
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str], what: str) -> Iterator[io.BufferedIOBase]:
     """The bytes of a file, unzipped where it is gzip: that is told by the first two, not by the suffix.

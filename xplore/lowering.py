@@ -25,6 +25,7 @@ import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
 from xplore.convolution import AS_WRITTEN, Convolution, convolve
+from xplore.files import kept_between_runs
 from xplore.pooling import MaxPool, as_written, parted, parted_slope
 
 Lowering: TypeAlias = Literal["as_written", "fast"]
@@ -59,7 +60,7 @@ def chosen() -> dict[str, str]:
 
 def remembered() -> Path:
     """The file that remembers what was measured; it may be deleted at any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "xplore", "lowering.json")
+    return kept_between_runs() / "lowering.json"
 
 
 def fastest(step: Step, dtype: Any) -> str:

@@ -148,8 +148,10 @@ class Panel(struct.PyTreeNode):
 
     def asks_host(self, shape: tuple[int, ...]) -> bool:
         """Does a model run on the host, beside the compiled program, as black boxes and torch modules do?"""
-        x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
-        return "pure_callback" in set(primitives(jax.make_jaxpr(self.plain)(x)))
+        plain = self.replace(lowering="as_written", dtype="float32")
+        x = jax.ShapeDtypeStruct((BATCH, *shape), jnp.result_type(float))  # as `shapes` traced it already
+        traced = jax.make_jaxpr(_forward)(plain, x)
+        return "pure_callback" in set(primitives(traced))
 
     def _fault(self, shape: tuple[int, ...], failed: Exception | None) -> InputError:
         """Why the models cannot be asked together."""

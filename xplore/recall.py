@@ -30,6 +30,10 @@ class Held:
     digest: str = ""
     closed: set[int] = field(default_factory=set)
 
+    def done(self, size: int) -> bool:
+        """Was a whole round of this size read, and are all its fates known?"""
+        return self.seeds == len(self.closed) == size
+
     def same(self, block: Block) -> None:
         """An InputError if these seeds are not those that the archive began with."""
         if len(block) < self.seeds or (self.digest and block.digest(self.seeds) != self.digest):

@@ -57,7 +57,6 @@ class Reading(NamedTuple):
 
     round: int
     seeds: int
-    searched: int
     covered: Bool[np.ndarray, "criteria u"]
     records: list[SeedRecord]
     findings: list[Finding]

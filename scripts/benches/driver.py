@@ -109,7 +109,7 @@ def arriving(campaign: Campaign, real: News, codes: np.ndarray, first: int, rng:
     findings = [other(finding) for finding in real.findings]
     (read,) = real.read
     differ = [other(finding) for finding in read.findings]
-    reading = Reading(index, read.seeds, read.searched, read.covered, [same(r) for r in read.records], differ)
+    reading = Reading(index, read.seeds, read.covered, [same(r) for r in read.records], differ)
     records = [same(record) for record in real.records]
     return News(
         steps=real.steps, lane_steps=real.lane_steps, read=[reading], records=records, findings=findings

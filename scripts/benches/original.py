@@ -202,15 +202,12 @@ def section(figures: dict[str, Any]) -> str:
         f" {run['seeds_per_second'] * run['steps_per_seed']:,.0f} | {run['differ']:,} + {run['already_differ']} |"
         f" {run['coverage']:.3f} |"
         for kind, told in KINDS.items()
-        for name, run in (
-            ("one by one, PyTorch", figures[told]["torch"]),
-            ("xplore", figures[told]["xplore"]),
-        )
+        for name, run in ((name, figures[told][of]) for name, of in NAMED.items())
     )
     return TEXT.format(rows=rows, told=figures["published"], clip=figures["clipped"], **figures)
 
 
-NAMED = ("one by one, PyTorch", "xplore", "xplore, models as written")
+NAMED = {"one by one, PyTorch": "torch", "xplore": "xplore", "xplore, models as written": "as_written"}
 KINDS = {"as published": "published", "pixels clipped": "clipped"}
 TEXT = """
 DeepXplore's loop, written anew in PyTorch, eager: of one digit at a time the gradient of the joint objective
