@@ -23,7 +23,6 @@ from xplore.model import Model
 from xplore.models import efficientnet, lenet
 
 TITLE = "Models lowered, as written, and in PyTorch"
-LENETS = ("lenet1", "lenet4", "lenet5")
 PIXELS = 224
 
 
@@ -38,15 +37,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
+    from benches._lenets import NAMES, LeNet
+
     torch.set_num_threads(os.cpu_count() or 1)
-    trio = [getattr(lenet, name)() for name in LENETS]
+    trio = [getattr(lenet, name)() for name in NAMES]
     told = []
     for batch in options.digits:
         x = np.random.default_rng(0).random((batch, 28, 28, 1), np.float32)
         ways = {"as written": in_jax(trio, "as_written", x), "fast": in_jax(trio, "fast", x)}
-        ways["torch"] = in_torch(
-            [partial(torch_lenet, torch_weights(lenet.load_parameters(name))) for name in LENETS], x
-        )
+        ways["torch"] = in_torch([LeNet(name) for name in NAMES], x)
         told.append({"models": "LeNet-1, -4, -5", "batch": batch, **compared(ways, options.rounds)})
     x = np.random.default_rng(0).random((options.photos, PIXELS, PIXELS, 3), np.float32)
     weights = efficientnet.load_parameters("lite0")
@@ -147,19 +146,6 @@ def torch_weights(weights: dict[str, Any]) -> dict[str, Any]:
         }
         for layer, leaves in weights.items()
     }
-
-
-def torch_lenet(weights: dict[str, Any], x: Any) -> Any:
-    from torch.nn import functional
-
-    for layer in ("conv1", "conv2"):
-        x = functional.conv2d(x, weights[layer]["kernel"], weights[layer]["bias"], padding="same")
-        x = functional.max_pool2d(functional.relu(x), 2)
-    x = x.permute(0, 2, 3, 1).flatten(1)
-    for layer in ("fc1", "fc2"):
-        if layer in weights:
-            x = functional.relu(functional.linear(x, weights[layer]["kernel"], weights[layer]["bias"]))
-    return functional.linear(x, weights["logits"]["kernel"], weights["logits"]["bias"])
 
 
 def torch_lite0(weights: dict[str, Any], x: Any) -> Any:
