@@ -32,7 +32,7 @@ from xplore.checks import (
 )
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.devices import default_lanes, keep_compilations
+from xplore.devices import keep_compilations
 from xplore.errors import InputError
 from xplore.fates import Fates
 from xplore.host import faults
@@ -128,8 +128,8 @@ def run(
     given = {"rng": rng, "lanes": lanes}
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
-    if lanes is None and not plan.lanes:
-        plan = replace(plan, lanes=default_lanes(layout, plan.round_size))
+    if lanes is None:
+        plan = plan.fitted(layout)
     checked_plan(plan, len(criteria))
     method = Method(
         panel.replace(lowering=plan.lowering, dtype=plan.dtype),

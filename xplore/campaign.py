@@ -10,14 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
 from xplore.backends import Backend, Backends
-from xplore.devices import default_lanes
 from xplore.fates import Fates
 from xplore.finding import Finding, SeedRecord
 from xplore.lanes import Method
@@ -50,8 +48,7 @@ class Campaign:
         budget: Budget = Budget(),
         backend: Backends = Fates,
     ) -> None:
-        lanes = plan.lanes or default_lanes(layout, plan.round_size)
-        self.method, self.judge, self.layout, self.plan = method, judge, layout, replace(plan, lanes=lanes)
+        self.method, self.judge, self.layout, self.plan = method, judge, layout, plan.fitted(layout)
         self.seeds, self.budget, self.tally = seeds, budget, Tally()
         self.ended = ""
         self.fault: Exception | None = None

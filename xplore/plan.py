@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from xplore.devices import default_lanes
 from xplore.finding import Finding
 from xplore.lowering import Lowering
 from xplore.panel import Precision
+from xplore.units import Layout
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Plan:
     main_criterion: int = 0
     lowering: Lowering = "as_written"
     dtype: Precision = "float32"
+
+    def fitted(self, layout: Layout) -> Plan:
+        """The same, with as many lanes as fit where it names none."""
+        return self if self.lanes else replace(self, lanes=default_lanes(layout, self.round_size))
 
 
 @dataclass

@@ -80,8 +80,6 @@ def recall(archive: Archive, tally: Tally, rounds: Rounds, round_size: int) -> d
     held: dict[int, Held] = defaultdict(Held)
     for index, seeds, digest in archive.rounds():
         held[index] = Held(seeds, digest)
-    if not held and next(archive.seeds(), None) is None:
-        return {}
     tally.seconds = float(archive.meta.get("seconds") or 0.0)
     for record in archive.seeds():
         held[record.round].closed.add(record.seed)
