@@ -146,6 +146,33 @@ def test_new_numbers_trace_and_compile_nothing(monkeypatch):
     assert first.steps != second.steps or first.findings != second.findings
 
 
+def test_nothing_is_compiled_once_it_is_warm(caplog):
+    panel, codes = relatives(2, SHAPE, channels=()), pictures(1, 40, SHAPE)
+    method = Method(panel, Joint(), Ball(0.15), LabelsDiffer(), Gradient(steps=3, tries=2))
+    covered = tuple(np.zeros(span.stop - span.start, bool) for span in panel.check(SHAPE).spans().values())
+    before = np.asarray(plain(panel, codes))
+    for devices, by_device in ((1, False), (2, True)):
+        outputs = (len(before), before.shape[2])
+        runs = Engine(method, 3, 8, SHAPE, outputs, jax.devices()[:devices], by_device)
+        jax.clear_caches()
+        with jax.log_compiles():
+            runs.warm_up(covered)
+            loop = "steps_on_device" if by_device else "one_step"
+            assert {f"Compiling jit({name})" for name in ("enqueued", loop, "collect")} <= told(caplog)
+            caplog.clear()
+            runs.push([Try(seed, 0, codes[seed], before[:, seed]) for seed in range(40)], covered)
+            ended = 0
+            while runs.busy:
+                ended += len(runs.advance())
+        assert ended == 40 and told(caplog) == set(), (devices, by_device)
+
+
+def told(caplog):
+    """The programs that were compiled, as JAX's log names them."""
+    lines = (record.getMessage() for record in caplog.records)
+    return {" ".join(line.split()[:2]) for line in lines if line.startswith("Compiling")}
+
+
 def test_lanes_follow_the_device_and_the_size_of_the_models():
     cpu = jax.devices("cpu")
     small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (28, 1024))

@@ -58,6 +58,7 @@ class Campaign:
         self._held: dict[int, Held] = {}
         self._digests: dict[int, tuple[int, str]] = {}
         self._parts: dict[int, list[Reading]] = {}
+        self._unaimed: int | None = None
         self._left, self._seconds = 0, 0.0
 
     def aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
@@ -89,10 +90,13 @@ class Campaign:
         start, admitted = time.perf_counter(), 0
         ahead = self._ahead(reader, 0)
         while (ahead or self._left) and not self.ended:
-            if ahead and backend.load < 4 * backend.lanes and not self._rounds.waits(admitted):
+            if ahead and backend.load < 4 * backend.lanes and self._unaimed is None:
                 more = self._admit(admitted, ahead, backend)
                 admitted += 1
                 ahead = self._ahead(reader, admitted) if more else None
+            if self._unaimed is not None and not self._rounds.waits(self._unaimed):
+                backend.aim(self._unaimed, self._rounds.aims(self._unaimed))
+                self._unaimed = None
             self._take(backend.news())
             self.tally.draining = not ahead and backend.load < backend.lanes
             seconds = time.perf_counter() - start
@@ -117,7 +121,7 @@ class Campaign:
         return reader.submit(lambda: self.seeds.read(index * size, size) if not done or not index else None)
 
     def _admit(self, index: int, ahead: Future[Block | None], backend: Backend) -> bool:
-        """Have the seeds of a round searched from; are there more?"""
+        """Have the seeds of a round read, before it is known what they aim beside; are there more?"""
         size, total, held = self.plan.round_size, self.seeds.total, self._held.pop(index, Held())
         try:
             block = ahead.result()
@@ -136,8 +140,8 @@ class Campaign:
             open_ = seeds - len(held.closed)
             self._left += open_
             self._rounds.opened(index, open_)
-            aims = {index: self._rounds.aims(index)}
-            backend.open(Task(index, index * size, block, aims, frozenset(held.closed), more=more))
+            backend.open(Task(index, index * size, block, closed=frozenset(held.closed), more=more))
+            self._unaimed = index
         else:
             self.tally.seeds += seeds
         return more

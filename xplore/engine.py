@@ -117,7 +117,7 @@ class Engine:
         of_one = {key: rows[: self.block] for key, rows in block.items()}
         state = begin(self.method, of_one, covered, self.lanes // self._split, self._slots)
         if self._mesh is None:
-            return state
+            return placed(state, self.devices)
         alike = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * self._split), state)
         return placed(alike, self.devices, split=True)
 

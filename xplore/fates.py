@@ -118,6 +118,10 @@ class Fates:
             self._reading[task.round] += len(task.block)
             self._do(lambda: self._read(task))
 
+    def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """What the seeds of a round that is open aim beside: they may be searched from."""
+        self._aims[index] = aims
+
     def through(self, task: Task) -> News:
         """All that comes of a task.
 
@@ -140,7 +144,7 @@ class Fates:
         engine = self._engine
         assert engine is not None, "warm up first"
         came, before = News(), engine.lane_steps
-        self._collect(came, at_least=int(not engine.busy and not self._waiting))
+        self._collect(came, at_least=int(not engine.busy and not self._waiting.keys() & self._aims.keys()))
         self._push(engine)
         for outcome in engine.advance(CHUNK if self._any else 1):
             came.steps += outcome.steps
@@ -151,7 +155,7 @@ class Fates:
 
     def _push(self, engine: Engine) -> None:
         """Fill the engine's queue, older rounds first."""
-        for index in sorted(self._waiting):
+        for index in sorted(self._waiting.keys() & self._aims.keys()):
             tries = self._waiting[index]
             batch = [tries.popleft() for _ in range(min(engine.room, len(tries)))]
             if batch:

@@ -36,7 +36,7 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """Seeds in a row, of one round, to be read and searched from; they aim beside `aims`.
+    """Seeds in a row, of one round, to be read and searched from; they aim beside `aims`, once known.
 
     `closed` are those whose fate is known: they are read, and nothing more. `left` are tries that earlier
     tasks did not end, with the aims of their rounds. Where `more` tasks will come, it may end while some
@@ -46,7 +46,7 @@ class Task:
     round: int
     first: int
     block: Block
-    aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = field(repr=False)
+    aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = field(default_factory=dict, repr=False)
     closed: frozenset[int] = frozenset()
     left: tuple[Left, ...] = ()
     more: bool = False

@@ -22,7 +22,7 @@ class Backend(Protocol):
     often decides nothing. `xplore.fates.Fates` is the one that computes here.
 
     >>> from xplore.fates import Fates
-    >>> all(hasattr(Fates, name) for name in ("warm_up", "open", "news", "finish", "close"))
+    >>> all(hasattr(Fates, name) for name in ("warm_up", "open", "aim", "news", "finish", "close"))
     True
     """
 
@@ -41,7 +41,11 @@ class Backend(Protocol):
         ...
 
     def open(self, task: Task) -> None:
-        """Take a task."""
+        """Take a task: its seeds are read, and searched from once their round aims."""
+        ...
+
+    def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """What the seeds of a round that is open aim beside."""
         ...
 
     def news(self) -> News:

@@ -119,7 +119,6 @@ class Cluster:
 
     def open(self, task: Task) -> None:
         """Cut a round into tasks of about so many seconds."""
-        self._aims[task.round] = self._ray.put(task.aims[task.round])
         self.load += len(task.block) - len(task.closed)
         size = min(self._size, -(-len(task.block) // self._places()))
         size = max(size, min(self._plan.lanes, len(task.block)))
@@ -131,6 +130,10 @@ class Cluster:
             closed = task.closed & set(range(first, first + len(block)))
             more = task.more or start + size < len(task.block)
             self._waiting.append(replace(task, first=first, block=block, closed=closed, more=more))
+
+    def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+        """Let the tasks of a round start."""
+        self._aims[index] = self._ray.put(aims)
 
     def news(self) -> News:
         """Wait until a task has ended, for a second at most."""
@@ -152,12 +155,12 @@ class Cluster:
     def _start(self) -> None:
         """Have as many tasks at Ray as can run, and some more; tries that were left go with the next."""
         while len(self._running) < AHEAD * self._places():
-            if self._waiting:
+            if self._waiting and self._waiting[0].round in self._aims:
                 task = self._waiting.popleft()
             elif self._left and not self._running:
                 seed = self._left[0].seed
                 nothing = Block(seed.codes[None][:0], None)
-                task = Task(seed.round, seed.number, nothing, {})
+                task = Task(seed.round, seed.number, nothing)
             else:
                 return
             task, self._left = replace(task, left=tuple(self._left)), []
