@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import double, examples, pictures, relatives
 
+import xplore
 from models import lenet
 from xplore import lowering
 from xplore.capture import capture
 from xplore.convolution import AS_WRITTEN, SHIFTED, Convolution, convolve
+from xplore.data import mnist
 from xplore.model import Model
 from xplore.panel import Panel
+from xplore.plan import Plan
 from xplore.pooling import MaxPool, parted, parted_slope
 
 NHWC = jax.lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
@@ -275,3 +278,14 @@ def test_a_model_that_has_nothing_to_lower_is_left_as_it_is():
     x = jnp.ones((2, 2, 2, 3))
     np.testing.assert_array_equal(model.captured(x, "fast")[0], model(x))
     assert lowering.chosen() == {}
+
+
+def test_the_archive_tells_which_ways_were_taken(tmp_path):
+    seeds, how = mnist.load("test"), {"steps": 2, "tries": 1, "progress": False, "shrink": False}
+    plan = Plan(lanes=8, round_size=8, lowering="fast")
+    models = [lenet.lenet1(), lenet.lenet4()]
+    result = xplore.run(models, seeds.images[:8], seeds.labels[:8], plan=plan, out=tmp_path, **how)
+    ways = result.archive.meta["lowered"]
+    assert ways == lowering.chosen() and len(ways) >= 8
+    known = {AS_WRITTEN, SHIFTED, "parted"}
+    assert all(way in known or way.startswith("folded ") for way in ways.values())

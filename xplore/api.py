@@ -37,6 +37,7 @@ from xplore.errors import InputError
 from xplore.fates import Fates
 from xplore.host import faults
 from xplore.lanes import Method
+from xplore.lowering import chosen
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
@@ -185,6 +186,8 @@ def _go(
         return  # resumed, and nothing was left
     tally = _watched(campaign, archive, name, progress)
     archive.note(**_ending(tally), ended=campaign.ended, seeds_total=campaign.seeds.total or tally.seeds)
+    if campaign.plan.lowering == "fast":
+        archive.note(lowered=chosen())  # on a cluster, those of this process: none
     if campaign.ended == INTERRUPTED:
         return
     if shrink and _interrupted_shrinking(archive, campaign, progress):

@@ -194,15 +194,15 @@ def _folded(conv: Convolution, fold: Places, x: Any, kernel: Any) -> Any:
     wide = jnp.swapaxes(rows[at.reshape(*blocks, inputs, outputs)], -3, -2)
     wide = wide.reshape(*blocks, inputs * i, outputs * o)
 
-    below = at.shape[rank : 2 * rank]
-    whole = [-(-size // f) for size, f in zip(n, below, strict=True)]
-    spare = [(0, u * f - size) for u, f, size in zip(whole, below, n, strict=True)]
+    below, ahead = at.shape[rank : 2 * rank], [by for *_, by in axes]
+    whole = [-(-(size + by) // f) for size, by, f in zip(n, ahead, below, strict=True)]
+    spare = [(by, u * f - by - size) for u, by, f, size in zip(whole, ahead, below, n, strict=True)]
     x = jnp.pad(x, [(0, 0), *spare, (0, 0)])
     x = x.reshape(b, *itertools.chain(*zip(whole, below, strict=True)), i)
     x = x.transpose(0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1)
     x = x.reshape(b, *whole, inputs * i)
     sizes = zip(axes, whole, conv.places, fold, strict=True)
-    edges = [(-low, -(-m // t) + high - u) for (_, low, high), u, m, t in sizes]
+    edges = [(-low, -(-m // t) + high - u) for (_, low, high, _), u, m, t in sizes]
     if min(map(min, edges)) < 0:  # XLA's convolution (jaxlib 0.10.2, CPU) errs where it is to pad by (-1, 1)
         x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*edge, 0) for edge in edges), (0, 0, 0)])
         edges = [(0, 0)] * rank
@@ -220,14 +220,20 @@ def _folded(conv: Convolution, fold: Places, x: Any, kernel: Any) -> Any:
 
 def _reach(
     t: int, n: int, k: int, padding: tuple[int, int], s: int, ld: int, rd: int
-) -> tuple[np.ndarray, int, int]:
+) -> tuple[np.ndarray, int, int, int]:
     """Which tap of a kernel leads from an input of a block to an output of a block of `t`, -1 for none:
-    [blocks inputs outputs], and the first and last block, counted from the output's own."""
-    f, lo = t * s // ld, padding[0]
-    first, last = -lo // (f * ld) - 1, ((t - 1) * s - lo + (k - 1) * rd) // (f * ld) + 1
-    block, at, to = np.ogrid[first : last + 1, :f, :t]
-    way = (block * f + at) * ld - to * s + lo
-    tap = np.where((way % rd == 0) & (way >= 0) & (way < k * rd), way // rd, -1)
-    used = np.flatnonzero((tap >= 0).any(axis=(1, 2)))
-    used = used if used.size else np.zeros(1, int)
-    return tap[used[0] : used[-1] + 1], first + int(used[0]), first + int(used[-1])
+    [blocks inputs outputs], and the first and last block, counted from the output's own.
+
+    Last, by how many zeros the inputs are preceded, so that an output's lie in as few blocks as can be.
+    """
+    f, found = t * s // ld, []
+    for ahead in range(f):
+        lo = padding[0] - ahead * ld
+        first, last = -lo // (f * ld) - 1, ((t - 1) * s - lo + (k - 1) * rd) // (f * ld) + 1
+        block, at, to = np.ogrid[first : last + 1, :f, :t]
+        way = (block * f + at) * ld - to * s + lo
+        tap = np.where((way % rd == 0) & (way >= 0) & (way < k * rd), way // rd, -1)
+        used = np.flatnonzero((tap >= 0).any(axis=(1, 2)))
+        used = used if used.size else np.zeros(1, int)
+        found.append((tap[used[0] : used[-1] + 1], first + int(used[0]), first + int(used[-1]), ahead))
+    return min(found, key=lambda reach: len(reach[0]))

@@ -22,7 +22,9 @@ CHUNK = 4
 """Steps that the host starts at once: it works on what ended before while they run."""
 LOOP = 64
 """Steps at most that a loop on the device runs before the host looks."""
-FEWEST, MOST_ON_CPU, MOST = 8, 64, 512
+FEWEST, MOST = 8, 512
+ON_CPU, EACH_ON_CPU = 64, 32
+"""Lanes at most on a CPU, or on each of its devices where there are many: more are not faster."""
 MEMORY_ON_CPU = 2**31
 SHARE = 0.25
 """Of a device's memory that the activations of a step may take."""
@@ -46,8 +48,8 @@ def loops_on_device(platform: str) -> bool:
 def default_lanes(layout: Layout, round_size: int, devices: Sequence[Any] | None = None) -> int:
     """The largest power of two of lanes whose activations fit into a share of each device's memory.
 
-    At least 8 and at most 64 a CPU (more are not faster) or 512 an accelerator, and no more than the seeds
-    of two rounds, by default those under way at once.
+    At least 8 and at most 512 an accelerator. The devices of a CPU share its memory and have 64 in all, or
+    32 each. No more than the seeds of two rounds, by default those under way at once.
 
     >>> from xplore.units import Layer
     >>> small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (8, 2048))
@@ -56,13 +58,13 @@ def default_lanes(layout: Layout, round_size: int, devices: Sequence[Any] | None
     (64, 8, 16)
     """
     devices = jax.local_devices() if devices is None else devices
-    memory, most = MEMORY_ON_CPU * SHARE, MOST_ON_CPU
-    if loops_on_device(devices[0].platform):
+    memory, most = MEMORY_ON_CPU, max(ON_CPU, EACH_ON_CPU * len(devices))
+    if devices[0].platform != "cpu":
         told = devices[0].memory_stats() or {}
-        memory, most = told.get("bytes_limit", MEMORY_ON_CPU) * SHARE, MOST
+        memory, most = told.get("bytes_limit", MEMORY_ON_CPU) * len(devices), MOST * len(devices)
     a_lane = COPIES * 4 * sum(math.prod(layer.shape) for layer in layout.layers)
-    fit = max(memory / max(a_lane, 1), 1)
-    lanes = min(min(fit, most) * len(devices), 2 * round_size)
+    fit = max(memory * SHARE / max(a_lane, 1), len(devices))
+    lanes = min(fit, most, 2 * round_size)
     return max(2 ** int(math.log2(lanes)), FEWEST)
 
 

@@ -48,7 +48,7 @@ def one_step(
     return _split(stepped, mesh, (0,))(method, queue, results, lanes)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=(2, 3))
+@partial(jax.jit, static_argnums=0, donate_argnums=(2, 3, 4))
 def steps_on_device(
     mesh: Mesh | None, method: Method, queue: Queue, results: Results, lanes: Lanes, most: Int[Array, ""]
 ) -> tuple[State, Bool[Array, " slots"], Int[Array, " devices"]]:
