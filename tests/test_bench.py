@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xplore.backends import Backend
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
@@ -36,3 +38,9 @@ def test_a_section_is_written_in_its_place(monkeypatch):
     assert bench.replaced(page, "One", "new") == "# Speed\n\nAll.\n\n## One\n\nnew\n\n## Two\n\nkept\n"
     assert bench.replaced(page, "Three", "more").endswith("kept\n\n## Three\n\nmore\n")
     assert bench.replaced(bench.replaced(page, "One", "new"), "One", "old") == page
+
+
+def test_what_replays_results_is_a_backend(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    driver = importlib.import_module("benches.driver")
+    assert isinstance(driver.Arriving({}, 1, lambda news: None), Backend)

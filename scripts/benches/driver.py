@@ -133,6 +133,9 @@ class Arriving:
         for first in range(task.first, task.first + len(task.block), self._size):
             self._ready.append(self._results[first])
 
+    def aim(self, index: int, aims: Any) -> None:
+        """What comes has aimed already."""
+
     def news(self) -> News:
         if not self._ready:
             return News()

@@ -1,6 +1,7 @@
 """Seeds/s on a local Ray cluster: two single-threaded workers against one, and one against none.
 
 None is the same campaign in this process, on one thread and with nothing beside the lanes, as a worker has it.
+Two cores may be two threads of one: what two processes reach that only compute the gradient is told beside.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import warnings
 from functools import partial
@@ -29,7 +32,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     os.environ["NPROC"] = "1"  # XLA's threads, read when it starts
     rates: dict[str, list[float]] = {"none": [], "one": [], "two": []}
+    machine = []
     for _ in range(options.repeats):
+        one, two = (gradients(options, n) for n in (1, 2))
+        machine.append(two / one)
         for workers, told in enumerate(rates.values()):
             told.append(options.seeds / seconds(options, workers))
     median = {name: statistics.median(told) for name, told in rates.items()}
@@ -38,6 +44,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "overhead": statistics.median(
             n / one - 1 for n, one in zip(rates["none"], rates["one"], strict=True)
         ),
+        "machine": statistics.median(machine),
         "seeds_per_second": median,
         "all": rates,
         "config": options.config,
@@ -45,6 +52,32 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "round_size": options.round_size,
         "repeats": options.repeats,
     }
+
+
+def gradients(options: argparse.Namespace, processes: int) -> float:
+    """Gradients/s of so many processes together that compute nothing else, on a thread each."""
+    command = [sys.executable, "-c", GRADIENTS, options.config, str(options.lanes)]
+    told = {"env": {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}, "text": True}
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **told}
+    running = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    for one in running:
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    for one in running:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    return sum(float(one.communicate()[0]) for one in running)
+
+
+GRADIENTS = """
+import sys
+from benches._prepared import bare_gradient, prepared, rate
+lanes = int(sys.argv[2])
+gradient = bare_gradient(prepared(sys.argv[1], lanes, lanes))
+print("ready", flush=True)
+input()
+print(rate(gradient, lanes, 8.0))
+"""
 
 
 def seconds(options: argparse.Namespace, workers: int) -> float:
@@ -91,5 +124,6 @@ tasks and stores what comes.
 | one | {one:.1f} |
 | two | {two:.1f} |
 
-Two against one: **{ratio:.2f}**. What Ray costs at one worker: {overhead:.1%}.
+Two against one: **{ratio:.2f}**. What Ray costs at one worker: {overhead:.1%}. Two processes that do nothing but
+compute the gradient, on a thread each, reach {machine:.2f} times what one does: more than that the machine has not.
 """
