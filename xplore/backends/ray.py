@@ -118,18 +118,9 @@ class Cluster:
         self._get(places)
 
     def open(self, task: Task) -> None:
-        """Cut a round into tasks of about so many seconds."""
+        """Take a round; it is cut into tasks as they start, by the speed that was seen until then."""
         self.load += len(task.block) - len(task.closed)
-        size = min(self._size, -(-len(task.block) // self._places()))
-        size = max(size, min(self._plan.lanes, len(task.block)))
-        for start in range(0, len(task.block), size):
-            truth = task.block.truth
-            at = slice(start, start + size)
-            block = Block(task.block.codes[at], None if truth is None else truth[at])
-            first = task.first + start
-            closed = task.closed & set(range(first, first + len(block)))
-            more = task.more or start + size < len(task.block)
-            self._waiting.append(replace(task, first=first, block=block, closed=closed, more=more))
+        self._waiting.append(task)
 
     def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Let the tasks of a round start."""
@@ -156,7 +147,7 @@ class Cluster:
         """Have as many tasks at Ray as can run, and some more; tries that were left go with the next."""
         while len(self._running) < AHEAD * self._places():
             if self._waiting and self._waiting[0].round in self._aims:
-                task = self._waiting.popleft()
+                task = self._cut()
             elif self._left and not self._running:
                 seed = self._left[0].seed
                 nothing = Block(seed.codes[None][:0], None)
@@ -168,6 +159,15 @@ class Cluster:
             task = replace(task, aims={index: self._aims[index] for index in rounds})
             ended = self._remote[_searched].remote(self._campaign, [self._given], task)
             self._running[ended] = task
+
+    def _cut(self) -> Task:
+        """The next seeds of the oldest round: the work of about so many seconds, and of all places some."""
+        task = self._waiting.popleft()
+        size = max(min(self._size, -(-self._plan.round_size // self._places())), self._plan.lanes)
+        first, rest = _parted(task, size)
+        if len(rest.block):
+            self._waiting.appendleft(rest)
+        return first
 
     def _ended(self, timeout: float) -> News:
         came = News()
@@ -197,6 +197,18 @@ class Cluster:
             return self._ray.get(ended)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error
+
+
+def _parted(task: Task, size: int) -> tuple[Task, Task]:
+    """The first seeds of a task, and the others."""
+    found = []
+    for at in (slice(size), slice(size, None)):
+        truth = task.block.truth
+        block = Block(task.block.codes[at], None if truth is None else truth[at])
+        first = task.first + (at.start or 0)
+        closed = task.closed & set(range(first, first + len(block)))
+        found.append(replace(task, first=first, block=block, closed=closed))
+    return replace(found[0], more=task.more or len(found[1].block) > 0), found[1]
 
 
 def _imported() -> Any:
