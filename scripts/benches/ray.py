@@ -57,9 +57,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def gradients(options: argparse.Namespace, processes: int) -> float:
     """Gradients/s of so many processes together that compute nothing else, on a thread each."""
     command = [sys.executable, "-c", GRADIENTS, options.config, str(options.lanes)]
-    told = {"env": {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}, "text": True}
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **told}
-    running = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    settings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    running = [
+        subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
     for one in running:
         assert one.stdout is not None and one.stdout.readline() == "ready\n"
     for one in running:
@@ -125,5 +127,5 @@ tasks and stores what comes.
 | two | {two:.1f} |
 
 Two against one: **{ratio:.2f}**. What Ray costs at one worker: {overhead:.1%}. Two processes that do nothing but
-compute the gradient, on a thread each, reach {machine:.2f} times what one does: more than that the machine has not.
+compute the gradient, on a thread each, reach {machine:.2f} times what one does.
 """
