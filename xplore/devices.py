@@ -18,8 +18,9 @@ from xplore.files import kept_between_runs
 from xplore.units import Layout
 
 AXIS = "lanes"
-CHUNK = 4
-"""Steps that the host starts at once: it works on what ended before while they run."""
+CHUNK, LOOK = 4, 0.15
+"""The host starts at most so many steps at once, or those of so many seconds, and works while they run: lanes
+whose seeds ran out meanwhile stand idle."""
 LOOP = 64
 """Steps at most that a loop on the device runs before the host looks."""
 FEWEST, MOST = 8, 512
@@ -43,6 +44,17 @@ def loops_on_device(platform: str) -> bool:
     (False, True)
     """
     return platform != "cpu"
+
+
+def steps_at_once(loops: bool, seconds: float | None) -> int:
+    """How many steps the host starts at once, where one takes so many seconds; one, where that is not known.
+
+    >>> steps_at_once(False, 0.002), steps_at_once(False, 0.06), steps_at_once(False, 1.0)
+    (4, 2, 1)
+    """
+    if seconds is None:
+        return 1
+    return LOOP if loops else int(min(max(LOOK / seconds, 1), CHUNK))
 
 
 def default_lanes(layout: Layout, round_size: int, devices: Sequence[Any] | None = None) -> int:

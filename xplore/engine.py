@@ -6,6 +6,7 @@ neither lanes nor order decide a seed's fate.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from xplore.devices import CHUNK, LOOP, loops_on_device, mesh_of, placed
+from xplore.devices import loops_on_device, mesh_of, placed, steps_at_once
 from xplore.lanes import Method, Results, State, begin
 from xplore.loops import collect, enqueued, one_step, steps_on_device
 
@@ -72,6 +73,8 @@ class Engine:
         self.method = placed(self.method, self.devices)
         if self.loops is None:
             self.loops = loops_on_device(self.devices[0].platform)
+        self._began = time.perf_counter()
+        self._seconds: float | None = None
         self.lane_steps = 0
 
     @property
@@ -146,9 +149,8 @@ class Engine:
         assert self._state is not None
         held, flags, made = self._state, None, np.full(self._split, steps)
         if self.loops:
-            most = np.int32(steps if steps < CHUNK else LOOP)
             held, flags, made = steps_on_device(
-                self._mesh, self.method, held.queue, held.results, held.lanes, most
+                self._mesh, self.method, held.queue, held.results, held.lanes, np.int32(steps)
             )
         else:
             for _ in range(steps):
@@ -156,11 +158,10 @@ class Engine:
         self._state = held
         return flags, made
 
-    def advance(self, steps: int = CHUNK) -> list[Outcome]:
-        """Return what the chunk that ran has finished, and start the next one, of so many steps.
+    def advance(self) -> list[Outcome]:
+        """Return what the chunk of steps that ran has finished, and start the next one.
 
-        A loop on the device takes as many as it has seeds for. Slots pushed since that chunk began show the
-        flag of the try before: they are passed over.
+        Slots pushed since that chunk began show the flag of the try before: they are passed over.
         """
         if self._state is None:
             return []
@@ -168,17 +169,19 @@ class Engine:
         outcomes = []
         if pending is not None:
             flags, made = map(np.asarray, pending)
+            self._seconds = (time.perf_counter() - self._began) / max(made.max(), 1)
             self.lane_steps += int(made.sum()) * (self.lanes // self._split)
             ended = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
             outcomes = self._take(sorted(ended - self._pushed_since))
         self._pushed_since.clear()
         if self._tries:
-            self._pending = self._chunk(steps)
+            self._began = time.perf_counter()
+            self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds))
         return outcomes
 
-    def leave(self) -> list[tuple[int, int]]:
-        """Give up the tries that are under way: their seeds and turns."""
-        left = [(attempt.seed, attempt.turn) for attempt in self._tries.values()]
+    def leave(self) -> list[int]:
+        """Give up the tries that are under way: their seeds."""
+        left = [attempt.seed for attempt in self._tries.values()]
         self._tries.clear()
         self._pushed_since.clear()
         self._free = [list(range(self._slots))[::-1] for _ in self.devices]

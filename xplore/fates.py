@@ -17,14 +17,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
-from xplore.devices import CHUNK
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord
 from xplore.keeping import kept
 from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.validity import Judge, Judgement, Read, Said
-from xplore.work import Left, News, Reading, Seed, Task
+from xplore.work import News, Reading, Seed, Task
 
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
@@ -61,11 +60,11 @@ class Fates:
         self._double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
         self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
-        self._waiting: dict[int, deque[Left]] = {}
+        self._waiting: dict[int, deque[Seed]] = {}
         self._open: dict[int, Seed] = {}
         self._ended: list[tuple[Seed, Outcome]] = []
         self._reading: Counter[int] = Counter()
-        self._handed_over, self._any = time.perf_counter(), False
+        self._handed_over = time.perf_counter()
 
     @property
     def lanes(self) -> int:
@@ -111,9 +110,7 @@ class Fates:
     def open(self, task: Task) -> None:
         """Take a task; what was left of others goes first."""
         self._aims |= task.aims
-        for left in task.left:
-            self._open[left.seed.number] = left.seed
-            self._waiting.setdefault(left.seed.round, deque()).append(left)
+        self._take_in(task.left)
         if len(task.block):
             self._reading[task.round] += len(task.block)
             self._do(lambda: self._read(task))
@@ -135,8 +132,7 @@ class Fates:
             few = not self._waiting and not self._under_way and self._engine.busy < self.lanes / 2
             if task.more and few:
                 came.add(self.finish())
-                for number, turn in self._engine.leave():
-                    came.left.append(Left(self._open.pop(number), turn))
+                came.left += [self._open.pop(number) for number in self._engine.leave()]
         return came
 
     def news(self) -> News:
@@ -146,10 +142,11 @@ class Fates:
         came, before = News(), engine.lane_steps
         self._collect(came, at_least=int(not engine.busy and not self._waiting.keys() & self._aims.keys()))
         self._push(engine)
-        for outcome in engine.advance(CHUNK if self._any else 1):
+        for outcome in engine.advance():
             came.steps += outcome.steps
             self._end(outcome, came)
         came.lane_steps = engine.lane_steps - before
+        self._collect(came, at_least=0)
         self._hand_over()
         return came
 
@@ -159,7 +156,7 @@ class Fates:
             tries = self._waiting[index]
             batch = [tries.popleft() for _ in range(min(engine.room, len(tries)))]
             if batch:
-                rows = [Try(one.number, turn, one.codes, one.outputs) for one, turn in batch]
+                rows = [Try(seed.number, seed.turn, seed.codes, seed.outputs) for seed in batch]
                 engine.push(rows, self._aims[index])
             if not tries:
                 del self._waiting[index]
@@ -186,30 +183,36 @@ class Fates:
             came.add(news)
             for reading in news.read:
                 self._reading[reading.round] -= reading.seeds
-            for seed in opened:
-                self._open[seed.number] = seed
-                self._waiting.setdefault(seed.round, deque()).append(Left(seed, 0))
+            self._take_in(opened)
+
+    def _take_in(self, seeds: Sequence[Seed]) -> None:
+        """These seeds wait for a lane."""
+        for seed in seeds:
+            self._open[seed.number] = seed
+            self._waiting.setdefault(seed.round, deque()).append(seed)
 
     def _end(self, outcome: Outcome, came: News) -> None:
         """A try ended: judge it, try again, or give the seed up."""
-        seed = self._open[outcome.seed]
+        seed = self._open.pop(outcome.seed)
         seed.spent += outcome.steps
-        self._any = True
-        if not outcome.found and outcome.turn + 1 < self.method.search.tries:
-            self._waiting.setdefault(seed.round, deque()).append(Left(seed, outcome.turn + 1))
-            came.again.append(seed.round + outcome.turn)
+        if not outcome.found and seed.turn + 1 < self.method.search.tries:
+            came.again.append(seed.due)
+            seed.turn += 1
+            self._take_in([seed])
         else:
-            self._ended.append((self._open.pop(outcome.seed), outcome))
+            self._ended.append((seed, outcome))
 
     def _hand_over(self, *, all_of_it: bool = False) -> None:
-        """Have judged what ended, once a batch is full, or nothing else is left to do."""
+        """Have judged what ended, once it fills a batch, or others may wait for it."""
         if not self._ended:
             return
         assert self._engine is not None
         idle = not self._under_way and self._engine.busy < self.plan.lanes
         late = time.perf_counter() - self._handed_over > JUDGE_EVERY
-        if all_of_it or idle or late or len(self._ended) >= self.judge.batch:
-            ended, self._ended = self._ended, []
+        last = min(seed.due for seed, _ in self._ended) < min((s.due for s in self._open.values()), default=0)
+        whole = len(self._ended) // self.judge.batch * self.judge.batch
+        if count := len(self._ended) if all_of_it or idle or late or last else whole:
+            ended, self._ended = self._ended[:count], self._ended[count:]
             self._handed_over = time.perf_counter()
             self._do(lambda: (self._judge(ended), []))
 
@@ -221,12 +224,8 @@ class Fates:
         new = np.array([task.first + row not in task.closed for row in range(len(block))])
         opened = []
         for row in np.flatnonzero(new & ~read.differ).tolist():
-            told = (
-                tuple(read.decisions[row].tolist()),
-                bool(read.right[row]),
-                read.labels[row],
-                read.said[row],
-            )
+            decisions = tuple(read.decisions[row].tolist())
+            told = decisions, bool(read.right[row]), read.labels[row], read.said[row]
             opened.append(Seed(task.first + row, index, block.codes[row], said.outputs[:, row], *told))
         differ = np.flatnonzero(read.differ & new)
         records, findings = self._differing(task, block.codes[differ], differ, read, said.rows(differ))

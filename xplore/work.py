@@ -14,7 +14,10 @@ from xplore.seeds import Block
 
 @dataclass
 class Seed:
-    """An open seed: its code, what the models say of it, what it is beside, and the steps spent on it."""
+    """An open seed: its code, what the models say of it, what it is beside, and its tries.
+
+    `turn` counts the tries that were in vain, `spent` the steps of all.
+    """
 
     number: int
     round: int
@@ -24,23 +27,22 @@ class Seed:
     right: bool
     label: int | None
     said: dict[str, Any]
+    turn: int = 0
     spent: int = 0
 
-
-class Left(NamedTuple):
-    """A try of a seed that is still to be made."""
-
-    seed: Seed
-    turn: int
+    @property
+    def due(self) -> int:
+        """The round in which its try is due: its own, and one later for each that was in vain."""
+        return self.round + self.turn
 
 
 @dataclass(frozen=True)
 class Task:
     """Seeds in a row, of one round, to be read and searched from; they aim beside `aims`, once known.
 
-    `closed` are those whose fate is known: they are read, and nothing more. `left` are tries that earlier
-    tasks did not end, with the aims of their rounds. Where `more` tasks will come, it may end while some
-    tries are under way, which are told as left.
+    `closed` are those whose fate is known: they are read, and nothing more. `left` are seeds whose tries
+    earlier tasks did not end, with the aims of their rounds. Where `more` tasks will come, it may end while
+    some tries are under way, whose seeds are told as left.
     """
 
     round: int
@@ -48,7 +50,7 @@ class Task:
     block: Block
     aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = field(default_factory=dict, repr=False)
     closed: frozenset[int] = frozenset()
-    left: tuple[Left, ...] = ()
+    left: tuple[Seed, ...] = ()
     more: bool = False
 
 
@@ -76,7 +78,7 @@ class News:
     again: list[int] = field(default_factory=list)
     records: list[SeedRecord] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
+    left: list[Seed] = field(default_factory=list)
 
     def add(self, other: News) -> None:
         """Both."""

@@ -28,7 +28,7 @@ from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.seeds import Block
 from xplore.validity import Judge
-from xplore.work import Left, News, Task
+from xplore.work import News, Seed, Task
 
 RETRIES = 10
 """Losses of a task's worker after which it is given up: a model may crash its process each time."""
@@ -81,7 +81,7 @@ class Cluster:
         self._given: Any = (method, judge, plan)
         self._size = plan.lanes
         self._waiting: deque[Task] = deque()
-        self._left: list[Left] = []
+        self._left: list[Seed] = []
         self._running: dict[Any, Task] = {}
         self._aims: dict[int, Any] = {}
         self.load = 0
@@ -149,13 +149,13 @@ class Cluster:
             if self._waiting and self._waiting[0].round in self._aims:
                 task = self._cut()
             elif self._left and not self._running:
-                seed = self._left[0].seed
+                seed = self._left[0]
                 nothing = Block(seed.codes[None][:0], None)
                 task = Task(seed.round, seed.number, nothing)
             else:
                 return
             task, self._left = replace(task, left=tuple(self._left)), []
-            rounds = {task.round, *(one.seed.round for one in task.left)}
+            rounds = {task.round, *(seed.round for seed in task.left)}
             task = replace(task, aims={index: self._aims[index] for index in rounds})
             ended = self._remote[_searched].remote(self._campaign, [self._given], task)
             self._running[ended] = task
@@ -186,7 +186,7 @@ class Cluster:
                     wanted = self._size if not closed else closed / seconds * self._how.seconds
                     self._size = int(min(max(wanted, self._plan.lanes), 2 * self._size))
         self._left += came.left
-        used = {task.round for task in self._waiting} | {one.seed.round for one in self._left}
+        used = {task.round for task in self._waiting} | {seed.round for seed in self._left}
         used |= {index for task in self._running.values() for index in task.aims}
         self._aims = {index: aims for index, aims in self._aims.items() if index in used}
         return came
