@@ -14,7 +14,7 @@ from typing import Any
 
 from xplore.adapters.predictor import reading
 from xplore.archive import FILE, Archive
-from xplore.backends import Backends
+from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.checks import (
     checked_chart,
@@ -130,7 +130,7 @@ def run(
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
     if lanes is None:
-        plan = plan.fitted(layout)
+        plan = plan.fitted(layout, backend.threads if isinstance(backend, Ray) else None)
     checked_plan(plan, len(criteria))
     method = Method(
         panel.replace(lowering=plan.lowering, dtype=plan.dtype),

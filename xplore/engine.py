@@ -179,9 +179,8 @@ class Engine:
             self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds))
         return outcomes
 
-    def leave(self) -> list[int]:
-        """Give up the tries that are under way: their seeds."""
-        left = [attempt.seed for attempt in self._tries.values()]
+    def leave(self) -> None:
+        """Give up the tries that wait or are under way."""
         self._tries.clear()
         self._pushed_since.clear()
         self._free = [list(range(self._slots))[::-1] for _ in self.devices]
@@ -190,7 +189,6 @@ class Engine:
             queue, lanes = self._state.queue, self._state.lanes
             idle = lanes.replace(slot=lanes.slot * 0 - 1)
             self._state = self._state.replace(queue=queue.replace(head=queue.tail + 0), lanes=idle)
-        return left
 
     def _take(self, places: list[int]) -> list[Outcome]:
         outcomes = []

@@ -82,15 +82,14 @@ class Fates:
         if self.judge.panel.asks_host(shape):
             # Two programs that wait for Python at once can take all of XLA's threads, and wait for ever.
             self._beside, devices = _Here(), devices[:1]
-        judging = self._beside.submit(self._alike, lambda: self._rehearse(first))
+        judging = self._beside.submit(
+            self._alike, lambda: self.judge.measures(first, first, self.judge.judge(first))
+        )
         models, _, classes = self.judge.panel.shapes(shape).outputs.shape
         outputs = (models, classes)
         self._engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], outputs, devices)
         self._engine.warm_up(aims)
         judging.result()
-
-    def _rehearse(self, first: Shaped[np.ndarray, "1 *x"]) -> None:
-        self.judge.measures(first, first, self.judge.judge(first))
 
     def _alike(self, job: Callable[[], Any]) -> Any:
         """Do a job with the same kind of numbers as the caller's thread."""
@@ -122,17 +121,18 @@ class Fates:
     def through(self, task: Task) -> News:
         """All that comes of a task.
 
-        Where more will follow, it ends when half of the lanes are idle: tries that are under way are left.
+        Where more will follow, it ends when half of the lanes are idle: the tries in the others are left.
         """
         assert self._engine is not None, "warm up first"
         self.open(task)
         came = News()
         while self.load or self._ended or self._under_way:
             came.add(self.news())
-            few = not self._waiting and not self._under_way and self._engine.busy < self.lanes / 2
-            if task.more and few:
+            if task.more and self.load < self.lanes / 2:
                 came.add(self.finish())
-                came.left += [self._open.pop(number) for number in self._engine.leave()]
+                came.left += self._open.values()
+                self._engine.leave()
+                self._open, self._waiting = {}, {}
         return came
 
     def news(self) -> News:

@@ -29,9 +29,10 @@ class Plan:
     lowering: Lowering = "as_written"
     dtype: Precision = "float32"
 
-    def fitted(self, layout: Layout) -> Plan:
-        """The same, with as many lanes as fit where it names none."""
-        return self if self.lanes else replace(self, lanes=default_lanes(layout, self.round_size))
+    def fitted(self, layout: Layout, threads: int | None = None) -> Plan:
+        """The same, with as many lanes as fit where it names none; `threads` as in `default_lanes`."""
+        lanes = self.lanes or default_lanes(layout, self.round_size, threads=threads)
+        return replace(self, lanes=lanes)
 
 
 @dataclass

@@ -23,7 +23,7 @@ TITLE = "On a Ray cluster"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="mnist")
     parser.add_argument("--seeds", type=int, default=3000)
-    parser.add_argument("--lanes", type=int, default=16)
+    parser.add_argument("--lanes", type=int, default=32)
     parser.add_argument("--round-size", type=int, default=1024)
     parser.add_argument("--task-seconds", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
@@ -50,6 +50,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "config": options.config,
         "seeds": options.seeds,
         "round_size": options.round_size,
+        "lanes": options.lanes,
         "repeats": options.repeats,
     }
 
@@ -116,7 +117,7 @@ def section(figures: dict[str, Any]) -> str:
 
 
 TEXT = """
-The config {config}, {seeds:,} seeds in rounds of {round_size}, once compiled, its end included; medians of
+The config {config}, {seeds:,} seeds in rounds of {round_size}, {lanes} lanes a worker, once compiled, its end included; medians of
 {repeats}, in turns. Each worker has one thread; this process, on the same two cores, reads seeds, hands out
 tasks and stores what comes.
 

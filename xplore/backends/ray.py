@@ -57,6 +57,11 @@ class Ray:
     gpus: float | None = None
     seconds: float = 5.0
 
+    @property
+    def threads(self) -> int:
+        """Those that a worker computes with, where that is a CPU."""
+        return max(1, int(self.cpus))
+
     def __call__(self, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None]) -> Cluster:
         return Cluster(self, method, judge, plan, keep)
 
@@ -103,7 +108,7 @@ class Cluster:
         self._given = ray.put((on_host, *self._given[1:], first, aims))
         settings = {
             "JAX_ENABLE_X64": str(int(double)),
-            "NPROC": str(max(1, int(self._how.cpus))),  # XLA's threads
+            "NPROC": str(self._how.threads),  # XLA's threads
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         options = {
@@ -148,13 +153,13 @@ class Cluster:
         while len(self._running) < AHEAD * self._places():
             if self._waiting and self._waiting[0].round in self._aims:
                 task = self._cut()
-            elif self._left and not self._running:
+            elif self._left and (not self._running or len(self._left) >= self._plan.lanes):
                 seed = self._left[0]
-                nothing = Block(seed.codes[None][:0], None)
-                task = Task(seed.round, seed.number, nothing)
+                task = Task(seed.round, seed.number, Block(seed.codes[None][:0], None))
             else:
                 return
-            task, self._left = replace(task, left=tuple(self._left)), []
+            left, self._left = self._left[: self._plan.lanes], self._left[self._plan.lanes :]
+            task = replace(task, left=tuple(left), more=task.more or bool(self._running))
             rounds = {task.round, *(seed.round for seed in task.left)}
             task = replace(task, aims={index: self._aims[index] for index in rounds})
             ended = self._remote[_searched].remote(self._campaign, [self._given], task)
@@ -184,7 +189,7 @@ class Cluster:
                 self.load -= closed
                 if len(task.block):
                     wanted = self._size if not closed else closed / seconds * self._how.seconds
-                    self._size = int(min(max(wanted, self._plan.lanes), 2 * self._size))
+                    self._size = int(min(max(wanted, self._plan.lanes), 4 * self._size))
         self._left += came.left
         used = {task.round for task in self._waiting} | {seed.round for seed in self._left}
         used |= {index for task in self._running.values() for index in task.aims}
