@@ -23,6 +23,16 @@ def test_the_campaign_of_a_config_is_prepared(name, monkeypatch):
     assert gradient.shape == (2, 28, 28, 1) and np.isfinite(gradient).all() and gradient.any()
 
 
+def test_a_campaign_is_prepared_of_seeds_on_which_models_agree(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    bench = importlib.import_module("benches._prepared")
+    for agreed in (False, True):
+        campaign = bench.prepared("mnist", seeds=4000, lanes=64, agreed=agreed, settings=["search.steps=7"])
+        said = campaign.judge.read(campaign.seeds.read(0, 4000).codes)
+        assert campaign.judge.differ(said.outputs).any() != agreed
+        assert campaign.method.search.steps == 7, "settings are taken"
+
+
 def test_each_benchmark_is_listed(monkeypatch):
     done = subprocess.run(
         [sys.executable, SCRIPTS / "bench.py", "--help"], capture_output=True, text=True, check=True

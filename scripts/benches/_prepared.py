@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -33,11 +33,15 @@ def prepared(
     round_size: int = 256,
     backend: Backends = Fates,
     lowering: Any = "as_written",
+    settings: Sequence[str] = (),
+    agreed: bool = False,
 ) -> Campaign:
-    """The campaign of a config, with everything that `xplore run` does but the baseline and the shrinking."""
-    chosen = config.load(name)
+    """The campaign of a config, with everything that `xplore run` does but the baseline and the shrinking.
+
+    Its inputs are repeated until there are so many seeds; of those `agreed`, the ones on which no models differ.
+    """
+    chosen = config.load(name, settings)
     inputs = config.build(chosen.seeds)
-    rows = np.arange(seeds) % len(inputs.images)
     panel = Panel.of([config.build_model(part) for part in chosen.models])
     layout = panel.check(inputs.images.shape[1:])
     given = {key: getattr(chosen, key) for key in ("objective", "constraint", "oracle", "search")}
@@ -48,6 +52,10 @@ def prepared(
     referee = None if chosen.referee is None else config.build(chosen.referee)
     training = None if chosen.training is None else config.build(chosen.training).images
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training, min(BATCH, lanes))
+    kept = np.arange(len(inputs.images))
+    if agreed:
+        kept = np.flatnonzero(~judge.seeds(judge.read(inputs.images[:]).outputs, None).differ)
+    rows = kept[np.arange(seeds) % len(kept)]
     plan = Plan(lanes=lanes, round_size=round_size, main_criterion=chosen.campaign.main_criterion)
     return Campaign(
         method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan, backend=backend

@@ -24,6 +24,8 @@ TITLE = "A campaign beside its gradient"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", nargs="+", default=["mnist_light"], help="configs, each run in turn")
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="as of `xplore run`")
+    parser.add_argument("--agreed", action="store_true", help="only seeds on which the models agree")
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--lanes", type=int, default=64)
     parser.add_argument("--lowering", default="as_written", choices=["as_written", "fast"])
@@ -38,7 +40,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    campaign = prepared(name, options.seeds, options.lanes, lowering=options.lowering)
+    campaign = prepared(
+        name,
+        options.seeds,
+        options.lanes,
+        lowering=options.lowering,
+        settings=options.settings,
+        agreed=options.agreed,
+    )
     gradient = bare_gradient(campaign)
     parts: list[tuple[int, int, float, float]] = []  # steps, of so many, seconds, the gradient's steps/s
     steady = True
@@ -86,7 +95,7 @@ def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def section(figures: dict[str, Any]) -> str:
     rows = "\n".join(
-        f"| {run['domain']} | {run['lanes']} | {run['seeds']:,} | {run['steps_per_seed']:.1f} |"
+        f"| {run['domain']} | {run['lanes']} | {run['seeds']:,} | {run['findings']:,} | {run['steps_per_seed']:.1f} |"
         f" {run['campaign_steps_per_second']:,.0f} | {run['bare_steps_per_second']:,.0f} |"
         f" **{run['ratio']:.2f}** | {run['ratio_lowest']:.2f} to {run['ratio_highest']:.2f} of {run['parts']} |"
         f" {run['occupancy']:.3f} | {run['drain_steps']} steps, {run['drain_seconds']:.1f} s |"
@@ -101,10 +110,10 @@ the bare jitted gradient of the same objective at the same batch. The two take t
 between; a ratio is of one such pair, and the median is told. Only live lanes count (occupancy: their share
 of all lanes, while seeds wait); the end of a campaign, when no seed waits and lanes stand idle, is apart.
 
-| config | lanes | seeds | steps a seed | campaign, steps/s | gradient, steps/s | ratio | lowest to highest | occupancy | the end |
-|---|--:|--:|--:|--:|--:|--:|---|--:|---|
+| config | lanes | seeds | found | steps a seed | campaign, steps/s | gradient, steps/s | ratio | lowest to highest | occupancy | the end |
+|---|--:|--:|--:|--:|--:|--:|--:|---|--:|---|
 {rows}
 
-Where a seed falls after a few steps, what is done once a seed weighs more: reading it, judging what was
-found together and alone, and the outside opinions are some five forward passes.
+Where a seed falls after a few steps, what is done once a seed weighs more, and on a CPU it takes the cores that
+the steps run on. How much that is has a section of its own (beside).
 """

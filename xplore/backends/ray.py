@@ -166,9 +166,13 @@ class Cluster:
             self._running[ended] = task
 
     def _cut(self) -> Task:
-        """The next seeds of the oldest round: the work of about so many seconds, and of all places some."""
+        """The next seeds of the oldest round: the work of about so many seconds, and of all places some.
+
+        The last round is cut ever finer, so that all places come to the end together.
+        """
         task = self._waiting.popleft()
-        size = max(min(self._size, -(-self._plan.round_size // self._places())), self._plan.lanes)
+        seeds = self._plan.round_size if task.more else len(task.block)
+        size = max(min(self._size, -(-seeds // self._places())), self._plan.lanes)
         first, rest = _parted(task, size)
         if len(rest.block):
             self._waiting.appendleft(rest)

@@ -1,0 +1,108 @@
+"""What a seed costs beside its steps, part by part, and what share of the gradient's speed that leaves.
+
+Processor time is counted, of all threads: on a CPU both share the cores, so that a campaign can do no more steps/s
+than this share of its bare gradient's. On an accelerator only the models' passes stand in its way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from benches._prepared import bare_gradient, prepared
+from xplore.keeping import kept
+
+TITLE = "What a seed costs beside its steps"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--domain", nargs="+", default=["mnist_light", "mnist"], help="configs")
+    parser.add_argument("--seeds", type=int, default=512, help="searched from, to count their steps")
+    parser.add_argument("--lanes", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=20)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    told = [one(name, options) for name in options.domain]
+    return {"ratio": min(figures["ratio"] for figures in told), "domains": told}
+
+
+def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of one config."""
+    campaign = prepared(name, options.seeds, options.lanes)
+    for _ in campaign.run():
+        pass
+    tally = campaign.tally
+    searched = tally.closed - tally.already_differ
+    costs = {part: cost(job, options) for part, job in parts(campaign, options.lanes).items()}
+    gradient = bare_gradient(campaign)
+    step = cost(lambda: jax.block_until_ready(gradient()), options)
+    steps, found = tally.steps / searched, (tally.findings - tally.already_differ) / searched
+    beside = costs["reading it"] + found * sum(cost for part, cost in costs.items() if part != "reading it")
+    return {
+        "domain": name,
+        "ratio": steps * step / (steps * step + beside),
+        "steps_per_seed": steps,
+        "found_per_seed": found,
+        "step_ms": step,
+        "beside_ms": beside,
+        "parts_ms": costs,
+        "lanes": options.lanes,
+    }
+
+
+def parts(campaign: Any, lanes: int) -> dict[str, Callable[[], Any]]:
+    """What is done with a batch of seeds and, where each is found, of findings."""
+    judge, encoding = campaign.judge, campaign.method.constraint.encoding
+    codes = campaign.seeds.read(0, lanes).codes
+    said = judge.read(codes)
+    judged = judge.judge(codes, said)
+    measured = judge.measures(codes, codes, judged)
+    told = [(measures, (), None, 1) for measures in measured]
+    return {
+        "reading it": lambda: judge.read(codes),
+        "judging it with others": lambda: judge.read(codes),
+        "judging it alone": lambda: judge.judge(codes, said),
+        "measures, outside opinions": lambda: judge.measures(codes, codes, judged),
+        "pictures and names": lambda: kept(
+            encoding, "search", np.arange(lanes), (codes, codes), judged, told
+        ),
+    }
+
+
+def cost(job: Callable[[], Any], options: argparse.Namespace) -> float:
+    """Milliseconds of processor time a seed, once compiled."""
+    job()
+    start = time.process_time()
+    for _ in range(options.repeats):
+        job()
+    return (time.process_time() - start) / options.repeats / options.lanes * 1e3
+
+
+def section(figures: dict[str, Any]) -> str:
+    runs = figures["domains"]
+    rows = [[part, *(f"{run['parts_ms'][part]:.2f}" for run in runs)] for part in runs[0]["parts_ms"]]
+    rows += [
+        ["all of it, where so many are found", *(f"{run['beside_ms']:.2f}" for run in runs)],
+        ["found, a seed", *(f"{run['found_per_seed']:.2f}" for run in runs)],
+        ["a step of the gradient", *(f"{run['step_ms']:.2f}" for run in runs)],
+        ["steps, a seed", *(f"{run['steps_per_seed']:.1f}" for run in runs)],
+        ["at most this share of the gradient's steps/s", *(f"**{run['ratio']:.2f}**" for run in runs)],
+    ]
+    head = ["", *(run["domain"] for run in runs)]
+    lines = [head, ["---"] + ["--:"] * len(runs), *rows]
+    return TEXT.format(table="\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+TEXT = """
+Milliseconds of processor time, of all threads together. Judging asks the models as they are written, and each
+finding's file once more alone, in a batch of one: none of it can be left out or done before. Writing the archive
+comes on top (driver). On a CPU all of it shares the cores with the steps.
+
+{table}
+"""
