@@ -177,7 +177,7 @@ def test_lanes_follow_the_device_and_the_size_of_the_models():
     cpu = jax.devices("cpu")
     small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (28, 1024))
     assert default_lanes(small, 256, cpu[:1], 8) == default_lanes(small, 256, cpu, 2) == 64
-    assert default_lanes(small, 256, cpu[:1], 1) == 32, "a worker of one thread"
+    assert default_lanes(small, 256, cpu[:1], 1) == 16, "a worker of one thread"
     assert default_lanes(small, 256, cpu * 4) == 256, "32 each"
     assert 8 <= default_lanes(large, 256, cpu[:1], 8) < 64
     assert default_lanes(small, 10, cpu) == 16, "no more than two rounds have seeds"

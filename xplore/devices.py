@@ -24,9 +24,9 @@ whose seeds ran out meanwhile stand idle."""
 LOOP = 64
 """Steps at most that a loop on the device runs before the host looks."""
 FEWEST, MOST = 8, 512
-ON_CPU, A_SHARE = 64, 32
-"""Lanes at most on a CPU, and for each of its threads, or of its devices where there are many: more are not
-faster."""
+ON_CPU, ON_A_THREAD, EACH_ON_CPU = 64, 16, 32
+"""Lanes at most on a CPU, on a single thread of one, and on each of its devices where there are many: more
+are not faster."""
 MEMORY_ON_CPU = 2**31
 SHARE = 0.25
 """Of a device's memory that the activations of a step may take."""
@@ -64,18 +64,19 @@ def default_lanes(
     """The largest power of two of lanes whose activations fit into a share of each device's memory.
 
     At least 8 and at most 512 an accelerator. The devices of a CPU share its memory and have 64 in all, or
-    32 each; fewer `threads` than two (by default, all cores) have 32. No more than the seeds of two rounds,
-    by default as many as are under way.
+    32 each; one of its `threads` alone (by default, it has all cores) 16. No more than two rounds have seeds,
+    as many as are under way by default.
 
     >>> from xplore.units import Layer
     >>> small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (8, 2048))
     >>> cpu = jax.devices("cpu")[:1]
     >>> default_lanes(small, 256, cpu, 2), default_lanes(small, 256, cpu, 1), default_lanes(large, 256, cpu)
-    (64, 32, 8)
+    (64, 16, 8)
     """
     devices = jax.local_devices() if devices is None else devices
-    threads = threads or os.cpu_count() or 1
-    memory, most = MEMORY_ON_CPU, max(min(ON_CPU, A_SHARE * threads), A_SHARE * len(devices))
+    on_cpu = ON_A_THREAD if (threads or os.cpu_count()) == 1 else ON_CPU
+    memory = MEMORY_ON_CPU
+    most = on_cpu if len(devices) == 1 else max(ON_CPU, EACH_ON_CPU * len(devices))
     if devices[0].platform != "cpu":
         told = devices[0].memory_stats() or {}
         memory, most = told.get("bytes_limit", MEMORY_ON_CPU) * len(devices), MOST * len(devices)

@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--digits", type=int, nargs="+", default=[64, 512], help="batches of the three LeNets"
     )
+    parser.add_argument("--one-core", action="store_true", help="on one core: how fast a thread alone is")
     parser.add_argument("--photos", type=int, default=8, help="batch of EfficientNet-Lite0")
 
 
@@ -42,7 +43,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     from benches._lenets import NAMES, LeNet
 
-    cores = os.cpu_count() or 1
+    if options.one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cores = 1 if options.one_core else os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
     torch.set_num_threads(cores)
     trio = [getattr(lenet, name)() for name in NAMES]

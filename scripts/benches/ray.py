@@ -22,9 +22,9 @@ TITLE = "On a Ray cluster"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="mnist")
-    parser.add_argument("--seeds", type=int, default=3000)
-    parser.add_argument("--lanes", type=int, default=32)
-    parser.add_argument("--round-size", type=int, default=1024)
+    parser.add_argument("--seeds", type=int, default=6000)
+    parser.add_argument("--lanes", type=int, default=16)
+    parser.add_argument("--round-size", type=int, default=2048)
     parser.add_argument("--task-seconds", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=3)
 
