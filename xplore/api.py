@@ -130,7 +130,7 @@ def run(
     criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
     plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
     if lanes is None:
-        plan = plan.fitted(layout, backend.threads if isinstance(backend, Ray) else None)
+        plan = plan.fitted(layout, backend.threads if isinstance(backend, Ray) and not backend.gpus else None)
     checked_plan(plan, len(criteria))
     method = Method(
         panel.replace(lowering=plan.lowering, dtype=plan.dtype),

@@ -54,7 +54,7 @@ def prepared(
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training, min(BATCH, lanes))
     kept = np.arange(len(inputs.images))
     if agreed:
-        kept = np.flatnonzero(~judge.seeds(judge.read(inputs.images[:]).outputs, None).differ)
+        kept = np.flatnonzero(~judge.differ(judge.read(inputs.images[:]).outputs))
     rows = kept[np.arange(seeds) % len(kept)]
     plan = Plan(lanes=lanes, round_size=round_size, main_criterion=chosen.campaign.main_criterion)
     return Campaign(

@@ -1,7 +1,7 @@
 """What a seed costs beside its steps, part by part, and what share of the gradient's speed that leaves.
 
 Processor time is counted, of all threads: on a CPU both share the cores, so that a campaign can do no more steps/s
-than this share of its bare gradient's. On an accelerator only the models' passes stand in its way.
+than this share of its bare gradient's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from benches._prepared import bare_gradient, prepared
 from xplore.keeping import kept
 
 TITLE = "What a seed costs beside its steps"
+TOGETHER = "reading it, or judging it with others"
+"""Done to every seed, and once more to what is found; all other parts only to what is found."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +45,7 @@ def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     gradient = bare_gradient(campaign)
     step = cost(lambda: jax.block_until_ready(gradient()), options)
     steps, found = tally.steps / searched, (tally.findings - tally.already_differ) / searched
-    beside = costs["reading it"] + found * sum(cost for part, cost in costs.items() if part != "reading it")
+    beside = costs[TOGETHER] + found * sum(costs.values())
     return {
         "domain": name,
         "ratio": steps * step / (steps * step + beside),
@@ -65,8 +67,7 @@ def parts(campaign: Any, lanes: int) -> dict[str, Callable[[], Any]]:
     measured = judge.measures(codes, codes, judged)
     told = [(measures, (), None, 1) for measures in measured]
     return {
-        "reading it": lambda: judge.read(codes),
-        "judging it with others": lambda: judge.read(codes),
+        TOGETHER: lambda: judge.read(codes),
         "judging it alone": lambda: judge.judge(codes, said),
         "measures, outside opinions": lambda: judge.measures(codes, codes, judged),
         "pictures and names": lambda: kept(

@@ -117,8 +117,8 @@ def section(figures: dict[str, Any]) -> str:
 
 
 TEXT = """
-The config {config}, {seeds:,} seeds in rounds of {round_size}, {lanes} lanes a worker, once compiled, its end included; medians of
-{repeats}, in turns. Each worker has one thread; this process, on the same two cores, reads seeds, hands out
+The config {config}, {seeds:,} seeds in rounds of {round_size}, {lanes} lanes a worker, once compiled, its end
+included; medians of {repeats}, in turns. Each worker has one thread; this process, on the same two cores, reads seeds, hands out
 tasks and stores what comes.
 
 | workers | seeds/s |
