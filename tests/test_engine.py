@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from laws.parts import double, pictures, relatives
 
 from models import lenet
@@ -14,7 +15,7 @@ from xplore import campaign, lanes, loops, validity
 from xplore.constraints import Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.devices import default_lanes, loops_on_device
+from xplore.devices import default_lanes, loops_on_device, rows_at_once
 from xplore.encoding import decode
 from xplore.engine import Engine, Try
 from xplore.lanes import Method
@@ -64,6 +65,10 @@ def test_lanes_order_devices_and_loops_decide_no_fate_in_float64():
         shuffled = np.random.default_rng(0).permutation(40).tolist()
         for width, order in ((7, shuffled), (1, range(40)), (64, shuffled), (256, range(40))):
             assert fates(method, codes, width, order) == first, f"{width} lanes"
+        in_pieces = method.replace(panel=method.panel.replace(lowering="fast"))
+        assert rows_at_once("fast") == 64
+        for width in (128, 256, 274):  # a device has a piece, two of them, and what no equal ones make up
+            assert fates(in_pieces, codes, width, range(40)) == first, f"{width} lanes in pieces"
         two = jax.devices()
         assert len(two) == 2, "the tests run on two devices"
         for devices, loops in ((two[:1], False), (two, True), (two[:1], True), (two[1:], False)):
@@ -72,6 +77,17 @@ def test_lanes_order_devices_and_loops_decide_no_fate_in_float64():
     found = [fate[0] for fate in first.values()]
     assert 0.05 < np.mean(found) < 0.95
     assert len({fate[1] for fate in first.values()}) > 1
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "at_once"),
+    [(8, 4, 4), (8, 3, 8), (9, 4, 3), (6, 4, 3), (4, 4, 4), (5, None, 5), (1, 4, 1)],
+)
+def test_pieces_are_of_one_size_and_their_rows_in_order(size, most, at_once):
+    x, y = jnp.arange(size * 6.0).reshape(size, 2, 3), jnp.arange(size)
+    told = lanes.in_pieces(lambda x, y: {"x": 2 * x, "y": (y, y * 0 + len(y))}, most, x, y)
+    np.testing.assert_array_equal(told["x"], 2 * x)
+    np.testing.assert_array_equal(told["y"], (y, jnp.full(size, at_once)))
 
 
 def test_models_that_return_probabilities_meet_the_same_fates():

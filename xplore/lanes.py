@@ -6,6 +6,8 @@ looked at is proposed a step ahead: an argument of the program, it is never fuse
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore import struct
 from xplore.constraints import Constraint
+from xplore.devices import rows_at_once
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel import Forward, Panel
@@ -76,9 +79,25 @@ class State(struct.PyTreeNode):
     results: Results
 
 
+def in_pieces(f: Callable[..., Any], most: int | None, *rows: Any) -> Any:
+    """`f(*rows)` of at most so many rows at a time, of pieces of one size; all leaves have rows in front.
+
+    >>> in_pieces(lambda x: x + x.shape[0], 4, jnp.zeros(8)).tolist()
+    [4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0]
+    """
+    size = len(jax.tree.leaves(rows)[0])
+    pieces = 1 if most is None else -(-size // most)
+    if pieces == 1 or size % pieces:
+        return f(*rows)
+    cut = jax.tree.map(lambda leaf: leaf.reshape(pieces, -1, *leaf.shape[1:]), rows)
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(size, *leaf.shape[2:]), jax.lax.map(lambda part: f(*part), cut)
+    )
+
+
 def look(
     method: Method, x: Float[Array, "b *x"], aim: Any, done: Int[Array, " b"]
-) -> tuple[Float[Array, "m b k"], Seen]:
+) -> tuple[Float[Array, "b m k"], Seen]:
     """The models' outputs at x, and what the search is to see of it: the slope, the score, or neither."""
     search, nothing = method.search, Seen(jnp.zeros_like(x), jnp.zeros(len(x), x.dtype), done)
 
@@ -91,11 +110,11 @@ def look(
         slope, (now, score) = jax.grad(total, has_aux=True)(x)
         # Fused with what follows, it runs slower.
         outputs, slope = jax.lax.optimization_barrier((now.outputs, slope))
-        return outputs, nothing.replace(slope=slope, score=score)
+        return jnp.moveaxis(outputs, 0, 1), nothing.replace(slope=slope, score=score)
     if search.scores:
         now, score = total(x)[1]
-        return now.outputs, nothing.replace(score=score)
-    return method.panel.plain(x), nothing
+        return jnp.moveaxis(now.outputs, 0, 1), nothing.replace(score=score)
+    return jnp.moveaxis(method.panel.plain(x), 0, 1), nothing
 
 
 def step(method: Method, state: State) -> State:
@@ -103,8 +122,9 @@ def step(method: Method, state: State) -> State:
     lanes, search, constraint = state.lanes, method.search, method.constraint
     live, encoding = lanes.slot >= 0, constraint.encoding
     codes = encoding.encode(lanes.x)
-    outputs, seen = look(method, lanes.x, lanes.aim, lanes.done)
-    differ = method.oracle.judge(jnp.moveaxis(lanes.before, 1, 0), outputs)
+    at_once = rows_at_once(method.panel.lowering)
+    outputs, seen = in_pieces(partial(look, method), at_once, lanes.x, lanes.aim, lanes.done)
+    differ = method.oracle.judge(*(jnp.moveaxis(rows, 1, 0) for rows in (lanes.before, outputs)))
     if search.as_stored:
         differ &= encoding.counts(codes)
     found = live & differ & (lanes.x != lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))

@@ -21,7 +21,8 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from xplore import lowering
-from xplore.devices import AXIS, mesh_of, placed
+from xplore.devices import AXIS, mesh_of, placed, rows_at_once
+from xplore.lanes import in_pieces
 from xplore.model import Model
 from xplore.models import efficientnet, lenet
 
@@ -87,11 +88,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def in_jax(
     models: Sequence[Model], how: lowering.Lowering, x: Any, devices: Sequence[Any] = ()
 ) -> tuple[Callable[[], Any], ...]:
-    """The models' outputs, and their gradient, as the search asks for them: replayed."""
+    """The models' outputs, and their gradient, as the search asks for them: replayed, in pieces."""
     devices = list(devices) or jax.devices()[:1]
 
     def outputs(models: Sequence[Model], x: Any) -> Any:
-        return jnp.stack([model.captured(x, how)[0] for model in models])
+        return jnp.stack([model.captured(x, how)[0] for model in models], axis=1)
 
     def gradient(models: Sequence[Model], x: Any) -> Any:
         return jax.grad(lambda x: outputs(models, x).sum())(x)
@@ -99,10 +100,13 @@ def in_jax(
     mesh, whole, split = mesh_of(devices), PartitionSpec(), PartitionSpec(AXIS)
     given = placed(list(models), devices), placed(x, devices, split=True)
     calls = []
-    for function, out in ((outputs, PartitionSpec(None, AXIS)), (gradient, split)):
-        over = function
+    for function in (outputs, gradient):
+
+        def over(models: Sequence[Model], x: Any, function: Any = function) -> Any:
+            return in_pieces(partial(function, models), rows_at_once(how), x)
+
         if mesh is not None:
-            over = jax.shard_map(function, mesh=mesh, in_specs=(whole, split), out_specs=out, check_vma=False)
+            over = jax.shard_map(over, mesh=mesh, in_specs=(whole, split), out_specs=split, check_vma=False)
         calls.append(partial(_ready, jax.jit(over), *given))
     return tuple(calls)
 
@@ -119,7 +123,7 @@ def in_torch(models: Sequence[Callable[[Any], Any]], x: Any) -> tuple[Callable[[
 
     def forward() -> Any:
         with torch.no_grad():
-            return np.stack([model(given).numpy() for model in models])
+            return np.stack([model(given).numpy() for model in models], axis=1)
 
     def gradient() -> Any:
         leaf = given.clone().requires_grad_()
