@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,7 @@ from xplore.errors import InputError
 from xplore.files import let_go
 from xplore.result import Result
 from xplore.seeds import repeated
+from xplore.validity import Judge, Said
 
 HOW = {"steps": 3, "tries": 2, "constraint": Ball(), "plan": tiny.plan(), "progress": False, "shrink": False}
 DAMAGED = 14
@@ -192,3 +194,32 @@ def test_the_command_line_names_the_file_and_how_to_go_on(folder: Path, tmp_path
         "what was found before is in out; once that is mended, resume goes on there",
     ]
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_batch_that_was_read_is_searched_from_while_others_of_its_round_are_read() -> None:
+    searched, waited = threading.Event(), []
+
+    class Waits(Judge):
+        """Reads the second batch once steps were made."""
+
+        def read(self, codes: Any) -> Said:
+            if len(codes) > 1:  # one is what it is warmed up with
+                waited.append((len(codes), len(waited) == 1 and searched.wait(60)))
+            return super().read(codes)
+
+    running = small.campaign(seeds=32)  # a round of two batches
+    judge = running.judge
+    running.judge = Waits(
+        judge.panel,
+        judge.oracle,
+        judge.constraint,
+        judge.criteria,
+        judge.referee,
+        judge.training,
+        judge.batch,
+    )
+    for tally in running.run():
+        if tally.steps:
+            searched.set()
+    assert waited[:2] == [(16, False), (16, True)]
+    assert running.tally.seeds == running.tally.closed == 32

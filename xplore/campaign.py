@@ -59,7 +59,7 @@ class Campaign:
         self._digests: dict[int, tuple[int, str]] = {}
         self._parts: dict[int, list[Reading]] = {}
         self._unaimed: int | None = None
-        self._left, self._seconds = 0, 0.0
+        self._unread, self._left, self._seconds = 0, 0, 0.0
 
     def aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
         """What the seeds of a round aim beside, model by model."""
@@ -89,7 +89,7 @@ class Campaign:
     def _go(self, backend: Backend, reader: ThreadPoolExecutor) -> Iterator[Tally]:
         start, admitted = time.perf_counter(), 0
         ahead = self._ahead(reader, 0)
-        while (ahead or self._left) and not self.ended:
+        while (ahead or self._unread or self._left) and not self.ended:
             if ahead and backend.load < 4 * backend.lanes and self._unaimed is None:
                 more = self._admit(admitted, ahead, backend)
                 admitted += 1
@@ -138,6 +138,7 @@ class Campaign:
             if self._archive is not None:
                 self._digests[index] = seeds, block.digest(seeds)
             open_ = seeds - len(held.closed)
+            self._unread += seeds
             self._left += open_
             self._rounds.opened(index, open_)
             backend.open(Task(index, index * size, block, closed=frozenset(held.closed), more=more))
@@ -168,6 +169,7 @@ class Campaign:
         self.tally.steps += news.steps
         self.tally.lane_steps += news.lane_steps
         for reading in news.read:
+            self._unread -= reading.seeds
             self.tally.seeds += reading.seeds
             self.tally.already_differ += len(reading.records)
             self._end(reading.records, reading.findings)

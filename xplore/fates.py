@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -85,9 +86,10 @@ class Fates:
         judging = self._beside.submit(
             self._alike, lambda: self.judge.measures(first, first, self.judge.judge(first))
         )
-        models, _, classes = self.judge.panel.shapes(shape).outputs.shape
-        outputs = (models, classes)
-        self._engine = Engine(self.method, self.plan.rng, self.plan.lanes, first.shape[1:], outputs, devices)
+        models, *_, classes = self.judge.panel.shapes(shape).outputs.shape
+        self._engine = Engine(
+            self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes), devices
+        )
         self._engine.warm_up(aims)
         judging.result()
 
@@ -107,12 +109,13 @@ class Fates:
         self._under_way.append(self._beside.submit(self._alike, done))
 
     def open(self, task: Task) -> None:
-        """Take a task; what was left of others goes first."""
+        """Take a task, what was left of others first; it is searched from as its batches are read."""
         self._aims |= task.aims
         self._take_in(task.left)
-        if len(task.block):
-            self._reading[task.round] += len(task.block)
-            self._do(lambda: self._read(task))
+        while len(task.block):
+            batch, task = task.parted(self.judge.batch)
+            self._reading[task.round] += len(batch.block)
+            self._do(partial(self._read, batch))
 
     def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """What the seeds of a round that is open aim beside: they may be searched from."""
@@ -266,10 +269,8 @@ class Fates:
         for (seed, _), measured in zip(found, measures, strict=True):
             measured.update(seed.said)
         reasons = self.judge.reasons(judged, measures, np.array([seed.right for seed, _ in found]))
-        told = [
-            (m, why, seed.label, seed.spent)
-            for m, why, (seed, _) in zip(measures, reasons, found, strict=True)
-        ]
+        rows = zip(measures, reasons, found, strict=True)
+        told = [(m, why, seed.label, seed.spent) for m, why, (seed, _) in rows]
         numbers, encoding = np.array([seed.number for seed, _ in found]), self.method.constraint.encoding
         return kept(encoding, "search", numbers, (before, after), judged, told, latents)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,17 @@ class Task:
     closed: frozenset[int] = frozenset()
     left: tuple[Seed, ...] = ()
     more: bool = False
+
+    def parted(self, size: int) -> tuple[Task, Task]:
+        """Its first seeds, and the others."""
+        found = []
+        for at in (slice(size), slice(size, None)):
+            truth = self.block.truth
+            block = Block(self.block.codes[at], None if truth is None else truth[at])
+            first = self.first + (at.start or 0)
+            closed = self.closed & set(range(first, first + len(block)))
+            found.append(replace(self, first=first, block=block, closed=closed))
+        return replace(found[0], more=self.more or len(found[1].block) > 0), found[1]
 
 
 class Reading(NamedTuple):

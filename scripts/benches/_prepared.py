@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,16 @@ from xplore.plan import Plan
 from xplore.seeds import Held
 from xplore.validity import Judge
 
+CASES: dict[str, dict[str, Any]] = {
+    # Two thirds of the few photographs differ as they are, and most of the rest would after a step or two.
+    "imagenet": {
+        "lanes": 8,
+        "seeds": 48,
+        "agreed": True,
+        "settings": ("constraint={use='xplore.constraints:Lighting'}",),
+    }
+}
+"""What a benchmark takes of a config, where that is not simply its own."""
 PER_CALL = 4
 """Calls of a function that are under way at once."""
 
@@ -60,6 +71,21 @@ def prepared(
     return Campaign(
         method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan, backend=backend
     )
+
+
+def choices(parser: argparse.ArgumentParser, seeds: int) -> None:
+    """What may be chosen of the configs that a benchmark runs; by default what `CASES` has."""
+    parser.add_argument("--set", dest="settings", action="append", help="as of `xplore run`")
+    parser.add_argument("--agreed", action="store_true", default=None, help="seeds on which the models agree")
+    parser.add_argument("--lanes", type=int, help="64 by default, 8 of imagenet")
+    parser.add_argument("--seeds", type=int, help=f"{seeds:,} by default, 48 of imagenet")
+
+
+def chosen(name: str, options: argparse.Namespace, seeds: int) -> dict[str, Any]:
+    """Those choices for one config, as `prepared` takes them."""
+    given = {key: getattr(options, key) for key in ("settings", "agreed", "lanes", "seeds")}
+    default = {"lanes": 64, "seeds": seeds}
+    return {**default, **CASES.get(name, {}), **{k: v for k, v in given.items() if v is not None}}
 
 
 def bare_gradient(campaign: Campaign) -> Callable[[], Any]:

@@ -14,18 +14,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from benches._prepared import bare_gradient, prepared
+from benches._prepared import bare_gradient, choices, chosen, prepared
 from xplore.keeping import kept
 
 TITLE = "What a seed costs beside its steps"
+SEEDS = 512
+"""Searched from, to count their steps."""
 TOGETHER = "reading it, or judging it with others"
 """Done to every seed, and once more to what is found; all other parts only to what is found."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", nargs="+", default=["mnist_light", "mnist"], help="configs")
-    parser.add_argument("--seeds", type=int, default=512, help="searched from, to count their steps")
-    parser.add_argument("--lanes", type=int, default=64)
+    choices(parser, SEEDS)
     parser.add_argument("--repeats", type=int, default=20)
 
 
@@ -36,14 +37,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    campaign = prepared(name, options.seeds, options.lanes)
+    campaign = prepared(name, **chosen(name, options, SEEDS))
+    lanes = campaign.plan.lanes
     for _ in campaign.run():
         pass
     tally = campaign.tally
     searched = tally.closed - tally.already_differ
-    costs = {part: cost(job, options) for part, job in parts(campaign, options.lanes).items()}
+    costs = {part: cost(job, lanes, options.repeats) for part, job in parts(campaign, lanes).items()}
     gradient = bare_gradient(campaign)
-    step = cost(lambda: jax.block_until_ready(gradient()), options)
+    step = cost(lambda: jax.block_until_ready(gradient()), lanes, options.repeats)
     steps, found = tally.steps / searched, (tally.findings - tally.already_differ) / searched
     beside = costs[TOGETHER] + found * sum(costs.values())
     return {
@@ -54,7 +56,7 @@ def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "step_ms": step,
         "beside_ms": beside,
         "parts_ms": costs,
-        "lanes": options.lanes,
+        "lanes": lanes,
     }
 
 
@@ -76,13 +78,13 @@ def parts(campaign: Any, lanes: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def cost(job: Callable[[], Any], options: argparse.Namespace) -> float:
+def cost(job: Callable[[], Any], lanes: int, repeats: int) -> float:
     """Milliseconds of processor time a seed, once compiled."""
     job()
     start = time.process_time()
-    for _ in range(options.repeats):
+    for _ in range(repeats):
         job()
-    return (time.process_time() - start) / options.repeats / options.lanes * 1e3
+    return (time.process_time() - start) / repeats / lanes * 1e3
 
 
 def section(figures: dict[str, Any]) -> str:

@@ -173,7 +173,7 @@ class Cluster:
         task = self._waiting.popleft()
         seeds = self._plan.round_size if task.more else len(task.block)
         size = max(min(self._size, -(-seeds // self._places())), self._plan.lanes)
-        first, rest = _parted(task, size)
+        first, rest = task.parted(size)
         if len(rest.block):
             self._waiting.appendleft(rest)
         return first
@@ -206,18 +206,6 @@ class Cluster:
             return self._ray.get(ended)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error
-
-
-def _parted(task: Task, size: int) -> tuple[Task, Task]:
-    """The first seeds of a task, and the others."""
-    found = []
-    for at in (slice(size), slice(size, None)):
-        truth = task.block.truth
-        block = Block(task.block.codes[at], None if truth is None else truth[at])
-        first = task.first + (at.start or 0)
-        closed = task.closed & set(range(first, first + len(block)))
-        found.append(replace(task, first=first, block=block, closed=closed))
-    return replace(found[0], more=task.more or len(found[1].block) > 0), found[1]
 
 
 def _imported() -> Any:
