@@ -79,6 +79,26 @@ def test_lanes_order_devices_and_loops_decide_no_fate_in_float64():
     assert len({fate[1] for fate in first.values()}) > 1
 
 
+@pytest.mark.parametrize("loops", [False, True])
+def test_steps_are_told_or_still_untold(loops):
+    codes = pictures(0, 40, SHAPE)
+    search = Gradient(Recipe.of(optax.adam, learning_rate=0.1), steps=5, tries=1)
+    method = Method(relatives(1, SHAPE, channels=()), Joint(), Ball(0.15), LabelsDiffer(), search)
+    before = np.asarray(plain(method.panel, codes))
+    covered = tuple(np.zeros(s.stop - s.start, bool) for s in method.panel.check(SHAPE).spans().values())
+    runs = Engine(method, 3, 8, SHAPE, (len(before), before.shape[2]), loops=loops)
+    assert runs.untold() == (0, 0)
+    runs.push([Try(seed, 0, codes[seed], before[:, seed]) for seed in range(40)], covered)
+    told, seen = 0, []
+    while runs.busy:
+        told += sum(outcome.steps for outcome in runs.advance())
+        steps, lane_steps = runs.untold()
+        seen.append((told + steps, runs.lane_steps + lane_steps))
+    assert seen == sorted(seen) and seen[-1][0] == told and seen[-1][1] == runs.lane_steps
+    assert all(steps <= of for steps, of in seen)
+    assert seen[0][0] in (0, seen[0][1] - 8), "the first step only fills the lanes"
+
+
 @pytest.mark.parametrize(
     ("size", "most", "at_once"),
     [(8, 4, 4), (8, 3, 8), (9, 4, 3), (6, 4, 3), (4, 4, 4), (5, None, 5), (1, 4, 1)],

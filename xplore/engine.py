@@ -179,6 +179,19 @@ class Engine:
             self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds))
         return outcomes
 
+    def untold(self) -> tuple[int, int]:
+        """Steps made in tries whose outcome was not returned, and those of all lanes in the chunk that ran.
+
+        Waits for the device.
+        """
+        if self._state is None:
+            return 0, 0
+        lanes, results = self._state.lanes, self._state.results
+        ended = [place for place in self._tries if np.asarray(results.finished)[place]]
+        steps = np.asarray(results.steps)[ended].sum() + np.where(lanes.slot >= 0, lanes.done, 0).sum()
+        made = 0 if self._pending is None else np.asarray(self._pending[1]).sum()
+        return int(steps), int(made) * (self.lanes // self._split)
+
     def leave(self) -> None:
         """Give up the tries that wait or are under way."""
         self._tries.clear()

@@ -3,7 +3,7 @@
 Coverage is tracked, findings are judged, measured and stored. A machine that is shared grows faster and slower
 by the second, so the campaign pauses often for the gradient to be measured: each part of it is held against the
 mean of the gradients before and after. The device is idle when either clock starts or stops. Only live lanes
-count; the end, when no seed waits and lanes stand idle, is apart.
+count, those of tries that are under way, too; the end, when no seed waits and lanes stand idle, is apart.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from benches._prepared import bare_gradient, choices, chosen, prepared, rate
 from xplore.archive import Archive
+from xplore.fates import Fates
 
 TITLE = "A campaign beside its gradient"
 SEEDS = 10_000
@@ -39,7 +38,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    campaign = prepared(name, lowering=options.lowering, **chosen(name, options, SEEDS))
+    here: list[Fates] = []
+
+    def local(*given: Any) -> Fates:
+        here.append(Fates(*given))
+        return here[0]
+
+    def made() -> tuple[int, int]:
+        """Steps, and those of all lanes; the device is idle then."""
+        engine = here[0]._engine
+        assert engine is not None
+        untold = engine.untold()
+        return campaign.tally.steps + untold[0], campaign.tally.lane_steps + untold[1]
+
+    campaign = prepared(name, backend=local, lowering=options.lowering, **chosen(name, options, SEEDS))
     gradient, lanes = bare_gradient(campaign), campaign.plan.lanes
     parts: list[tuple[int, int, float, float]] = []  # steps, of so many, seconds, the gradient's steps/s
     steady, bares = True, [rate(gradient, lanes, options.seconds / 3)]
@@ -48,16 +60,16 @@ def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
         running = campaign.run(archive)
         tally = next(running)  # compiled, and the first round admitted
         start = begun = time.perf_counter()
-        before = (tally.steps, tally.lane_steps)
+        before = made()
         for tally in running:
             over = time.perf_counter() - start > options.most
             if steady and (tally.draining or over or time.perf_counter() - begun > options.seconds):
-                jax.block_until_ready(jax.live_arrays())
+                now = made()
                 spent = time.perf_counter() - begun
                 bares.append(rate(gradient, lanes, options.seconds / 3))
                 bare = (bares[-2] + bares[-1]) / 2
-                parts.append((tally.steps - before[0], tally.lane_steps - before[1], spent, bare))
-                before, begun = (tally.steps, tally.lane_steps), time.perf_counter()
+                parts.append((now[0] - before[0], now[1] - before[1], spent, bare))
+                before, begun = now, time.perf_counter()
                 steady = not tally.draining
             if over:
                 campaign.stop("seconds")
