@@ -19,8 +19,11 @@ from xplore.units import Layout
 
 AXIS = "lanes"
 CHUNK, LOOK = 4, 0.15
-"""The host starts at most so many steps at once, or those of so many seconds, and works while they run: lanes
-whose seeds ran out meanwhile stand idle."""
+"""The host starts at most so many steps at once, or those of so many seconds, and works while they run: what
+waits for what they find waits so long."""
+SELDOM, RARELY, SHARE_ENDED = 32, 1.0, 0.25
+"""Where tries seldom end it starts so many steps, or those of so many seconds, but no more than it takes for
+this share of the lanes to end one: for each look the device waits some milliseconds."""
 LOOP = 64
 """Steps at most that a loop on the device runs before the host looks."""
 FEWEST, MOST = 8, 512
@@ -49,15 +52,21 @@ def loops_on_device(platform: str) -> bool:
     return platform != "cpu"
 
 
-def steps_at_once(loops: bool, seconds: float | None) -> int:
+def steps_at_once(loops: bool, seconds: float | None, ended: float = 1.0) -> int:
     """How many steps the host starts at once, where one takes so many seconds; one, where that is not known.
+
+    In a step, `ended` of all lanes end a try.
 
     >>> steps_at_once(False, 0.002), steps_at_once(False, 0.06), steps_at_once(False, 1.0)
     (4, 2, 1)
+    >>> steps_at_once(False, 0.06, ended=1 / 60)
+    15
     """
     if seconds is None:
         return 1
-    return LOOP if loops else int(min(max(LOOK / seconds, 1), CHUNK))
+    soon = min(LOOK / seconds, CHUNK)
+    seldom = min(RARELY / seconds, SELDOM, SHARE_ENDED / max(ended, 1e-6))
+    return LOOP if loops else int(max(soon, seldom, 1))
 
 
 def rows_at_once(lowering: str, platform: str | None = None) -> int | None:

@@ -75,6 +75,7 @@ class Engine:
             self.loops = loops_on_device(self.devices[0].platform)
         self._began = time.perf_counter()
         self._seconds: float | None = None
+        self._ended = 1.0
         self.lane_steps = 0
 
     @property
@@ -173,10 +174,11 @@ class Engine:
             self.lane_steps += int(made.sum()) * (self.lanes // self._split)
             ended = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
             outcomes = self._take(sorted(ended - self._pushed_since))
+            self._ended = len(outcomes) / (made.sum() * (self.lanes // self._split))
         self._pushed_since.clear()
         if self._tries:
             self._began = time.perf_counter()
-            self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds))
+            self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds, self._ended))
         return outcomes
 
     def untold(self) -> tuple[int, int]:

@@ -91,7 +91,7 @@ def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "steps": steps,
         "steps_per_seed": tally.steps / max(tally.closed - tally.already_differ, 1),
         "seeds": tally.closed,
-        "drain_steps": tally.steps - before[0],
+        "drain_steps": made()[0] - before[0],
         "drain_seconds": drain,
         "findings": tally.findings,
         "seconds": seconds,
