@@ -257,7 +257,7 @@ def test_steps_are_the_originals(edit, clip):
             np.testing.assert_allclose(ours, np.stack(theirs), atol=1e-6)
             outputs, seen = slope_at(method, ours, aim, jnp.full(2, done))
             answers = [[original.logits(w, x) for w in weights] for x in theirs]
-            assert np.asarray(LabelsDiffer().differ(outputs)).tolist() == [
+            assert np.asarray(LabelsDiffer().differ(outputs.swapaxes(0, 1))).tolist() == [
                 original.differ(a) for a in answers
             ]
             point = advance(search, method.constraint, point, start, seen)
