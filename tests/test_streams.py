@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -209,15 +210,7 @@ def test_a_batch_that_was_read_is_searched_from_while_others_of_its_round_are_re
 
     running = small.campaign(seeds=32)  # a round of two batches
     judge = running.judge
-    running.judge = Waits(
-        judge.panel,
-        judge.oracle,
-        judge.constraint,
-        judge.criteria,
-        judge.referee,
-        judge.training,
-        judge.batch,
-    )
+    running.judge = Waits(**{field.name: getattr(judge, field.name) for field in fields(judge)})
     for tally in running.run():
         if tally.steps:
             searched.set()

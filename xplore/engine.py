@@ -171,10 +171,11 @@ class Engine:
         if pending is not None:
             flags, made = map(np.asarray, pending)
             self._seconds = (time.perf_counter() - self._began) / max(made.max(), 1)
-            self.lane_steps += int(made.sum()) * (self.lanes // self._split)
+            lane_steps = self._of_lanes(made)
+            self.lane_steps += lane_steps
             ended = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
             outcomes = self._take(sorted(ended - self._pushed_since))
-            self._ended = len(outcomes) / (made.sum() * (self.lanes // self._split))
+            self._ended = len(outcomes) / lane_steps
         self._pushed_since.clear()
         if self._tries:
             self._began = time.perf_counter()
@@ -189,10 +190,14 @@ class Engine:
         if self._state is None:
             return 0, 0
         lanes, results = self._state.lanes, self._state.results
-        ended = [place for place in self._tries if np.asarray(results.finished)[place]]
-        steps = np.asarray(results.steps)[ended].sum() + np.where(lanes.slot >= 0, lanes.done, 0).sum()
-        made = 0 if self._pending is None else np.asarray(self._pending[1]).sum()
-        return int(steps), int(made) * (self.lanes // self._split)
+        mine = np.isin(np.arange(results.finished.size), list(self._tries))
+        steps = np.asarray(results.steps)[np.asarray(results.finished) & mine].sum()
+        steps += np.asarray(lanes.done)[np.asarray(lanes.slot) >= 0].sum()
+        return int(steps), 0 if self._pending is None else self._of_lanes(self._pending[1])
+
+    def _of_lanes(self, made: Any) -> int:
+        """How many steps of lanes so many of each device are."""
+        return int(np.sum(made)) * (self.lanes // self._split)
 
     def leave(self) -> None:
         """Give up the tries that wait or are under way."""

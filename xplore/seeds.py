@@ -31,6 +31,9 @@ class Block:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def __getitem__(self, rows: slice) -> Block:
+        return Block(self.codes[rows], None if self.truth is None else self.truth[rows])
+
     def digest(self, count: int) -> str:
         """What tells the first `count` from others."""
         told = hashlib.sha256(np.ascontiguousarray(self.codes[:count]).tobytes())
@@ -86,8 +89,7 @@ class Held(Seeds):
         return self.codes[:1]
 
     def read(self, start: int, count: int) -> Block:
-        at = slice(start, start + count)
-        return Block(self.codes[at], None if self.truth is None else self.truth[at])
+        return Block(self.codes, self.truth)[start : start + count]
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,9 @@ class Streamed(Seeds):
     def read(self, start: int, count: int) -> Block:
         if start < self._at:
             if not self._fresh:
+                fix = "give a function that returns a new generator, or an array"
                 raise InputError(
-                    "seeds",
-                    expected="to be read again",
-                    got="a generator, which is read once",
-                    fix="give a function that returns a new generator, or an array",
+                    "seeds", expected="to be read again", got="a generator, which is read once", fix=fix
                 )
             self._again()
             self._ahead, self._at = [], 0

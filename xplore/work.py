@@ -55,14 +55,13 @@ class Task:
 
     def parted(self, size: int) -> tuple[Task, Task]:
         """Its first seeds, and the others."""
-        found = []
-        for at in (slice(size), slice(size, None)):
-            truth = self.block.truth
-            block = Block(self.block.codes[at], None if truth is None else truth[at])
-            first = self.first + (at.start or 0)
-            closed = self.closed & set(range(first, first + len(block)))
-            found.append(replace(self, first=first, block=block, closed=closed))
-        return replace(found[0], more=self.more or len(found[1].block) > 0), found[1]
+        first, rest = self.block[:size], self.block[size:]
+        begins = self.first + len(first)
+        closed = self.closed & set(range(self.first, begins))
+        return (
+            replace(self, block=first, closed=closed, more=self.more or len(rest) > 0),
+            replace(self, first=begins, block=rest),
+        )
 
 
 class Reading(NamedTuple):

@@ -24,7 +24,7 @@ from xplore.seeds import Held
 from xplore.validity import Judge
 
 CASES: dict[str, dict[str, Any]] = {
-    # Two thirds of the few photographs differ as they are, and most of the rest would after a step or two.
+    # There are few photographs, and on a good third of them the models differ as they are.
     "imagenet": {
         "lanes": 8,
         "seeds": 48,
@@ -73,15 +73,16 @@ def prepared(
     )
 
 
-def choices(parser: argparse.ArgumentParser, seeds: int) -> None:
-    """What may be chosen of the configs that a benchmark runs; by default what `CASES` has."""
+def choices(parser: argparse.ArgumentParser, seeds: int, *domains: str) -> None:
+    """The configs that a benchmark runs, and what may be chosen of them; by default what `CASES` has."""
+    parser.add_argument("--domain", nargs="+", default=list(domains), help="configs, each in turn")
     parser.add_argument("--set", dest="settings", action="append", help="as of `xplore run`")
     parser.add_argument("--agreed", action="store_true", default=None, help="seeds on which the models agree")
     parser.add_argument("--lanes", type=int, help="64 by default, 8 of imagenet")
     parser.add_argument("--seeds", type=int, help=f"{seeds:,} by default, 48 of imagenet")
 
 
-def chosen(name: str, options: argparse.Namespace, seeds: int) -> dict[str, Any]:
+def case(name: str, options: argparse.Namespace, seeds: int) -> dict[str, Any]:
     """Those choices for one config, as `prepared` takes them."""
     given = {key: getattr(options, key) for key in ("settings", "agreed", "lanes", "seeds")}
     default = {"lanes": 64, "seeds": seeds}
@@ -93,13 +94,18 @@ def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
     method, lanes = campaign.method, campaign.plan.lanes
     x = decode(campaign.seeds.read(0, lanes).codes)
     before = jnp.asarray(campaign.judge.read(campaign.seeds.read(0, lanes).codes)[0])
-    covered = tuple(jnp.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
+    keys = jax.random.split(jax.random.key(0), lanes)
     aim = method.objective.aim(
-        jax.random.split(jax.random.key(0), lanes), before, covered, jnp.zeros(lanes, int)
+        keys, before, tuple(map(jnp.asarray, uncovered(campaign))), jnp.zeros(lanes, int)
     )
     gradient = jax.jit(jax.grad(lambda x, method, aim: method.objective.score(aim, method.panel(x)).sum()))
     jax.block_until_ready(gradient(x, method, aim))
     return lambda: gradient(x, method, aim)
+
+
+def uncovered(campaign: Campaign) -> tuple[np.ndarray, ...]:
+    """What a campaign aims beside at first: nothing."""
+    return tuple(np.zeros(span.stop - span.start, bool) for span in campaign.layout.spans().values())
 
 
 def rate(start: Callable[[], Any], size: int, seconds: float) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benches._prepared import bare_gradient, choices, chosen, prepared
+from benches._prepared import bare_gradient, case, choices, prepared
 from xplore.keeping import kept
 
 TITLE = "What a seed costs beside its steps"
@@ -25,8 +25,7 @@ TOGETHER = "reading it, or judging it with others"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--domain", nargs="+", default=["mnist_light", "mnist"], help="configs")
-    choices(parser, SEEDS)
+    choices(parser, SEEDS, "mnist_light", "mnist")
     parser.add_argument("--repeats", type=int, default=20)
 
 
@@ -37,7 +36,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    campaign = prepared(name, **chosen(name, options, SEEDS))
+    campaign = prepared(name, **case(name, options, SEEDS))
     lanes = campaign.plan.lanes
     for _ in campaign.run():
         pass

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benches._prepared import PER_CALL, bare_gradient, choices, chosen, prepared, rate
+from benches._prepared import PER_CALL, bare_gradient, case, choices, prepared, rate, uncovered
 from xplore.engine import Engine, Try
 from xplore.loops import one_step
 
@@ -26,8 +26,7 @@ SEEDS = 3000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    choices(parser, SEEDS)
-    parser.add_argument("--domain", nargs="+", default=["mnist_light", "mnist"], help="configs, each in turn")
+    choices(parser, SEEDS, "mnist_light", "mnist")
     parser.add_argument("--turns", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=1.5, help="of a turn")
 
@@ -39,7 +38,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    campaign = prepared(name, **chosen(name, options, SEEDS))
+    campaign = prepared(name, **case(name, options, SEEDS))
     lanes = campaign.plan.lanes
     gradient = bare_gradient(campaign)
     engine, feed = fed(campaign)
@@ -70,7 +69,6 @@ def fed(campaign: Any) -> tuple[Engine, Callable[[], None]]:
     codes = campaign.seeds.read(0, total).codes
     outputs = judge.read(codes).outputs
     agreed = itertools.cycle(np.flatnonzero(~judge.differ(outputs)).tolist())
-    covered = tuple(np.zeros(s.stop - s.start, bool) for s in campaign.layout.spans().values())
     shape = len(outputs), outputs.shape[-1]
     engine = Engine(campaign.method, 0, campaign.plan.lanes, codes.shape[1:], shape, jax.local_devices()[:1])
     numbers = itertools.count()
@@ -78,7 +76,9 @@ def fed(campaign: Any) -> tuple[Engine, Callable[[], None]]:
     def feed() -> None:
         if engine.room >= engine.block:
             rows = [next(agreed) for _ in range(engine.block)]
-            engine.push([Try(next(numbers), 0, codes[row], outputs[:, row]) for row in rows], covered)
+            engine.push(
+                [Try(next(numbers), 0, codes[row], outputs[:, row]) for row in rows], uncovered(campaign)
+            )
 
     for _ in range(20):
         feed()
