@@ -10,7 +10,7 @@ demo: .venv/demo  ## Find where three digit classifiers disagree; ends by naming
 test: .venv/dev  ## The whole test suite.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
 
 docs: .venv/dev  ## The documentation as a site, in site/; the notebooks are run.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
