@@ -12,12 +12,13 @@ from laws.parts import double, pictures, relatives
 
 from models import lenet
 from xplore import campaign, lanes, loops, validity
-from xplore.constraints import Ball, Lighting, Occlusion
+from xplore.constraints import Affine, Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.devices import default_lanes, loops_on_device, rows_at_once
 from xplore.encoding import decode
 from xplore.engine import Engine, Try
+from xplore.fates import Fates
 from xplore.lanes import Method
 from xplore.model import Model
 from xplore.objectives import Joint
@@ -201,6 +202,32 @@ def test_nothing_is_compiled_once_it_is_warm(caplog):
             while runs.busy:
                 ended += len(runs.advance())
         assert ended == 40 and told(caplog) == set(), (devices, by_device)
+
+
+@pytest.mark.parametrize("constraint", [Lighting(0.3), Affine()], ids=["light", "affine"])
+def test_a_campaign_compiles_nothing_once_it_is_warm(constraint, caplog):
+    """Neither as it judges and measures seeds that divide the models already, nor what the search finds."""
+
+    class Warm(Fates):
+        def warm_up(self, first, aims):
+            super().warm_up(first, aims)
+            assert "Compiling jit(_differences)" in told(caplog)
+            caplog.clear()
+
+    panel, codes = relatives(2, SHAPE, channels=()), pictures(1, 40, SHAPE)
+    method = Method(panel, Joint(), constraint, LabelsDiffer(), Gradient(steps=5, tries=2))
+    judge = validity.Judge(panel, method.oracle, constraint, (NeuronCoverage(0.5),), batch=8)
+    plan = campaign.Plan(lanes=8, round_size=16, lag=1)
+    running = campaign.Campaign(method, judge, panel.check(SHAPE), Held(codes), plan, backend=Warm)
+    jax.clear_caches()
+    jax.config.update("jax_log_compiles", True)  # in all threads
+    try:
+        for _ in running.run():
+            pass
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    assert running.tally.already_differ and running.tally.found
+    assert told(caplog) == set()
 
 
 def told(caplog):

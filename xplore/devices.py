@@ -21,9 +21,9 @@ AXIS = "lanes"
 CHUNK, LOOK = 4, 0.15
 """The host starts at most so many steps at once, or those of so many seconds, and works while they run: what
 waits for what they find waits so long."""
-SELDOM, RARELY, SHARE_ENDED = 32, 1.0, 0.25
-"""Where tries seldom end it starts so many steps, or those of so many seconds, but no more than it takes for
-this share of the lanes to end one: for each look the device waits some milliseconds."""
+SELDOM, RARELY, SHARE_QUEUED = 32, 1.0, 0.5
+"""Where tries wait for a lane it starts so many steps, or those of so many seconds, but no more than this
+share of those tries lasts: for each look the device waits some milliseconds."""
 LOOP = 64
 """Steps at most that a loop on the device runs before the host looks."""
 FEWEST, MOST = 8, 512
@@ -52,20 +52,20 @@ def loops_on_device(platform: str) -> bool:
     return platform != "cpu"
 
 
-def steps_at_once(loops: bool, seconds: float | None, ended: float = 1.0) -> int:
+def steps_at_once(loops: bool, seconds: float | None, lasts: float = 0.0) -> int:
     """How many steps the host starts at once, where one takes so many seconds; one, where that is not known.
 
-    In a step, `ended` of all lanes end a try.
+    The tries that wait for a lane will last for so many steps.
 
     >>> steps_at_once(False, 0.002), steps_at_once(False, 0.06), steps_at_once(False, 1.0)
     (4, 2, 1)
-    >>> steps_at_once(False, 0.06, ended=1 / 60)
-    15
+    >>> steps_at_once(False, 0.06, lasts=14), steps_at_once(False, 0.06, lasts=1000)
+    (7, 16)
     """
     if seconds is None:
         return 1
     soon = min(LOOK / seconds, CHUNK)
-    seldom = min(RARELY / seconds, SELDOM, SHARE_ENDED / max(ended, 1e-6))
+    seldom = min(RARELY / seconds, SELDOM, SHARE_QUEUED * lasts)
     return LOOP if loops else int(max(soon, seldom, 1))
 
 

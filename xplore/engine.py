@@ -75,7 +75,7 @@ class Engine:
             self.loops = loops_on_device(self.devices[0].platform)
         self._began = time.perf_counter()
         self._seconds: float | None = None
-        self._ended = 1.0
+        self._ended = float(self.lanes)  # tries in a step, at most
         self.lane_steps = 0
 
     @property
@@ -100,11 +100,11 @@ class Engine:
         if part:
             self._enqueue(part, covered)
 
-    def warm_up(self, covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
-        """Compile what `push` and `advance` run, by one step of idle lanes."""
+    def warm_up(self, covered: tuple[Bool[np.ndarray, " _"], ...]) -> Any:
+        """Compile what `push` and `advance` run, by a step of idle lanes; latents as outcomes have them."""
         self._enqueue({}, covered)
         self._chunk(1)
-        self._collect([])
+        return jax.tree.map(lambda leaf: leaf[:1], self._collect([]).latents)
 
     def _enqueue(self, part: dict[int, Try], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Tries by their slots, a block of them at most."""
@@ -175,11 +175,12 @@ class Engine:
             self.lane_steps += lane_steps
             ended = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
             outcomes = self._take(sorted(ended - self._pushed_since))
-            self._ended = len(outcomes) / lane_steps
+            self._ended = max(len(outcomes) * self.lanes / lane_steps, self._ended / 2)
         self._pushed_since.clear()
         if self._tries:
             self._began = time.perf_counter()
-            self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds, self._ended))
+            lasts = max(self.busy - self.lanes, 0) / max(self._ended, 1e-6)
+            self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds, lasts))
         return outcomes
 
     def untold(self) -> tuple[int, int]:

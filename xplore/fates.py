@@ -24,19 +24,10 @@ from xplore.keeping import kept
 from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.validity import Judge, Judgement, Read, Said
-from xplore.work import News, Reading, Seed, Task
+from xplore.work import Here, News, Reading, Seed, Task
 
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
-
-
-class _Here(Executor):
-    """Does a job at once."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **how: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **how))
-        return done
 
 
 class Fates:
@@ -57,7 +48,7 @@ class Fates:
     ) -> None:
         self.method, self.judge, self.plan, self._keep = method, judge, plan, keep
         self._engine: Engine | None = None
-        self._beside: Executor = ThreadPoolExecutor(1, "xplore-beside") if beside else _Here()
+        self._beside: Executor = ThreadPoolExecutor(1, "xplore-beside") if beside else Here()
         self._double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
         self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
@@ -82,21 +73,26 @@ class Fates:
         shape, devices = self.method.constraint.encoding.shape(first.shape[1:]), jax.local_devices()
         if self.judge.panel.asks_host(shape):
             # Two programs that wait for Python at once can take all of XLA's threads, and wait for ever.
-            self._beside, devices = _Here(), devices[:1]
-        judging = self._beside.submit(
-            self._alike, lambda: self.judge.measures(first, first, self.judge.judge(first))
-        )
+            self._beside, devices = Here(), devices[:1]
+        judged = self._start(lambda: self.judge.judge(first))
+        as_seed = self._start(lambda: self.judge.measures(first, first, judged.result()))
         models, *_, classes = self.judge.panel.shapes(shape).outputs.shape
         self._engine = Engine(
             self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes), devices
         )
-        self._engine.warm_up(aims)
-        judging.result()
+        latents = self._engine.warm_up(aims)
+        as_found = self._start(lambda: self.judge.measures(first, first, judged.result(), latents))
+        for compiled in (as_seed, as_found):
+            compiled.result()
 
-    def _alike(self, job: Callable[[], Any]) -> Any:
-        """Do a job with the same kind of numbers as the caller's thread."""
-        with jax.enable_x64(self._double):
-            return job()
+    def _start(self, job: Callable[[], Any]) -> Future[Any]:
+        """Start a job beside the lanes, with the same kind of numbers as the caller's thread."""
+
+        def alike() -> Any:
+            with jax.enable_x64(self._double):
+                return job()
+
+        return self._beside.submit(alike)
 
     def _do(self, job: Callable[[], tuple[News, list[Seed]]]) -> None:
         """Start a job beside the lanes; what comes of it is kept at once."""
@@ -106,7 +102,7 @@ class Fates:
             self._keep(news)
             return news, opened
 
-        self._under_way.append(self._beside.submit(self._alike, done))
+        self._under_way.append(self._start(done))
 
     def open(self, task: Task) -> None:
         """Take a task, what was left of others first; it is searched from as its batches are read."""

@@ -9,7 +9,8 @@ did. Of nodes registered otherwise it compares the classes, too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, dataclass_transform
 
 from flax.struct import field
@@ -18,6 +19,17 @@ from jax.tree_util import GetAttrKey, register_pytree_with_keys
 __all__ = ["PyTreeNode", "field"]
 
 Own = TypeVar("Own", bound="PyTreeNode")
+
+
+def getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What reads the attributes of these names.
+
+    >>> getter(["real", "imag"])(1 + 2j), getter(["real"])(1), getter([])(1)
+    ((1.0, 2.0), (1,), ())
+    """
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda node: tuple(getattr(node, name) for name in names)
 
 
 @dataclass_transform(field_specifiers=(field,), frozen_default=True)
@@ -42,8 +54,10 @@ class PyTreeNode:
         for found in dataclasses.fields(made):
             (trees if found.metadata.get("pytree_node", True) else still).append(found.name)
 
-        def flatten(node: PyTreeNode) -> tuple[list[Any], tuple[Any, ...]]:
-            return [getattr(node, name) for name in trees], tuple(getattr(node, name) for name in still)
+        of_trees, of_still = getter(trees), getter(still)
+
+        def flatten(node: PyTreeNode) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            return of_trees(node), of_still(node)
 
         def with_keys(node: PyTreeNode) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
             values, rest = flatten(node)
@@ -52,7 +66,7 @@ class PyTreeNode:
         def unflatten(rest: tuple[Any, ...], values: Iterable[Any]) -> PyTreeNode:
             return cls(**dict(zip(trees, values, strict=True)), **dict(zip(still, rest, strict=True)))
 
-        register_pytree_with_keys(cls, with_keys, unflatten, flatten)
+        register_pytree_with_keys(cls, with_keys, unflatten, flatten)  # the last is called in each step
 
     def replace(self: Own, **changes: Any) -> Own:
         """The same with other values of some fields."""

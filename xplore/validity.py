@@ -219,6 +219,7 @@ class Judge:
         latents: Any = None,
     ) -> list[dict[str, Any]]:
         """Sizes of each change, the margin of the disagreement, and outside opinions."""
+        latents = latents if self.constraint.needs_latents else None
         told = _in_batches(
             self.batch, lambda b, a, z: _differences(self.constraint, b, a, z), before, after, latents
         )
