@@ -21,7 +21,7 @@ AXIS = "lanes"
 CHUNK, LOOK = 4, 0.15
 """The host starts at most so many steps at once, or those of so many seconds, and works while they run: what
 waits for what they find waits so long."""
-SELDOM, RARELY, SHARE_QUEUED = 32, 1.0, 0.5
+SELDOM, RARELY, SHARE_QUEUED = 32, 1.0, 0.25
 """Where tries wait for a lane it starts so many steps, or those of so many seconds, but no more than this
 share of those tries lasts: for each look the device waits some milliseconds."""
 LOOP = 64
@@ -59,7 +59,7 @@ def steps_at_once(loops: bool, seconds: float | None, lasts: float = 0.0) -> int
 
     >>> steps_at_once(False, 0.002), steps_at_once(False, 0.06), steps_at_once(False, 1.0)
     (4, 2, 1)
-    >>> steps_at_once(False, 0.06, lasts=14), steps_at_once(False, 0.06, lasts=1000)
+    >>> steps_at_once(False, 0.06, lasts=28), steps_at_once(False, 0.06, lasts=1000)
     (7, 16)
     """
     if seconds is None:

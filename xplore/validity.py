@@ -25,6 +25,8 @@ from xplore.panel import BATCH, Panel
 
 HALF_MOST = 65504.0
 """The largest number of 16 bits: hidden layers are kept so, since they only tell what is near."""
+MEASURED = 8
+"""Findings come by ones and twos: changes are measured this part of a batch at a time."""
 
 
 class Said(NamedTuple):
@@ -85,15 +87,19 @@ def _read(
 
 @jax.jit
 def _alone(
-    panel: Panel, encoding: Encoding, codes: Shaped[Array, "b *x"]
+    panel: Panel, encoding: Encoding, codes: Shaped[Array, "b *x"], count: Int[Array, ""]
 ) -> tuple[Float[Array, "b m k"], Float[Array, "b m k"]]:
-    """Outputs and probabilities by the plain models, one input after the other: a batch of one each."""
+    """Outputs and probabilities by the plain models of the first `count`, each in a batch of one."""
 
-    def one(code: Shaped[Array, "*x"]) -> tuple[Float[Array, "m k"], Float[Array, "m k"]]:
-        outputs = panel.plain(encoding.decode(code[None]))
+    def one(row: Int[Array, ""]) -> tuple[Float[Array, "m k"], Float[Array, "m k"]]:
+        outputs = panel.plain(encoding.decode(jax.lax.dynamic_slice_in_dim(codes, row, 1)))
         return outputs[:, 0], panel.probabilities(outputs)[:, 0]
 
-    return jax.lax.map(one, codes)
+    def another(row: Int[Array, ""], told: Any) -> Any:
+        return jax.tree.map(lambda rows, leaf: rows.at[row].set(leaf), told, one(row))
+
+    none = jax.tree.map(lambda leaf: jnp.zeros((len(codes), *leaf.shape), leaf.dtype), jax.eval_shape(one, 0))
+    return jax.lax.fori_loop(0, count, another, none)
 
 
 @jax.jit
@@ -122,12 +128,15 @@ def _differences(
 
 
 def _in_batches(size: int, function: Callable[..., Any], *rows: Any) -> Any:
-    """Apply a batched function to padded batches of one size, so that it is compiled once."""
+    """Apply a batched function to padded batches of one size, so that it is compiled once.
+
+    It is told how many of the rows count, beside them.
+    """
     parts = []
     for first in range(0, len(rows[0]), size):
         count = len(rows[0][first : first + size])
         at = np.minimum(np.arange(first, first + size), first + count - 1)
-        came = function(*jax.tree.map(lambda leaf, at=at: leaf[at], rows))
+        came = function(*jax.tree.map(lambda leaf, at=at: leaf[at], rows), np.int32(count))
         parts.append(jax.tree.map(lambda leaf, n=count: np.asarray(leaf)[:n], came))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -158,7 +167,7 @@ class Judge:
     def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Said:
         """The models' outputs on stored inputs, and what each input covers."""
         outputs, covered, hidden = _in_batches(
-            self.batch, lambda c: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
+            self.batch, lambda c, _: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
         )
         return Said(outputs.swapaxes(0, 1), covered, hidden)
 
@@ -166,7 +175,7 @@ class Judge:
         """Judge stored inputs together, alone, and for what they cover; `known` is what `read` said."""
         outputs, covered, hidden = self.read(codes) if known is None else known
         alone, probabilities = _in_batches(
-            self.batch, lambda c: _alone(self.panel, self.constraint.encoding, c), codes
+            self.batch, lambda c, n: _alone(self.panel, self.constraint.encoding, c, n), codes
         )
         decisions = self._verdict(alone.swapaxes(0, 1))[1].T
         of_files = alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), decisions
@@ -194,7 +203,7 @@ class Judge:
         return Read(differ, decisions, agreed, right | ~known, labels, said)
 
     def _verdict(self, outputs: Float[np.ndarray, "m b k"]) -> Any:
-        return _in_batches(self.batch, lambda o: _verdict(self.oracle, o), outputs.swapaxes(0, 1))
+        return _in_batches(self.batch, lambda o, _: _verdict(self.oracle, o), outputs.swapaxes(0, 1))
 
     def reasons(
         self, judged: Judgement, measures: Sequence[dict[str, Any]], right: Bool[np.ndarray, " b"]
@@ -220,8 +229,9 @@ class Judge:
     ) -> list[dict[str, Any]]:
         """Sizes of each change, the margin of the disagreement, and outside opinions."""
         latents = latents if self.constraint.needs_latents else None
+        size = max(self.batch // MEASURED, 1)
         told = _in_batches(
-            self.batch, lambda b, a, z: _differences(self.constraint, b, a, z), before, after, latents
+            size, lambda b, a, z, _: _differences(self.constraint, b, a, z), before, after, latents
         )
         columns: dict[str, Any] = {key: value.tolist() for key, value in told["sizes"].items()}
         columns["within"] = told["within"].tolist()
