@@ -7,6 +7,7 @@ RUN := runs/mnist-$(shell date +%Y%m%d-%H%M%S)
 demo: .venv/demo  ## Find where three digit classifiers disagree; ends by naming the report to open.
 	$(BIN)/xplore run configs/mnist.toml --out $(RUN)
 
+# A worker that crashes ends the run: by files, pytest-xdist 3.8 may wait for its successor for ever.
 test: .venv/dev  ## The whole test suite.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

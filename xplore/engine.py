@@ -75,7 +75,7 @@ class Engine:
             self.loops = loops_on_device(self.devices[0].platform)
         self._began = time.perf_counter()
         self._seconds: float | None = None
-        self._ended = float(self.lanes)  # tries in a step, at most
+        self._ended = float(self.lanes)  # tries in a step; taken to halve at most from look to look
         self.lane_steps = 0
 
     @property

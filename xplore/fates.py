@@ -80,7 +80,7 @@ class Fates:
         self._engine = Engine(
             self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes), devices
         )
-        latents = self._engine.warm_up(aims)
+        latents = self._engine.warm_up(aims)  # with them, what is found is measured by another program
         as_found = self._start(lambda: self.judge.measures(first, first, judged.result(), latents))
         for compiled in (as_seed, as_found):
             compiled.result()
