@@ -104,7 +104,7 @@ class Engine:
         """Compile what `push` and `advance` run, by a step of idle lanes; latents as outcomes have them."""
         self._enqueue({}, covered)
         self._chunk(1)
-        return jax.tree.map(lambda leaf: leaf[:1], self._collect([]).latents)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:1], self._collect([]).latents)
 
     def _enqueue(self, part: dict[int, Try], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Tries by their slots, a block of them at most."""
@@ -160,28 +160,29 @@ class Engine:
         return flags, made
 
     def advance(self) -> list[Outcome]:
-        """Return what the chunk of steps that ran has finished, and start the next one.
+        """Return what the chunk of steps that ran has finished, once the next one runs.
 
         Slots pushed since that chunk began show the flag of the try before: they are passed over.
         """
         if self._state is None:
             return []
         pending, self._pending = self._pending, None
-        outcomes = []
+        taken = []
         if pending is not None:
             flags, made = map(np.asarray, pending)
             self._seconds = (time.perf_counter() - self._began) / max(made.max(), 1)
             lane_steps = self._of_lanes(made)
             self.lane_steps += lane_steps
-            ended = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
-            outcomes = self._take(sorted(ended - self._pushed_since))
-            self._ended = max(len(outcomes) * self.lanes / lane_steps, self._ended / 2)
+            flagged = set(np.flatnonzero(flags).tolist()) & self._tries.keys()
+            places = sorted(flagged - self._pushed_since)
+            self._ended = max(len(places) * self.lanes / lane_steps, self._ended / 2)
+            taken = self._take(places)
         self._pushed_since.clear()
         if self._tries:
             self._began = time.perf_counter()
             lasts = max(self.busy - self.lanes, 0) / max(self._ended, 1e-6)
             self._pending = self._chunk(steps_at_once(bool(self.loops), self._seconds, lasts))
-        return outcomes
+        return [outcome for block in taken for outcome in _outcomes(*block)]
 
     def untold(self) -> tuple[int, int]:
         """Steps made in tries whose outcome was not returned, and those of all lanes in the chunk that ran.
@@ -211,22 +212,29 @@ class Engine:
             idle = lanes.replace(slot=lanes.slot * 0 - 1)
             self._state = self._state.replace(queue=queue.replace(head=queue.tail + 0), lanes=idle)
 
-    def _take(self, places: list[int]) -> list[Outcome]:
-        outcomes = []
+    def _take(self, places: list[int]) -> list[tuple[list[Try], Results]]:
+        """Free the slots of tries that ended, and have their results copied; a block at a time."""
+        taken = []
         for first in range(0, len(places), self.block):
             part = places[first : first + self.block]
-            ended = self._collect(part)
-            for row, place in enumerate(part):
-                attempt = self._tries.pop(place)
-                latents = jax.tree.map(lambda leaf, row=row: leaf[row], ended.latents)
-                came = (bool(ended.found[row]), int(ended.steps[row]), np.asarray(ended.codes[row]), latents)
-                outcomes.append(Outcome(attempt.seed, attempt.turn, *came))
+            taken.append(([self._tries.pop(place) for place in part], self._collect(part)))
+            for place in part:
                 device, slot = divmod(place, self._slots)
                 self._free[device].append(slot)
-        return outcomes
+        return taken
 
     def _collect(self, places: Sequence[int]) -> Results:
         assert self._state is not None
         index = np.zeros(self.block, np.int32)
         index[: len(places)] = places
-        return jax.tree.map(np.asarray, collect(self._state.results, index))
+        return collect(self._state.results, index)
+
+
+def _outcomes(tries: Sequence[Try], results: Results) -> list[Outcome]:
+    """How tries ended, from the first rows of a block of results; waits for the copy."""
+    results, told = jax.tree.map(np.asarray, results), []
+    for row, attempt in enumerate(tries):
+        latents = jax.tree.map(lambda leaf, row=row: leaf[row], results.latents)
+        came = bool(results.found[row]), int(results.steps[row]), np.asarray(results.codes[row])
+        told.append(Outcome(attempt.seed, attempt.turn, *came, latents))
+    return told
