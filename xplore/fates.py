@@ -28,6 +28,8 @@ from xplore.work import Here, News, Reading, Seed, Task
 
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""
+SOON = 4
+"""Where fewer seeds a lane are left, lanes may soon wait for the next round, and that for what was found."""
 
 
 class Fates:
@@ -202,13 +204,15 @@ class Fates:
             self._ended.append((seed, outcome))
 
     def _hand_over(self, *, all_of_it: bool = False) -> None:
-        """Have judged what ended, once it fills a batch, or others may wait for it."""
+        """Have judged what ended, once it fills a batch, or lanes may soon wait for the round after it."""
         if not self._ended:
             return
         assert self._engine is not None
         idle = not self._under_way and self._engine.busy < self.plan.lanes
         late = time.perf_counter() - self._handed_over > JUDGE_EVERY
-        last = min(seed.due for seed, _ in self._ended) < min((s.due for s in self._open.values()), default=0)
+        last = self.load < SOON * self.plan.lanes and (
+            min(seed.due for seed, _ in self._ended) < min((s.due for s in self._open.values()), default=0)
+        )
         whole = len(self._ended) // self.judge.batch * self.judge.batch
         if count := len(self._ended) if all_of_it or idle or late or last else whole:
             ended, self._ended = self._ended[:count], self._ended[count:]
