@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -64,6 +67,27 @@ def test_the_first_one_is_the_first_of_all_batches(tmp_path: Any) -> None:
     later = few.first > 1
     assert later.any() and (reached.first[later] == few.first[later] + BATCH - 1).all()
     assert (reached.first[~later] == few.first[~later]).all() and reached.inputs == len(images)
+
+
+AT_ONCE = """
+import numpy as np, xplore
+from xplore.data import mnist
+from xplore.models.lenet import lenet1
+for digit in mnist.load("test").images[:2]:
+    for rows in (1, 2, 3):
+        digits = np.repeat(digit[None], rows, axis=0)
+        reached = xplore.reach(lenet1(), digits, xplore.coverage.NeuronCoverage(0.0))
+        print(*sorted(name.split()[0] for name in reached.asleep))
+"""
+
+
+def test_the_least_of_a_layer_is_not_reached_however_many_are_read_at_once() -> None:
+    """Scaled it is 0, which is not above 0: as users compile it, a softmax may be computed twice."""
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    told = subprocess.run(
+        [sys.executable, "-c", AT_ONCE], env=env, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split("\n") == [*["logits softmax"] * 6, ""]
 
 
 @settings(deadline=None, max_examples=5)

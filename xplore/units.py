@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -40,6 +41,11 @@ class Layer(NamedTuple):
         if self.unit == "position":
             return math.prod(self.shape)
         return math.prod(positions) if self.unit == "token" and positions else channels
+
+    @property
+    def single(self) -> bool:
+        """Is it one number, as the only output of a binary classifier or a regression?"""
+        return math.prod(self.shape) == 1
 
 
 class Layout(NamedTuple):
@@ -104,13 +110,42 @@ class Activations(struct.PyTreeNode):
     """Every unit of every layer of every model in one row, and each layer's extremes before averaging.
 
     `low` and `high` are taken over the whole layer (channels and positions), per input: DeepXplore
-    scales by them (Pei et al., 2017).
+    scales by them (Pei et al., 2017). `highest` is each unit's largest value at any position, of the same
+    bits as `low`: a mean of what is all at the low may round to a little above it.
     """
 
     values: Float[Array, "b u"]
     low: Float[Array, "b layers"]
     high: Float[Array, "b layers"]
     layout: Layout = struct.field(pytree_node=False)
+    highest: Float[Array, "b u"] | None = None
+
+    @property
+    def low_of_unit(self) -> Float[Array, "b u"]:
+        return self.low[:, self.layout.layer_of_unit]
+
+    @property
+    def high_of_unit(self) -> Float[Array, "b u"]:
+        return self.high[:, self.layout.layer_of_unit]
+
+    @property
+    def scaled(self) -> Float[Array, "b u"]:
+        """Each unit's value, its layer scaled to [0, 1] by its extremes; -inf in a constant layer.
+
+        What is nowhere above its layer's low is exactly 0. A layer of one number has no extremes to be
+        scaled by: its value is left as it is.
+
+        >>> layers = Layer("fc", "dense", (3,)), Layer("out", "dense", (1,))
+        >>> low, high = jnp.array([[1.0, 0.5]]), jnp.array([[5.0, 0.5]])
+        >>> row = Activations(jnp.array([[1.0, 2, 5, 0.5]]), low, high, Layout((("m", layers),)))
+        >>> row.scaled.tolist()
+        [[0.0, 0.25, 1.0, 0.5]]
+        """
+        low, extent = self.low_of_unit, self.high_of_unit - self.low_of_unit
+        above = (self.values if self.highest is None else self.highest) > low
+        inside = jnp.where(above, (self.values - low) / jnp.where(extent > 0, extent, 1), 0)
+        single = np.array([layer.single for layer in self.layout.layers], bool)[self.layout.layer_of_unit]
+        return jnp.where(single[None], self.values, jnp.where(extent > 0, inside, -jnp.inf))
 
 
 def in_units(value: Float[Array, "b *positions c"], unit: Unit) -> Float[Array, "b units"]:
@@ -132,12 +167,22 @@ def in_units(value: Float[Array, "b *positions c"], unit: Unit) -> Float[Array, 
 
 def gather(layers: Sequence[Float[Array, "b ..."]], layout: Layout) -> Activations:
     """The captured values of all layers (channels last) as one `Activations`; at least one."""
-    axes = [tuple(range(1, value.ndim)) for value in layers]
+    units = [layer.unit for layer in layout.layers]
+    # Compiled, a value may be computed anew wherever it is read, and differ in its last bit; what is held
+    # is computed once. Where no extremes are asked for, none of this runs.
+    held = jax.lax.optimization_barrier(tuple(layers))
+    axes = [tuple(range(1, value.ndim)) for value in held]
     return Activations(
-        values=jnp.concatenate(
-            [in_units(v, la.unit) for v, la in zip(layers, layout.layers, strict=True)], axis=1
-        ),
-        low=jnp.stack([value.min(axis=axis) for value, axis in zip(layers, axes, strict=True)], axis=1),
-        high=jnp.stack([value.max(axis=axis) for value, axis in zip(layers, axes, strict=True)], axis=1),
+        values=jnp.concatenate([in_units(v, unit) for v, unit in zip(layers, units, strict=True)], axis=1),
+        low=jnp.stack([value.min(axis=axis) for value, axis in zip(held, axes, strict=True)], axis=1),
+        high=jnp.stack([value.max(axis=axis) for value, axis in zip(held, axes, strict=True)], axis=1),
         layout=layout,
+        highest=jnp.concatenate([_highest(v, unit) for v, unit in zip(held, units, strict=True)], axis=1),
     )
+
+
+def _highest(value: Float[Array, "b *positions c"], unit: Unit) -> Float[Array, "b units"]:
+    """A layer's largest value at each unit's positions."""
+    if value.ndim > 2 and unit == "token":
+        return value.max(axis=-1).reshape(len(value), -1)
+    return in_units(value, "max" if unit == "mean" else unit)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from laws.parts import CRITERIA, examples, missing
 
 import xplore.coverage
-from xplore.coverage import Criterion
+from xplore.coverage import Criterion, NeuronCoverage
+from xplore.model import Model
+from xplore.panel import Panel
 from xplore.units import Layer, Layout, gather
 
 ROWS = 3
@@ -18,6 +20,7 @@ LAYOUT = Layout((
     ("one", (Layer("conv", "conv", KINDS[0]), Layer("logits", "dense", KINDS[1]))),
     ("two", (Layer("pool", "pool", KINDS[2]),)),
 ))  # fmt: skip
+HEADS = [jax.nn.sigmoid, jnp.tanh, lambda x: x, lambda x: 2 * jnp.arctan(x)]
 each = pytest.mark.parametrize("criterion", CRITERIA, ids=repr)
 update = jax.jit(lambda criterion, state, batch: criterion.update(state, batch))
 locate = jax.jit(lambda criterion, batch: criterion.locate(batch))
@@ -108,3 +111,49 @@ def test_closeness_is_positive_exactly_where_located(criterion, batch):
     assert not np.isnan(soft).any()
     for leaf in jax.tree.leaves(slopes):
         assert np.isfinite(leaf).all()
+
+
+covered = jax.jit(lambda criterion, panel, x: criterion.locate(panel(x).activations) == 0)
+
+
+def clipped_channels(weights, x):
+    x = jax.lax.conv_general_dilated(
+        x, weights["conv"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return jnp.clip(x, weights["least"], 9).mean(axis=(1, 2)) @ weights["out"]
+
+
+@examples(20)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.3, -0.7]), st.sampled_from([1, 2, 5]))
+def test_a_channel_all_at_the_low_of_its_layer_is_not_covered(seed, least, rows):
+    """The mean of many equal numbers may round to a little more than one of them."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "conv": np.float32(abs(rng.normal(size=(3, 3, 1, 6))) * [-9, 1, 1, 1, 1, 9]),
+        "least": np.float32(least),
+        "out": np.float32(rng.normal(size=(6, 5))),
+    }
+    x = jnp.asarray(np.repeat(0.5 + 0.5 * rng.random((1, 11, 13, 1)), rows, axis=0), jnp.float32)
+    came = covered(NeuronCoverage(0.0), Panel((Model(clipped_channels, weights),)), x)
+    assert not came[:, 0].any() and came[:, 5].all()
+
+
+def of_one_number(head):
+    return lambda weights, x: head(jnp.tanh(x @ weights["fc"]) @ weights["out"])
+
+
+@pytest.mark.parametrize("network", [of_one_number(head) for head in HEADS])
+@examples(10)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.25, 0.5, 0.75]))
+def test_a_layer_of_one_number_is_covered_by_its_value(network, seed, t):
+    """Scaled by itself it would be constant, and never covered."""
+    rng = np.random.default_rng(seed)
+    weights = {"fc": np.float32(rng.normal(size=(9, 4))), "out": np.float32(rng.normal(size=(4, 1)))}
+    x, panel = (
+        jnp.asarray(rng.normal(size=(6, 9)), jnp.float32),
+        Panel((Model(network, weights, output="values"),)),
+    )
+    came, value = np.asarray(covered(NeuronCoverage(t), panel, x)), np.asarray(panel.plain(x))[0, :, 0]
+    assert panel(x).activations.layout.layers[-1].single
+    far = abs(value - t) > 1e-6
+    np.testing.assert_array_equal(came[far, -1], value[far] > t)

@@ -17,7 +17,8 @@ class NeuronCoverage(CellCriterion):
 
     With `scale="layer"`, as in the original, a layer is scaled to [0, 1] by its extremes for that input,
     over all channels and positions, before a neuron is averaged over space; a constant layer covers
-    nothing. With `scale=None` the threshold meets the raw mean activation.
+    nothing. A layer of one number, as the only output of a binary classifier, would always be constant: its
+    value itself meets the threshold. With `scale=None` every raw mean activation does.
 
     >>> from xplore.units import Layer, Layout
     >>> row = Activations(jnp.array([[0.0, 1.0, 4.0]]), jnp.array([[0.0]]), jnp.array([[4.0]]),
@@ -33,19 +34,14 @@ class NeuronCoverage(CellCriterion):
     def n_cells(self) -> int:
         return 1
 
-    def scaled(self, activations: Activations) -> Float[Array, "b u"]:
-        """Activations as the threshold meets them; -inf in a constant layer."""
-        if self.scale is None:
-            return activations.values
-        layer = activations.layout.layer_of_unit
-        low, high = activations.low[:, layer], activations.high[:, layer]
-        extent = high - low
-        return jnp.where(extent > 0, (activations.values - low) / jnp.where(extent > 0, extent, 1), -jnp.inf)
+    def _met(self, activations: Activations) -> Float[Array, "b u"]:
+        """Activations as the threshold meets them."""
+        return activations.values if self.scale is None else activations.scaled
 
     def locate(self, activations: Activations) -> Int[Array, "b u"]:
-        return jnp.where(self.scaled(activations) > self.t, 0, -1)
+        return jnp.where(self._met(activations) > self.t, 0, -1)
 
     def closeness(
         self, activations: Activations, unit: Int[Array, " b"], cell: Int[Array, " b"]
     ) -> Float[Array, " b"]:
-        return jnp.take_along_axis(self.scaled(activations), unit[:, None], axis=1)[:, 0] - self.t
+        return jnp.take_along_axis(self._met(activations), unit[:, None], axis=1)[:, 0] - self.t
