@@ -120,6 +120,7 @@ def run(
     given_seeds = opened(inputs, labels, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(given_seeds.first.shape[1:])
+    panel = panel.bind(shape)
     layout = panel.check(shape)
     judging = checked_oracle(oracle, panel, shape)
     n_classes = panel.shapes(shape).outputs.shape[2]

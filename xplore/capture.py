@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from xplore.closure import bind
 from xplore.layers import Found, Rule, Value, after_reduction, capturing, is_float, moved, names, weight_of
 from xplore.units import Layer
 
@@ -71,7 +72,7 @@ class _Replay:
             return self.scan(eqn, read, scope)
         given = [v.data for v in read]
         out = self.lower(eqn, given) if self.lower else None
-        out = _bind(eqn, given) if out is None else out
+        out = bind(eqn, given) if out is None else out
         outs = out if eqn.primitive.multiple_results else [out]
         return [self.step(eqn, read, out, scope) for out in outs]
 
@@ -172,13 +173,6 @@ class _Replay:
         if not tagged[0] and found:
             live.append(Value(None, True, len(self.rule.layers) - 1))
         return [self.rule.group(live, out) for out in [*last, *ys]]
-
-
-def _bind(eqn: Any, args: Sequence[Any]) -> Any:
-    """Evaluate one step; JAX 0.10 keeps the subfunctions among the parameters, earlier ones apart."""
-    bound = eqn.primitive.get_bind_params(eqn.params)
-    subfuns, params = bound if isinstance(bound, tuple) else ([], bound)
-    return eqn.primitive.bind(*subfuns, *args, **params)
 
 
 def _channel(eqn: Any, read: Sequence[Value], out: Any) -> int:

@@ -136,6 +136,7 @@ def inspect(
     seeds = opened(inputs, labels, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(seeds.first.shape[1:])
+    panel = panel.bind(shape)
     layout = panel.check(shape)
     shapes = panel.shapes(shape).outputs.shape
     if panel.head not in (*EXCLUSIVE, "values") or len(shapes) != 3:

@@ -139,7 +139,9 @@ def reach(
     seeds = opened(inputs, None, chart)
     alone = adapt(reading(model, chart))
     panel = Panel(Panel.of([alone, alone]).models[:1])  # `of` looks at the weights
-    layout = panel.check(chart.encoding.shape(seeds.first.shape[1:]))
+    shape = chart.encoding.shape(seeds.first.shape[1:])
+    panel = panel.bind(shape)
+    layout = panel.check(shape)
     if not layout.n_units:
         fix = "give a network whose layers can be captured"
         raise InputError(f"model {alone.name}", expected="one with neurons", got="a black box", fix=fix)

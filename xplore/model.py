@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from xplore import struct
 from xplore.capture import capture
+from xplore.closure import Trace, call, trace
 from xplore.errors import InputError
 from xplore.heads import Head, head_layer, spread
 from xplore.lowering import Lowering, lower
@@ -26,7 +27,7 @@ class Model(struct.PyTreeNode):
     The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`, with
     numbers or one a channel, resized to `size` and laid out as `layout` says; of rows, `columns` are
     read, by index or name. `output` says what comes back (`xplore.heads.Head`), `classes` in which order;
-    `order` is the panel's, in these outputs. Layers are captured if a glob of `include` (all, if none) and
+    `order` is the panel's, in these outputs, and `closed` and `given` are what `bind` found `f` to close over. Layers are captured if a glob of `include` (all, if none) and
     none of `exclude` fits their name or kind; `unit` says what a unit is. `fingerprint` tells models apart
     whose weights are not in `params`, and `weights_elsewhere` counts those. Weights are leaves, so they are
     arguments of every compiled program and never baked into one.
@@ -49,6 +50,8 @@ class Model(struct.PyTreeNode):
     columns: tuple[int | str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     classes: tuple[str | int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     order: tuple[int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
+    closed: tuple[Array, ...] = struct.field(default=(), kw_only=True)
+    given: Trace | None = struct.field(pytree_node=False, default=None, kw_only=True)
     include: tuple[str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     exclude: tuple[str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
     unit: Unit = struct.field(pytree_node=False, default="mean", kw_only=True)
@@ -58,7 +61,30 @@ class Model(struct.PyTreeNode):
     @property
     def parameters(self) -> int:
         """How many weights it has, those that are not in `params` too."""
-        return self.weights_elsewhere + sum(int(np.size(leaf)) for leaf in jax.tree.leaves(self.params))
+        held = [*jax.tree.leaves(self.params), *self.closed]
+        return self.weights_elsewhere + sum(int(np.size(leaf)) for leaf in held)
+
+    def bind(self, shape: tuple[int, ...], batch: int) -> Model:
+        """The model as it is now: the arrays that `f` closes over are leaves, too, for inputs `[b *shape]`.
+
+        It is traced, and nothing is computed. A function that cannot be traced is left as it is.
+        """
+        if self.given is not None:
+            return self
+        x = jax.ShapeDtypeStruct((batch, *shape), jnp.result_type(float))
+        try:
+            found = trace(self._ask, self.params, jax.eval_shape(self.read, x))
+        except Exception:  # a function of the user's own; `Panel.check` says what is wrong
+            return self
+        return self.replace(given=found, closed=found.arrays)
+
+    @property
+    def program(self) -> str:
+        """sha256 over what `f` does, as this version of JAX has it; empty, where it was not bound."""
+        return "" if self.given is None else self.given.program
+
+    def _ask(self, params: Any, x: Any) -> Any:
+        return self.f(x) if params is None else self.f(params, x)
 
     def read(self, x: Float[Array, "b *x"]) -> Float[Array, "b *y"]:
         """What the model itself reads, differentiably."""
@@ -84,7 +110,10 @@ class Model(struct.PyTreeNode):
         return number.reshape((1,) * (x.ndim - number.ndim) + number.shape) if number.ndim else number
 
     def _call(self, params: Any, x: Float[Array, "b *x"]) -> Any:
-        outputs = self.f(self.read(x)) if params is None else self.f(params, self.read(x))
+        if self.closed:
+            outputs = call(self.name, self._ask, self.given, self.closed, params, self.read(x))
+        else:
+            outputs = self._ask(params, self.read(x))
         if not isinstance(outputs, jax.Array):
             raise InputError(
                 f"model {self.name}",
@@ -121,8 +150,9 @@ class Model(struct.PyTreeNode):
         """sha256 over how it reads and the weights' paths, shapes and bytes: which model was tested."""
         reading = (self.scale, self.mean, self.std, self.layout, self.size, self.columns, self.order)
         sha = hashlib.sha256(f"{self.output} {reading} {self.fingerprint}".encode())
-        for path, leaf in jax.tree_util.tree_flatten_with_path(self.params)[0]:
+        named = [(jax.tree_util.keystr(p), leaf) for p, leaf in jax.tree.leaves_with_path(self.params)]
+        for name, leaf in [*named, *((f"closed {i}", leaf) for i, leaf in enumerate(self.closed))]:
             array = np.ascontiguousarray(leaf)
-            sha.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+            sha.update(f"{name} {array.dtype} {array.shape}".encode())
             sha.update(array.tobytes())
         return sha.hexdigest()

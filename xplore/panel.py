@@ -81,7 +81,7 @@ class Panel(struct.PyTreeNode):
         for model in given:
             same = sum(name == model.name or name.startswith(model.name + "#") for name in names)
             names.append(model.name if not same else f"{model.name}#{same + 1}")
-            _finite(model, names[-1])
+            _finite(names[-1], model.params)
         classes = next((model.classes for model in given if model.classes), ())
         return cls(
             tuple(
@@ -103,6 +103,17 @@ class Panel(struct.PyTreeNode):
     def head(self) -> Head:
         """What the first model's outputs mean; `check` sees to it that the others' are of the same kind."""
         return self.models[0].output
+
+    def bind(self, shape: tuple[int, ...]) -> Panel:
+        """The panel as its models are now, for inputs `[b *shape]`: what is asked in one call.
+
+        Raises:
+            InputError: a function closes over arrays that are not finite.
+        """
+        models = tuple(model.bind(shape, BATCH) for model in self.models)
+        for model in models:
+            _finite(model.name, model.closed)
+        return self.replace(models=models)
 
     def check(self, shape: tuple[int, ...]) -> Layout:
         """The layout for inputs `[b *shape]`, by abstract evaluation: no compute is spent.
@@ -193,7 +204,7 @@ class Panel(struct.PyTreeNode):
 
     def __call__(self, x: Float[Array, "b *x"]) -> Forward:
         """Every model's outputs, and every unit of every model; traced once a shape."""
-        return _forward(self, x)
+        return _forward(self if isinstance(x, jax.core.Tracer) else self.bind(x.shape[1:]), x)
 
     def _replay(self, x: Float[Array, "b *x"]) -> Forward:
         outputs, layers, values = [], [], []
@@ -231,9 +242,9 @@ def _shorter(leaf: Any) -> Any:
     return leaf.astype(jnp.bfloat16) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
 
 
-def _finite(model: Model, name: str) -> None:
+def _finite(name: str, weights: Any) -> None:
     """An InputError for weights that are not finite."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(model.params)[0]:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(weights)[0]:
         if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and not np.isfinite(leaf).all():
             key = jax.tree_util.keystr(path, simple=True, separator="/")
             raise InputError(

@@ -57,7 +57,8 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     if before.get("merged"):
         fix = "go on with one of those that it was merged from; nothing was changed"
         raise InputError(f"campaign in {folder}", expected="one campaign", got="several, merged", fix=fix)
-    differ = [key for key in SAME if before.get(key) != now.get(key)]
+    same = (*SAME, "programs") if _same_compiler(before, now) else SAME
+    differ = [key for key in same if before.get(key) != now.get(key)]
     if differ:
         key = differ[0]
         raise InputError(
@@ -73,6 +74,12 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     runs = [*before.get("runs", []), {key: now.get(key) for key in ("created", "command", "device", "lanes")}]
     archive.note(runs=runs, seeds_total=now["seeds_total"], **({"finished": False} if more else {}))
     return archive
+
+
+def _same_compiler(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Can what the models' functions were traced to be compared? Each version of JAX words it otherwise."""
+    told = before.get("versions")
+    return "programs" in before and isinstance(told, dict) and told.get("jax") == now["versions"]["jax"]
 
 
 def recall(archive: Archive, tally: Tally, rounds: Rounds, round_size: int) -> dict[int, Held]:

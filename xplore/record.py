@@ -40,6 +40,7 @@ def record(
             }
             for model in method.panel.models
         ],
+        "programs": [model.program for model in method.panel.models],
         "layout": [
             {
                 "name": model,

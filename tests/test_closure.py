@@ -1,0 +1,230 @@
+"""What a function closes over is asked as it is now: in every call, and in what identifies the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.nnx as nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xplore
+from xplore import InputError
+from xplore.constraints import Ball
+from xplore.panel import Panel
+
+SIDE, CLASSES = 4, 3
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, SIDE, SIDE, 1), dtype=np.uint8)
+WEIGHTS = RNG.normal(size=(SIDE * SIDE, CLASSES)).astype(np.float32)
+HOW: dict[str, Any] = {"constraint": Ball(0.05), "steps": 2, "tries": 1, "lanes": 8, "progress": False}
+
+
+def flat(x: Any) -> Any:
+    return x.reshape(len(x), -1) - 0.5
+
+
+class Net:
+    """A model of a user's own, whose weights change as it is trained."""
+
+    def __init__(self) -> None:
+        self.w: Any = WEIGHTS.copy()
+        self.turned, self.sign = False, 1.0
+        self.layers = [{"w": WEIGHTS.copy()}]
+        self.module = nnx.Linear(SIDE * SIDE, CLASSES, rngs=nnx.Rngs(0))
+
+    def predict(self, x: Any) -> Any:
+        return flat(x) @ self.w
+
+    def scaled(self, x: Any) -> Any:
+        return flat(x) @ WEIGHTS * self.sign
+
+    def branch(self, x: Any) -> Any:
+        return flat(x) @ WEIGHTS if not self.turned else -(flat(x) @ WEIGHTS)
+
+    def nested(self, x: Any) -> Any:
+        return flat(x) @ self.layers[0]["w"]
+
+    def compiled(self, x: Any) -> Any:
+        w = self.w  # a function that is compiled anew at each call
+        return jax.jit(lambda x: jax.nn.relu(jax.jit(lambda x: flat(x) @ w)(x)) + flat(x) @ w)(x)
+
+    def looped(self, x: Any) -> Any:
+        w, once = self.w, jax.jit(lambda x, w: flat(x) @ w)
+        return jax.lax.scan(lambda total, _: (total + once(x, w), None), once(x, w), None, length=2)[0]
+
+    def hidden(self, x: Any) -> Any:
+        w = self.w  # inside a loop, the compiled function's own
+        once = jax.jit(lambda x: flat(x) @ w)
+        return jax.lax.scan(lambda total, _: (total + once(x), None), once(x), None, length=2)[0]
+
+    def by_module(self, x: Any) -> Any:
+        return self.module(flat(x))
+
+    def in_batches(self, x: Any) -> Any:
+        return flat(x) @ self.w + np.arange(len(x), dtype=np.float32)[:, None] * 0
+
+
+def negate(net: Net) -> None:
+    """A training that broke it: arrays that are new."""
+    net.w, net.sign, net.turned = -net.w, -net.sign, not net.turned
+    net.layers[0]["w"] = -net.layers[0]["w"]
+    net.module.kernel[...] = -net.module.kernel[...]
+
+
+def negate_in_place(net: Net) -> None:
+    """Another: the same arrays, written to."""
+    net.w *= -1
+    net.layers[0]["w"] *= -1
+
+
+def double(net: Net) -> None:
+    net.w = net.w.astype(float)
+
+
+def on_device(net: Net) -> None:
+    net.w = jnp.asarray(net.w)
+
+
+def as_is(net: Net) -> None:
+    pass
+
+
+KINDS: dict[str, tuple[Callable[[Net], None], str, Callable[[Net], None]]] = {
+    "bound method": (as_is, "predict", negate),
+    "double precision": (double, "predict", negate),
+    "array of JAX": (on_device, "predict", negate),
+    "written in place": (as_is, "predict", negate_in_place),
+    "nested, written in place": (as_is, "nested", negate_in_place),
+    "number": (as_is, "scaled", negate),
+    "branch": (as_is, "branch", negate),
+    "list of dicts": (as_is, "nested", negate),
+    "compiled inside": (as_is, "compiled", negate),
+    "loop inside": (as_is, "looped", negate),
+    "compiled inside a loop": (as_is, "hidden", negate),
+    "module of NNX": (as_is, "by_module", negate),
+    "batch size inside": (as_is, "in_batches", negate),
+}
+
+
+def made(kind: str) -> tuple[Net, Callable[[Any], Any], Callable[[Net], None]]:
+    prepare, method, change = KINDS[kind]
+    net = Net()
+    prepare(net)
+    return net, getattr(net, method), change
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_are_asked_as_they_are_now(kind: str) -> None:
+    net, f, change = made(kind)
+    panel = Panel.of([f, f])
+    x = jnp.asarray(IMAGES / 255.0, jnp.float32)
+    digests = []
+    for _ in range(2):
+        for rows in (x, x[:5]):
+            wanted = np.asarray(f(rows))
+            np.testing.assert_allclose(panel(rows).outputs[0], wanted, rtol=1e-5, atol=1e-5)
+        bound = panel.bind(x.shape[1:]).models[0]
+        digests.append((bound.digest(), bound.program))
+        change(net)
+    assert digests[0] != digests[1]
+    same = Panel.of([made(kind)[1]] * 2).bind(x.shape[1:]).models[0]
+    assert (same.digest(), same.program) == digests[0]  # of another object with the same content
+
+
+@pytest.mark.parametrize("kind", ["bound method", "number", "compiled inside"])
+def test_a_gate_sees_the_weights_of_the_second_call(kind: str) -> None:
+    _, old, _ = made(kind)
+    net, new, change = made(kind)
+    assert xplore.gate(old, new, IMAGES, allow=0.0, **HOW)
+    change(net)
+    assert not xplore.gate(old, new, IMAGES, allow=0.0, **HOW)
+
+
+def test_run_inspect_and_coverage_see_the_weights_of_the_second_call() -> None:
+    net, f, _ = made("bound method")
+    labels = np.asarray(f(IMAGES / 255.0)).argmax(1)
+    old = partial(Net().predict)
+
+    def figures() -> tuple[Any, ...]:
+        differ = xplore.run([old, f], IMAGES, **HOW).summary["already_differ"]
+        right = xplore.inspect([old, f], IMAGES, labels).models[1].right
+        layer = next(iter(xplore.reach(f, IMAGES).by_layer))
+        return differ, right, layer
+
+    assert figures()[:2] == (0, 1.0)
+    negate(net)
+    differ, right, _ = figures()
+    truth = np.asarray(f(IMAGES / 255.0)).argmax(1)
+    assert right == np.mean(truth == labels) < 0.5
+    assert differ == np.sum(truth != labels) > 6
+    net.w = np.zeros_like(net.w)
+    assert xplore.reach(f, IMAGES).first[:CLASSES].sum() == 0  # constant layers reach nothing
+
+
+def test_arrays_are_arguments_not_constants() -> None:
+    """New weights of the same shapes meet the compiled program that is there."""
+    net, f, _ = made("bound method")
+    x = jnp.asarray(IMAGES / 255.0, jnp.float32)
+    traced = []
+
+    def counted(x: Any) -> Any:
+        traced.append(x.shape)
+        return f(x)
+
+    compiled = jax.jit(lambda panel, x: panel.plain(x))
+    for _ in range(3):
+        panel = Panel.of([counted, counted]).bind(x.shape[1:])
+        seen = len(traced)
+        np.testing.assert_allclose(compiled(panel, x)[0], f(x), rtol=1e-5)
+        again = len(traced) - seen
+        negate(net)
+    assert again == 0
+    (model, _) = panel.models
+    np.testing.assert_array_equal(model.closed[0], -net.w)  # bound before the last change
+    assert model.parameters == net.w.size
+
+
+def test_weights_that_change_while_they_are_asked_are_refused() -> None:
+    net, f, _ = made("bound method")
+    panel = Panel.of([f, f]).bind(IMAGES.shape[1:])
+    negate(net)
+    with pytest.raises(InputError, match="until the call ends"):
+        jax.jit(lambda panel, x: panel.plain(x))(panel, jnp.zeros((7, SIDE, SIDE, 1)))
+
+
+def test_weights_that_are_not_finite_are_refused_wherever_they_lie() -> None:
+    net, f, _ = made("bound method")
+    net.w[0, 0] = np.nan
+    with pytest.raises(InputError, match="finite"):
+        xplore.run([f, Net().predict], IMAGES, **HOW)
+
+
+def test_a_campaign_is_not_resumed_with_other_weights(tmp_path: Any) -> None:
+    for number, kind in enumerate(("bound method", "number", "branch")):
+        net, f, change = made(kind)
+        how = {**HOW, "out": tmp_path / str(number)}
+        xplore.run([f, Net().predict], IMAGES, seeds=4, **how)
+        change(net)
+        with pytest.raises(InputError, match="nothing was changed"):
+            xplore.run([f, Net().predict], IMAGES, resume=True, **how)
+        change(net)
+        assert xplore.run([f, Net().predict], IMAGES, resume=True, **how).summary["seeds"] == len(IMAGES)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=4), st.integers(1, 9))
+def test_any_change_of_weights_is_seen(factors: list[int], rows: int) -> None:
+    net = Net()
+    panel = Panel.of([net.predict, net.compiled])
+    x = jnp.asarray(IMAGES[:rows] / 255.0, jnp.float32)
+    for factor in factors:
+        net.w = WEIGHTS * factor
+        wanted = np.stack([net.predict(x), net.compiled(x)])
+        np.testing.assert_allclose(panel(x).outputs, wanted, rtol=1e-4, atol=1e-4)
