@@ -27,10 +27,11 @@ class Model(struct.PyTreeNode):
     The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`, with
     numbers or one a channel, resized to `size` and laid out as `layout` says; of rows, `columns` are
     read, by index or name. `output` says what comes back (`xplore.heads.Head`), `classes` in which order;
-    `order` is the panel's, in these outputs, and `closed` and `given` are what `bind` found `f` to close over. Layers are captured if a glob of `include` (all, if none) and
+    `order` is the panel's, in these outputs. Layers are captured if a glob of `include` (all, if none) and
     none of `exclude` fits their name or kind; `unit` says what a unit is. `fingerprint` tells models apart
     whose weights are not in `params`, and `weights_elsewhere` counts those. Weights are leaves, so they are
-    arguments of every compiled program and never baked into one.
+    arguments of every compiled program and never baked into one; `bind` makes leaves of the arrays that
+    `f` closes over, too: they are `closed`, and `given` is what `f` was traced to.
 
     >>> f = lambda p, x: x.reshape(len(x), -1) @ p["w"]
     >>> model = Model(f, {"w": jnp.ones((12, 2))}, scale=255.0, layout="NCHW", name="sums")
