@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import xplore
 from xplore import InputError
-from xplore.constraints import Ball
+from xplore.adapters.predictor import predictor
+from xplore.constraints import Ball, Features
 from xplore.panel import Panel
 
 SIDE, CLASSES = 4, 3
@@ -228,3 +229,44 @@ def test_any_change_of_weights_is_seen(factors: list[int], rows: int) -> None:
         net.w = WEIGHTS * factor
         wanted = np.stack([net.predict(x), net.compiled(x)])
         np.testing.assert_allclose(panel(x).outputs, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_an_estimator_that_was_fitted_again_is_asked_anew() -> None:
+    """One that was wrapped before, too: what it answered to the same rows is forgotten."""
+    linear = pytest.importorskip("sklearn.linear_model")
+    rows = RNG.normal(size=(40, 2)).astype(np.float32)
+    labels = (rows[:, 0] > 0).astype(int)
+    features = Features.infer(rows)
+    estimators = [linear.LogisticRegression().fit(rows, labels) for _ in range(2)]
+    old, new = (predictor(one, features, name="fitted") for one in estimators)
+    how = {**HOW, "constraint": features, "allow": 0.0}
+    seeds = (rows[:8], labels[:8])
+    assert xplore.gate(old, new, *seeds, **how)
+    before = Panel.of([old, new]).bind((2,)).models[1].digest()
+    estimators[1].fit(rows, 1 - labels)
+    assert not xplore.gate(old, new, *seeds, **how)
+    assert Panel.of([old, new]).bind((2,)).models[1].digest() != before
+    estimators[1].fit(rows, np.arange(40) % 3)
+    with pytest.raises(InputError, match="wrap it again"):
+        xplore.gate(old, new, *seeds, **how)
+
+
+def test_a_torch_module_that_was_changed_is_asked_anew() -> None:
+    torch = pytest.importorskip("torch")
+
+    def module() -> Any:
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIDE * SIDE, CLASSES))
+
+    changed = module()
+    old, new = xplore.adapt(module(), name="old"), xplore.adapt(changed, name="new")
+    how = {**HOW, "allow": 0.0}
+    assert xplore.gate(old, new, IMAGES, **how)
+    before = Panel.of([old, new]).bind(IMAGES.shape[1:]).models[1].digest()
+    with torch.no_grad():
+        changed[1].weight *= -1
+    assert not xplore.gate(old, new, IMAGES, **how)
+    assert Panel.of([old, new]).bind(IMAGES.shape[1:]).models[1].digest() != before
+    linear = torch.nn.Linear
+    changed[1] = torch.nn.Sequential(linear(SIDE * SIDE, 2), linear(2, CLASSES))  # other layers, too
+    assert not xplore.gate(old, new, IMAGES, **how)

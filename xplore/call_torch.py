@@ -7,7 +7,7 @@ serves a look and its slope. torch is imported on use.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,11 +54,15 @@ class _Plan(NamedTuple):
 
 
 @dataclass(eq=False)
-class TorchFunction:
-    """A torch module as a function of JAX: outputs, with every layer's value tagged on the way."""
+class TorchFunction(host.HostFunction):
+    """A torch module as a function of JAX: outputs, with every layer's value tagged on the way.
+
+    `fingerprint` tells the module from others by what it holds.
+    """
 
     module: Any
     name: str
+    fingerprint: Callable[[Any], str]
     plans: dict[tuple[int, ...], _Plan] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)  # JAX calls from threads of its own
     graph: tuple[Any, Any, list[Any]] | None = None  # of what was looked at, until its slope is asked
@@ -73,6 +77,12 @@ class TorchFunction:
             checkpoint_name(first, f"{seen.kind}:{seen.name}")
         outputs = jnp.moveaxis(outputs, 1, -1) if outputs.ndim == 4 else outputs
         return (outputs if plan.climbs else jax.lax.stop_gradient(outputs)).astype(x.dtype)
+
+    def refresh(self) -> str:
+        with self.lock:
+            self.plans.clear()
+            self.graph = None
+        return self.fingerprint(self.module)
 
     def ask(self, plan: _Plan, x: Any) -> list[Any]:
         """The outputs and every layer's value, in torch's layout and with torch's derivatives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,14 @@ import jax
 from xplore.errors import InputError
 
 _faults: list[InputError] = []
+
+
+class HostFunction(abc.ABC):
+    """A function of JAX that asks something on the host, which may change between two calls of xplore."""
+
+    @abc.abstractmethod
+    def refresh(self) -> str:
+        """Forget what was learnt of it before; returns its fingerprint, which tells it from others."""
 
 
 def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:

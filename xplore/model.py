@@ -17,6 +17,7 @@ from xplore.capture import capture
 from xplore.closure import Trace, call, trace
 from xplore.errors import InputError
 from xplore.heads import Head, head_layer, spread
+from xplore.host import HostFunction
 from xplore.lowering import Lowering, lower
 from xplore.units import Layer, Number, Unit
 
@@ -72,12 +73,15 @@ class Model(struct.PyTreeNode):
         """
         if self.given is not None:
             return self
+        known = self
+        if isinstance(self.f, HostFunction):
+            known = self.replace(fingerprint=self.f.refresh())
         x = jax.ShapeDtypeStruct((batch, *shape), jnp.result_type(float))
         try:
             found = trace(self._ask, self.params, jax.eval_shape(self.read, x))
         except Exception:  # a function of the user's own; `Panel.check` says what is wrong
-            return self
-        return self.replace(given=found, closed=found.arrays)
+            return known
+        return known.replace(given=found, closed=found.arrays)
 
     @property
     def program(self) -> str:

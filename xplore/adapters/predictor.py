@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ PROBES = 64
 """Rows that a black box answers once: to learn whether and what it answers, and to tell models apart."""
 
 
-class Predictor:
+class Predictor(host.HostFunction):
     """A function on tables as one of JAX: `[b d] -> [b classes]`, by a call to the host; hashed as itself.
 
     >>> answer = lambda rows: np.tile([0.25, 0.75], (len(rows), 1))
@@ -30,12 +30,36 @@ class Predictor:
     ('Predictor', [[0.25, 0.75]])
     """
 
-    def __init__(
-        self, ask: Callable[[Any], Any], name: str, table: Table | None, columns: Sequence[Any]
-    ) -> None:
-        self._ask, self._name, self._table, self._columns = ask, name, table, list(columns)
-        self.classes, self.nameless = 0, False
+    def __init__(self, model: Any, name: str, table: Table | None, columns: Sequence[Any]) -> None:
+        self.model = model
+        self._name, self._table, self._columns = name, table, list(columns)
+        self.classes, self.names = 0, self._names()
+        # One fitted to an array is asked by arrays: scikit-learn warns of names that it has not seen.
+        self.nameless = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
         self._last: tuple[Any, Any] = (None, None)
+
+    def _names(self) -> list[Any]:
+        return [_plain(c) for c in getattr(self.model, "classes_", ())]
+
+    def refresh(self) -> str:
+        """Its parameters and its answers to rows that follow from the table alone, as sha256.
+
+        Raises:
+            InputError: it answers with other classes than when it was wrapped.
+        """
+        self._last = (None, None)
+        answers = self.answers(_probes(self.model, self._table))
+        self.classes = self.classes or answers.shape[1]
+        if answers.shape[1] != self.classes or self._names() != self.names:
+            raise InputError(
+                f"model {self._name}",
+                expected=f"the {self.classes} classes that it was wrapped with",
+                got=f"{answers.shape[1]}: {', '.join(map(str, self._names()))}",
+                fix="wrap it again",
+            )
+        sha = hashlib.sha256(_parameters(self.model).encode())
+        sha.update(np.round(answers, 5).astype(np.float32).tobytes())
+        return sha.hexdigest()
 
     def answers(self, rows: Float32[np.ndarray, "b d"]) -> Float[np.ndarray, "b c"]:
         """What it says of rows, given as it reads them: a DataFrame with a `Table`, else an array.
@@ -49,7 +73,7 @@ class Predictor:
             if self._columns:
                 given = given[self._columns] if self._table is not None else given[:, self._columns]
             given = given.to_numpy() if self.nameless and self._table is not None else given
-            came = np.asarray(self._ask(given), np.float64)
+            came = np.asarray(getattr(self.model, "predict_proba", self.model)(given), np.float64)
         except InputError:
             raise
         except Exception as error:  # a function of the user's own may raise anything
@@ -107,27 +131,20 @@ def predictor(
     Raises:
         InputError: it has no `predict_proba`, or fails on rows like those of `features`.
     """
-    ask = getattr(model, "predict_proba", None) or (model if callable(model) else None)
     name = name or getattr(model, "__name__", type(model).__name__.lower())
-    if ask is None:
+    if not hasattr(model, "predict_proba") and not callable(model):
         raise InputError(
             f"model {name}",
             expected="an estimator with predict_proba, or a function",
             got=type(model).__name__,
             fix="fit it with probability=True, or wrap it: CalibratedClassifierCV, or a function of yours",
         )
-    asked = Predictor(ask, name, features, columns)
-    # One fitted to an array is asked by arrays: scikit-learn warns of names that it has not seen.
-    asked.nameless = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
-    rows = _probes(model, features)
-    answers = asked.answers(rows)
-    asked.classes = answers.shape[1]
-    classes = [_plain(c) for c in (classes if len(classes) else getattr(model, "classes_", ()))]
+    asked = Predictor(model, name, features, columns)
+    fingerprint = asked.refresh()
+    classes = [_plain(c) for c in classes] if len(classes) else asked.names
     if classes and len(classes) != asked.classes:
         raise InputError(f"model {name}", expected=f"{asked.classes} classes", got=f"{len(classes)}")
-    digest = hashlib.sha256(_parameters(model).encode())
-    digest.update(np.round(answers, 5).astype(np.float32).tobytes())
-    known = {"output": "probabilities", "classes": tuple(classes), "fingerprint": digest.hexdigest()}
+    known = {"output": "probabilities", "classes": tuple(classes), "fingerprint": fingerprint}
     return Model(asked, name=name, **{**known, **reading})
 
 

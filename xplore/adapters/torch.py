@@ -32,8 +32,8 @@ def torch(module: Any, *, name: str = "", **reading: Any) -> Model:
 
     Its layers are found by the rule of `xplore.layers`, and its slopes are torch's. It may return a
     tensor, or something with `logits`; outputs `[b c h w]` are taken with the classes last. The layout is
-    NCHW if it has a `torch.nn.Conv2d`, unless you say another. Its weights are read where they are, so
-    they must not change while it is under test.
+    NCHW if it has a `torch.nn.Conv2d`, unless you say another. Its weights are read where they are: as they
+    are at each call of `run`, `gate` and their like, while which they must not change.
 
     >>> import pytest
     >>> library = pytest.importorskip("torch")
@@ -65,10 +65,10 @@ def torch(module: Any, *, name: str = "", **reading: Any) -> Model:
     convolves = any(isinstance(part, library.nn.Conv2d) for part in module.modules())
     known: dict[str, Any] = {
         "layout": "NCHW" if convolves else "NHWC",
-        "fingerprint": _fingerprint(module),
+        "fingerprint": fingerprint(module),
         "weights_elsewhere": sum(weight.numel() for weight in module.parameters()),
     }
-    return Model(TorchFunction(module, name), name=name, **{**known, **reading})
+    return Model(TorchFunction(module, name, fingerprint), name=name, **{**known, **reading})
 
 
 def _share_gpu(module: Any) -> None:
@@ -83,7 +83,7 @@ def _share_gpu(module: Any) -> None:
         )
 
 
-def _fingerprint(module: Any) -> str:
+def fingerprint(module: Any) -> str:
     """sha256 over names, shapes, types and bytes of the weights."""
     import torch
 
