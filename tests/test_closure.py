@@ -17,8 +17,12 @@ from hypothesis import strategies as st
 import xplore
 from xplore import InputError
 from xplore.adapters.predictor import predictor
-from xplore.constraints import Ball, Features
+from xplore.checks import checked_part
+from xplore.constraints import Ball, Features, Latent
+from xplore.coverage import CellCriterion
+from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
+from xplore.units import Number
 
 SIDE, CLASSES = 4, 3
 RNG = np.random.default_rng(0)
@@ -270,3 +274,105 @@ def test_a_torch_module_that_was_changed_is_asked_anew() -> None:
     linear = torch.nn.Linear
     changed[1] = torch.nn.Sequential(linear(SIDE * SIDE, 2), linear(2, CLASSES))  # other layers, too
     assert not xplore.gate(old, new, IMAGES, **how)
+
+
+LIMITS = {"apart": 0.0, "most": 60.0, "by": 0.0}
+
+
+class Farther(LabelsDiffer):
+    """An oracle of a user's own, that reads a global."""
+
+    def differ(self, outputs: Any) -> Any:
+        scores = jax.nn.softmax(outputs, axis=-1)
+        return super().differ(outputs) & (jnp.abs(scores[0] - scores[-1]).max(axis=-1) > LIMITS["apart"])
+
+
+class Above(CellCriterion):
+    """A criterion of a user's own, that reads a global."""
+
+    @property
+    def n_cells(self) -> int:
+        return 1
+
+    def locate(self, activations: Any) -> Any:
+        return jnp.where(activations.values > LIMITS["by"], 0, -1)
+
+    def closeness(self, activations: Any, unit: Any, cell: Any) -> Any:
+        return jnp.take_along_axis(activations.values, unit[:, None], axis=1)[:, 0] - LIMITS["by"]
+
+
+def test_an_oracle_that_reads_a_global_judges_by_what_it_is_now() -> None:
+    def differ(apart: float) -> int:
+        LIMITS["apart"] = apart
+        models = [Net().predict, lambda x: -(flat(x) @ WEIGHTS)]
+        return xplore.run(models, IMAGES, oracle=Farther(), **HOW).summary["already_differ"]
+
+    assert differ(0.0) > 6
+    assert differ(2.0) == 0
+    assert differ(0.0) > 6
+
+
+def test_a_criterion_that_reads_a_global_counts_by_what_it_is_now() -> None:
+    def share(by: float) -> float:
+        LIMITS["by"] = by
+        return xplore.coverage_of(Net().predict, IMAGES, Above())
+
+    assert share(-100.0) == 1.0
+    assert share(100.0) == 0.0
+
+
+def test_a_rule_that_reads_a_global_holds_as_it_is_now() -> None:
+    rows = RNG.uniform(0, 60, size=(24, 2)).astype(np.float32).round()
+    features = Features.infer(rows, ["age", "visits"]).where(lambda row: row.age <= LIMITS["most"])
+    models = [lambda x, s=s: jnp.stack([x[:, 0], 2 * s - x[:, 0]], axis=1) for s in (30.0, 45.0)]
+    seeds = rows[rows[:, 0] < 20]
+
+    def oldest(most: float) -> float:
+        LIMITS["most"] = most
+        how = {**HOW, "constraint": features, "steps": 8, "tries": 2, "shrink": False}
+        return xplore.run(models, seeds, **how).frame()["after:age"].max()
+
+    assert oldest(60.0) > 40
+    assert oldest(40.0) <= 40
+
+
+def test_a_decoder_draws_as_it_is_now() -> None:
+    class Decoder:
+        scale = 0.0
+
+        def decode(self, z: Any) -> Any:
+            return jnp.broadcast_to(z[:, :1, None, None] * self.scale, (len(z), SIDE, SIDE, 1))
+
+        def encode(self, x: Any) -> Any:
+            return x.mean(axis=(1, 2))
+
+    decoder = Decoder()
+    models = [
+        lambda x: jnp.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], axis=1),
+        lambda x: jnp.stack([0 * x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], axis=1),
+    ]
+    grey = RNG.integers(100, 120, (4, SIDE, SIDE, 1), dtype=np.uint8)
+
+    def found() -> int:
+        how = {**HOW, "constraint": Latent(decoder.decode, decoder.encode), "steps": 8, "shrink": False}
+        return xplore.run(models, grey, **how).summary["found"]
+
+    assert found() == 0  # it draws nothing
+    decoder.scale = 1.0
+    assert found() == 4
+
+
+def test_numbers_of_a_part_never_compile_anew() -> None:
+    traced = []
+
+    class Counted(LabelsDiffer):
+        by: Number = 1.0
+
+        def differ(self, outputs: Any) -> Any:
+            traced.append(outputs.shape)
+            return super().differ(outputs * self.by)
+
+    compiled = jax.jit(lambda oracle, outputs: oracle.differ(outputs))
+    for by in (1.0, 2.0, 3.0):
+        compiled(checked_part("oracle", Counted(by), LabelsDiffer), jnp.ones((2, 3, 2)))
+    assert len(traced) == 1

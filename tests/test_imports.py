@@ -46,7 +46,7 @@ devices
 encoding recipe rules units weights torch_file
 stored
 finding
-schema account
+schema account part_code
 closure convolution pooling columns durations files identity media peers shares struct tensor_program zoo
 errors
 """

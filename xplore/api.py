@@ -145,8 +145,7 @@ def run(
     fits(method.constraint, shape, method.search)
     if baseline is not None:
         climbable(panel, checked_search("baseline", baseline), shape)
-    for criterion in criteria:
-        checked_part("criteria", criterion, CellCriterion)
+    criteria = tuple(checked_part("criteria", criterion, CellCriterion) for criterion in criteria)
     known = checked_training(training, given_seeds, chart)
     if baseline is not None and hasattr(inputs, "__next__"):
         fix = "give a function that returns a new generator"

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from xplore import struct
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
 from xplore.encoding import Rows
@@ -18,6 +19,7 @@ from xplore.lowering import Lowering
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
+from xplore.part_code import code_key
 from xplore.plan import Plan
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
@@ -141,9 +143,9 @@ def checked_search(name: str, search: Search, steps: int | None = None, tries: i
 
 
 def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
-    """A part of the right kind."""
+    """A part of the right kind, keyed by the functions that it calls as they are now."""
     if isinstance(part, kind):
-        return part
+        return part.with_code_key(code_key(part)) if isinstance(part, struct.PyTreeNode) else part
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     came = f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
     fix = f"see xplore.{kind.__module__.split('.')[1]} for those that come with xplore"

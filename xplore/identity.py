@@ -134,9 +134,9 @@ class _Digests:
     def _class(self, value: type) -> Iterator[Any]:
         """A user's own class by its methods and those that it inherits from others of the user's."""
         yield from ("class", _name(value))
-        for base in () if _installed(value) else value.__mro__:
+        for base in () if installed(value) else value.__mro__:
             yield _name(base)
-            if not _installed(base):
+            if not installed(base):
                 held = {name: item for name, item in vars(base).items() if name not in _UNSAID}
                 yield from (part for name in sorted(held) for part in (name, self.of(held[name])))
 
@@ -155,7 +155,7 @@ class _Digests:
 
     def _function(self, f: types.FunctionType) -> Iterator[Any]:
         yield "function"
-        if _installed(f) and _found(f):
+        if installed(f) and found(f):
             yield _name(f)
             return
         yield self.of(f.__code__)
@@ -175,7 +175,7 @@ class _Digests:
             if name in f.__globals__:
                 value = f.__globals__[name]
                 yield from (name, self.of(value))
-                if isinstance(value, types.ModuleType) and not _installed(value):
+                if isinstance(value, types.ModuleType) and not installed(value):
                     held = vars(value)
                     asked = sorted({key for key in _names(f.__code__) if key in held})
                     yield from (part for key in asked for part in (key, self.of(held[key])))
@@ -250,11 +250,11 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _name(value: Any) -> str:
     """A class or a function by its name; of a library, where in it is not said: versions differ in that."""
     module = str(getattr(value, "__module__", "") or "")
-    place = module.partition(".")[0] if _installed(value) else module
+    place = module.partition(".")[0] if installed(value) else module
     return f"{place} {value.__qualname__}"
 
 
-def _found(f: types.FunctionType) -> bool:
+def found(f: types.FunctionType) -> bool:
     """Is a function what its module has under its name? Then its name is enough."""
     place: Any = sys.modules.get(f.__module__ or "")
     for name in f.__qualname__.split("."):
@@ -262,7 +262,7 @@ def _found(f: types.FunctionType) -> bool:
     return getattr(place, "__func__", place) is f
 
 
-def _installed(value: Any) -> bool:
+def installed(value: Any) -> bool:
     """Does this belong to xplore, the standard library or an installed package?"""
     name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
     return _library(str(name or ""))

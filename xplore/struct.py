@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from flax.struct import field
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
@@ -44,7 +44,12 @@ class PyTreeNode:
     Point(x=2.0, name='a')
     >>> Point(1.0).replace(x=3.0)
     Point(x=3.0, name='')
+
+    A node of a class with `keyed = True` may hold a key of the functions that it calls: compiled programs
+    are looked up by it, too.
     """
+
+    keyed: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__()
@@ -54,7 +59,8 @@ class PyTreeNode:
         for found in dataclasses.fields(made):
             (trees if found.metadata.get("pytree_node", True) else still).append(found.name)
 
-        of_trees, of_still = getter(trees), getter(still)
+        keyed = cls.keyed
+        of_trees, of_still = getter(trees), getter([*still, "code_key"] if keyed else still)
 
         def flatten(node: PyTreeNode) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             return of_trees(node), of_still(node)
@@ -64,11 +70,25 @@ class PyTreeNode:
             return list(zip(map(GetAttrKey, trees), values, strict=True)), rest
 
         def unflatten(rest: tuple[Any, ...], values: Iterable[Any]) -> PyTreeNode:
-            return cls(**dict(zip(trees, values, strict=True)), **dict(zip(still, rest, strict=True)))
+            node = cls(**dict(zip(trees, values, strict=True)), **dict(zip(still, rest, strict=not keyed)))
+            return node.with_code_key(rest[-1]) if keyed and rest[-1] else node
 
         register_pytree_with_keys(cls, with_keys, unflatten, flatten)  # the last is called in each step
 
     def replace(self: Own, **changes: Any) -> Own:
         """The same with other values of some fields."""
         node: Any = self
-        return dataclasses.replace(node, **changes)
+        made = dataclasses.replace(node, **changes)
+        return made.with_code_key(self.code_key) if self.code_key else made
+
+    @property
+    def code_key(self) -> str:
+        """The key of the functions that it calls; empty, where nobody said."""
+        return self.__dict__.get("_code_key", "")
+
+    def with_code_key(self: Own, key: str) -> Own:
+        """A copy with a key, which is no field: it neither prints nor compares."""
+        node: Any = self
+        made = dataclasses.replace(node)
+        object.__setattr__(made, "_code_key", key)
+        return made

@@ -34,6 +34,8 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     (0.7, True, False)
     """
 
+    keyed = True
+
     @property
     def encoding(self) -> Encoding:
         """How the inputs that it changes are stored: 8-bit images, unless a chart says otherwise."""

@@ -22,6 +22,8 @@ class Criterion(struct.PyTreeNode, abc.ABC):
     (0.5, True)
     """
 
+    keyed = True
+
     @abc.abstractmethod
     def init(self, layout: Layout) -> Any:
         """Nothing reached."""

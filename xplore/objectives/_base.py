@@ -26,6 +26,8 @@ class Objective(struct.PyTreeNode, abc.ABC):
     (('logits', 'probabilities'), ('values',))
     """
 
+    keyed = True
+
     @property
     def heads(self) -> tuple[Head, ...]:
         """The heads whose outputs it can read."""

@@ -26,6 +26,8 @@ class Oracle(struct.PyTreeNode, abc.ABC):
     ([True], [False])
     """
 
+    keyed = True
+
     @property
     @abc.abstractmethod
     def heads(self) -> tuple[Head, ...]:

@@ -41,6 +41,8 @@ class Search(struct.PyTreeNode, abc.ABC):
     [(True, 2), (False, 1)]
     """
 
+    keyed = True
+
     if TYPE_CHECKING:  # every search has both as static fields, with defaults of its own
         steps: int
         tries: int
