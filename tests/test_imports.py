@@ -46,8 +46,8 @@ devices
 encoding recipe rules units weights torch_file
 stored
 finding
-schema account part_code
-closure convolution pooling columns durations files identity media peers shares struct tensor_program zoo
+schema account factories part_code
+closure convolution pooling columns durations files identity media peers shares struct tensor_program
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

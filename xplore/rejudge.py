@@ -10,15 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
-from xplore.config import build_model
 from xplore.encoding import Encoding, encoding_of
 from xplore.errors import InputError
+from xplore.factories import arguments, from_zoo, make
+from xplore.model import Model
 from xplore.oracles import AnglesDiffer, LabelsDiffer, Oracle, ValuesDiffer
 from xplore.panel import Panel
 from xplore.table import Table
-from xplore.zoo import from_zoo
 
 
 def replay(
@@ -85,7 +86,7 @@ def _replaying(
                 got="models of your own",
                 fix="give the config they came from (--config), each one (--model), or use xplore.replay",
             )
-        models = [build_model(part) for part in meta["config"]["models"]]
+        models = [_model(part) for part in meta["config"]["models"]]
     table = Table.recorded(meta["table"]) if meta.get("table") else None
     panel = Panel.of([reading(model, table) for model in models])
     if len(panel.models) != len(meta["models"]):
@@ -104,6 +105,11 @@ def _replaying(
                 fix="load the weights of that campaign",
             )
     return panel
+
+
+def _model(part: dict[str, Any]) -> Model:
+    """A model of the zoo, read as an archive says."""
+    return adapt(make({"use": part["use"]}, "model"), **arguments(part, "model"))
 
 
 def _oracle(meta: dict[str, Any], folder: str | Path) -> Oracle:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from xplore.archive import Archive
+from xplore.factories import from_zoo
 from xplore.report.reading import read
-from xplore.zoo import from_zoo
 
 OURS = [{"use": "xplore.models.lenet:lenet1"}, {"use": "xplore.models.lenet:lenet4"}]
 OWN_FILE = "--config 'my own.toml' --finding {}"
@@ -43,6 +43,16 @@ def test_the_way_back(build: Callable[..., Archive], told: dict[str, Any], begin
         {"use": "xplore.adapters.torch:load", "path": "x.pt", "architecture": {"use": "mymodels:net"}},
         {"use": "xplore.models.lenet:lenet1", "name": {"use": "mymodels:net"}},
         {"use": "xplore.models.lenet:lenet1", "classes": [{"use": "mymodels:net"}]},
+        {"use": "xplore.models.hdf5:save_file", "tensor_dict": {}, "filename": "/tmp/x"},
+        {"use": "xplore.models.efficientnet:lite0", "weights": "/tmp/x.pth"},
+        {"use": "xplore.models.drebin:drebin1", "path": "/tmp", "folder": "/tmp"},
+        {"use": "xplore.models.lenet:lenet1.__globals__"},
+        {"use": "xplore.constraints:Ball", "bound": 0.1},
+        {"use": "xplore.models.lenet:lenet1", "scale": float("inf")},
+        {"use": "xplore.models.lenet:lenet1", "size": [10**6, 10**6]},
+        {"use": "xplore.models.lenet:lenet1", "name": "a\x1b[2J"},
+        {"use": "xplore.models.lenet:lenet1", "output": "html"},
+        {"use": ["xplore.models.lenet:lenet1"]},
         {},
     ],
 )

@@ -15,6 +15,7 @@ from xplore.encoding import Rows
 from xplore.ranges import Ranges, inward
 from xplore.recipe import Recipe
 from xplore.rules import following, holds
+from xplore.table import Table
 
 DRAWS = 8
 """Random changes drawn where rules forbid some: the first that keeps them is taken."""
@@ -234,3 +235,24 @@ def _first(values: Float[Array, " n"], most: int, count: Any = None) -> Bool[Arr
     most = min(most, len(values))
     at = jax.lax.top_k(values, most)[1]
     return jnp.zeros(len(values), bool).at[at].set(jnp.arange(most) < (most if count is None else count))
+
+
+def restored(
+    table: dict[str, Any],
+    frozen: tuple[bool, ...] = (),
+    grows: tuple[bool, ...] = (),
+    changes: int = 3,
+    grains: tuple[tuple[int, float], ...] = (),
+    magnitudes: tuple[int, ...] = (),
+) -> Features:
+    """The features of a recorded table (`Table.described`), without rules.
+
+    >>> features = Features.infer(np.array([[20, 0.5], [60, 1.5]]), ["age", "rate"]).grow("age")
+    >>> restored(features.described(), features.frozen, features.grows)
+    Features(age: integer 20 to 60, only up; rate: float 0.5 to 1.5; at most 3 changes)
+    """
+    known = Table.recorded(table)
+    none = (False,) * len(known.columns)
+    still = (frozen or none, grows or none, known.groups)
+    rest = {"changes": changes, "grains": grains, "magnitudes": magnitudes}
+    return Features(known.columns, known.low, known.high, known.example, *still, **rest)

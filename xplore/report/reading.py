@@ -20,11 +20,11 @@ from jaxtyping import Bool, Int
 from xplore.archive import Archive
 from xplore.columns import Column, recorded
 from xplore.errors import InputError
+from xplore.factories import from_zoo
 from xplore.finding import Disagreement, Finding, SeedRecord
 from xplore.groups import fault_groups
 from xplore.media import SETS
 from xplore.report.rows import Row, least_changed, row_of
-from xplore.zoo import from_zoo
 
 SHORTEST_ID = 6
 MOST_AGREED = 200
