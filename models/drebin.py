@@ -6,7 +6,7 @@ Those that are stored here were trained on the synthetic apps of `xplore.data.dr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import mlp
+from . import mlp
 
 if TYPE_CHECKING:
     from flax import linen as nn

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import mlp
 from xplore import weights
+
+from . import mlp
 
 if TYPE_CHECKING:
     from flax import linen as nn

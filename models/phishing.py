@@ -3,7 +3,7 @@
 import functools
 from typing import TYPE_CHECKING
 
-from models import mlp
+from . import mlp
 
 if TYPE_CHECKING:
     from flax import linen as nn
