@@ -47,7 +47,7 @@ encoding recipe rules units weights torch_file
 stored
 finding
 schema account factories part_code
-closure convolution pooling columns durations files identity media peers shares struct tensor_program
+closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
 errors
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

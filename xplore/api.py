@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xplore.adapters.predictor import reading
-from xplore.archive import FILE, Archive
+from xplore.archive import Archive
 from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.checks import (
@@ -35,6 +35,7 @@ from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.devices import keep_compilations
 from xplore.errors import InputError
 from xplore.fates import Fates
+from xplore.folders import alone
 from xplore.host import faults
 from xplore.lanes import Method
 from xplore.lowering import chosen
@@ -46,6 +47,7 @@ from xplore.progress import Watch, counting, display, interruptible
 from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
+from xplore.schema import FILE, holds
 from xplore.search import Random, Search
 from xplore.seeds import First, Held, labelled, opened
 from xplore.shrink import Shrinking
@@ -164,12 +166,16 @@ def run(
         folder = Path(tempfile.mkdtemp(prefix="xplore-") if out is None else out)
         if out is None:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        again = resume and (folder / FILE).exists()
-        with closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive, faults():
-            campaign = Campaign(method, judge, layout, read, plan, budget or Budget(), backend or Fates)
-            _go(archive, campaign, baseline, name, shrink, progress)
-        if out is not None:
-            write_reports(folder)
+        with alone(folder):
+            again = resume and holds(folder / FILE)
+            with (
+                closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive,
+                faults(),
+            ):
+                campaign = Campaign(method, judge, layout, read, plan, budget or Budget(), backend or Fates)
+                _go(archive, campaign, baseline, name, shrink, progress)
+            if out is not None:
+                write_reports(folder)
         undo.pop_all()
     if campaign.fault is not None:
         kept = f"what was found before is in {folder}; once that is mended, resume goes on there"

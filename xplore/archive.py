@@ -23,6 +23,7 @@ from xplore import schema
 from xplore.account import checked
 from xplore.errors import InputError, told
 from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
+from xplore.folders import whole
 from xplore.schema import FILE, unused
 from xplore.stored import (
     DAMAGE,
@@ -60,14 +61,11 @@ class Archive:
             InputError: the folder already holds a campaign, or cannot be written.
         """
         path = unused(folder, fix="choose a new folder with --out, or go on with --resume")
-        try:
-            db = schema.create(path)
-        except (OSError, sqlite3.Error) as error:
-            what, wanted = f"output folder {folder}", "a folder that can be written"
-            raise InputError(what, expected=wanted, got=str(error), fix="choose --out") from error
-        archive = cls(db, path, writes=True)
-        archive.note(**meta)
-        return archive
+        with whole(path) as partial, closing(schema.create(partial)) as db:
+            with db:
+                db.executemany(*noted(meta))
+            db.execute("PRAGMA journal_mode=DELETE")
+        return cls(schema.connect(path, write=True), path, writes=True)
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = False) -> Archive:
@@ -87,10 +85,18 @@ class Archive:
             if self._writes:
                 self._db.execute("PRAGMA journal_mode=DELETE")
 
-    def snapshot(self) -> None:
-        """What is read from now on is of one instant, though a campaign goes on writing."""
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read inside is of one instant, though a campaign goes on writing."""
+        if self._db.in_transaction:
+            yield
+            return
         with self._reading():
             self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.commit()
 
     def note(self, **meta: Any) -> None:
         """Add to, or replace in, what is known of the campaign as a whole."""

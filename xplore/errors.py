@@ -1,6 +1,7 @@
 """What xplore says of bad input, before any compute is spent."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, what: str, *, expected: str, got: str, fix: str = "") -> None:
-        super().__init__(f"{what}: expected {expected}, got {got}" + (f"; {fix}" if fix else ""))
+        super().__init__(visible(f"{what}: expected {expected}, got {got}" + (f"; {fix}" if fix else "")))
         self.what = what
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -41,6 +42,16 @@ class MissingExtraError(InputError):
             got="none",
             fix=f"pip install 'xplore-tests[{extra}]'",
         )
+
+
+def visible(text: str) -> str:
+    """A text in one line, whose control characters are shown: they may come from anyone's file.
+
+    >>> print(visible("a\\nb\\0 \\x1b[2J \\u202e"))
+    a\\nb\\x00 \\x1b[2J \\u202e
+    """
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in hidden else sign for sign in text)
 
 
 def first(faults: Sequence[str], most: int = 3) -> str:

@@ -19,6 +19,7 @@ from xplore import schema
 from xplore.archive import Archive
 from xplore.errors import InputError, short, told
 from xplore.finding import Finding, content_hash
+from xplore.folders import alone, whole
 from xplore.result import Result, write_reports
 from xplore.stored import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
 from xplore.united import SAME, Meta, identity, later, parts, united
@@ -53,9 +54,12 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
     """The new archive alone."""
     if not folders:
         raise InputError("archives to merge", expected="at least one", got="none", fix="name their folders")
-    target = schema.unused(out, fix="choose a new folder with --out")
     with ExitStack() as stack:
+        stack.enter_context(alone(out))
+        target = schema.unused(out, fix="choose a new folder with --out")
         archives = [stack.enter_context(closing(Archive.open(Path(folder)))) for folder in folders]
+        for archive in archives:
+            stack.enter_context(archive.snapshot())
         told = [_account(archive) for archive in archives]
         for archive, meta in zip(archives, told, strict=True):
             _alike(archives[0], told[0], archive, meta)
@@ -63,7 +67,7 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
         for part in (part for meta in told for part in parts(meta)):
             known[identity(part)] = later(known.get(identity(part), part), part)
         numbers = {name: number for number, name in enumerate(sorted(known))}
-        with schema.whole(target) as partial, closing(schema.create(partial)) as db:
+        with whole(target) as partial, closing(schema.create(partial)) as db:
             for archive, meta in zip(archives, told, strict=True):
                 with _naming(archive), db:
                     _join(db, archive, {i: numbers[identity(part)] for i, part in enumerate(parts(meta))})
@@ -79,8 +83,7 @@ _SPENT = "SELECT campaign, sum(steps), sum(queries) FROM seeds GROUP BY campaign
 
 
 def _account(archive: Archive) -> Meta:
-    """What an archive tells of its campaigns; from now on it is read as it is at this instant."""
-    archive.snapshot()
+    """What an archive tells of its campaigns."""
     meta = archive.meta
     with _naming(archive):
         parts(meta)

@@ -49,7 +49,7 @@ def replay(
     Raises:
         InputError: no archive, no models to be had, or models with other weights than those recorded.
     """
-    with closing(Archive.open(Path(folder))) as archive:
+    with closing(Archive.open(Path(folder))) as archive, archive.snapshot():
         panel = _replaying(archive.meta, folder, models, as_tested)
         judge = oracle or _oracle(archive.meta, folder)
         reproduced = {}

@@ -14,8 +14,8 @@ import numpy as np
 
 from xplore.archive import Archive
 from xplore.columns import framed, pandas
-from xplore.errors import InputError
 from xplore.finding import Finding
+from xplore.folders import alone, whole
 from xplore.media import from_npy
 from xplore.report import reporter
 from xplore.report.reading import read
@@ -80,8 +80,9 @@ class Result:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        reading, pd = read(self.archive), pandas()
-        kept = {finding.id: finding for finding in self.findings}
+        pd = pandas()
+        with self.archive.snapshot():
+            reading, kept = read(self.archive), {finding.id: finding for finding in self.findings}
         rows = [row for row in reading.rows if row.id in kept]
         told = pd.DataFrame({"id": [row.id for row in rows], "seed": [row.seed for row in rows]})
         told["valid"] = [row.valid for row in rows]
@@ -111,22 +112,15 @@ class Result:
             InputError: the folder already holds a campaign.
         """
         folder = Path(folder)
-        path = unused(folder, fix="choose a new folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder):
+            path = unused(folder, fix="choose a new folder")
             with (
+                whole(path) as partial,
                 closing(sqlite3.connect(self.archive.path)) as source,
-                closing(sqlite3.connect(path)) as copy,
+                closing(sqlite3.connect(partial)) as copy,
             ):
                 source.backup(copy)
-        except (OSError, sqlite3.Error) as error:
-            raise InputError(
-                f"output folder {folder}",
-                expected="a folder that can be written",
-                got=str(error),
-                fix="choose another",
-            ) from error
-        write_reports(folder)
+            write_reports(folder)
         return folder
 
     def _repr_html_(self) -> str:
@@ -147,6 +141,6 @@ def _release(archive: Archive, folder: Path | None) -> None:
 
 def write_reports(folder: Path) -> None:
     """`summary.json` and `report.html` beside the archive."""
-    with closing(Archive.open(folder)) as archive:
+    with closing(Archive.open(folder)) as archive, archive.snapshot():
         for kind in ("json", "html"):
             reporter(kind).write(archive, folder)

@@ -6,10 +6,9 @@ that SQLite runs no view and no trigger of a stranger's.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 
@@ -103,10 +102,28 @@ def damaged(path: Path, why: str, fix: str = "take a copy of it from where it ca
     return InputError(str(path), expected="an archive that is whole", got=f"damage ({why})", fix=fix)
 
 
+def holds(path: Path) -> bool:
+    """Is there a campaign's archive at this path?
+
+    What is left of a process that was killed while it made one is none: a file without tables, or one of
+    which nothing was noted. Versions before this one made an archive in its place.
+    """
+    if not path.is_file():
+        return path.exists()
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            limit(db)
+            layout = _layout(db)
+            ours = any(layout == _known(version) for version in _LAYOUTS)
+            return bool(layout) and not (ours and not db.execute("SELECT count(*) FROM meta").fetchone()[0])
+    except (sqlite3.Error, UnicodeDecodeError):
+        return True
+
+
 def unused(folder: Path, *, fix: str) -> Path:
     """Where a folder's archive is to be; an InputError if it already holds one."""
     path = Path(folder) / FILE
-    if path.exists():
+    if holds(path):
         wanted, fix = "a folder without a campaign", f"{fix}; nothing was overwritten"
         raise InputError(f"output folder {folder}", expected=wanted, got=f"one that holds {FILE}", fix=fix)
     return path
@@ -114,41 +131,11 @@ def unused(folder: Path, *, fix: str) -> Path:
 
 def create(path: Path) -> sqlite3.Connection:
     """A new file with empty tables, open to write. Raises `OSError` or `sqlite3.Error`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, check_same_thread=False)  # a campaign writes beside the lanes
+    db = sqlite3.connect(path, check_same_thread=False)
     db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
     db.executescript("BEGIN;" + _TABLES + f"PRAGMA user_version={SCHEMA}; COMMIT;")
     db.execute("PRAGMA foreign_keys=ON")
     return db
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that is to be at `path` once all went well; otherwise nothing is left behind.
-
-    Raises:
-        InputError: there is no room for it, or no right to write.
-    """
-    folder, partial = path.parent, path.with_name(f".{path.name}.{os.getpid()}.part")
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            yield partial
-            partial.replace(path)
-        except (OSError, sqlite3.OperationalError) as error:
-            wanted = "room, and a folder that can be written"
-            raise InputError(
-                f"output folder {folder}", expected=wanted, got=str(error), fix="choose another --out"
-            ) from error
-    except BaseException:
-        for left in ("", "-wal", "-shm", "-journal"):
-            with suppress(OSError):
-                Path(f"{partial}{left}").unlink()
-        for place in made:
-            with suppress(OSError):
-                place.rmdir()
-        raise
 
 
 def connect(path: Path, *, write: bool = False, version: int | None = SCHEMA) -> sqlite3.Connection:
@@ -160,7 +147,7 @@ def connect(path: Path, *, write: bool = False, version: int | None = SCHEMA) ->
     if not path.is_file():
         raise InputError(str(path), expected="an archive", got="no such file", fix="name a campaign's folder")
     try:
-        # A result may be collected, and so closed, in another thread.
+        # A campaign writes beside the lanes; a result may be collected, and so closed, in another thread.
         uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
         db = sqlite3.connect(uri, uri=True, check_same_thread=False)
         with ExitStack() as undo:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xplore import schema
 from xplore.archive import Archive
+from xplore.folders import alone, whole
 
 
 def migrate(folder: str | Path, out: str | Path) -> Path:
@@ -20,8 +21,14 @@ def migrate(folder: str | Path, out: str | Path) -> Path:
     """
     path, out = Path(folder), Path(out)
     path = path / schema.FILE if path.is_dir() else path
-    target = schema.unused(out, fix="choose a new folder with --out")
-    with closing(schema.connect(path, version=None)) as old, schema.whole(target) as partial:
+    with alone(out), closing(schema.connect(path, version=None)) as old:
+        _upgraded(old, path, schema.unused(out, fix="choose a new folder with --out"))
+    return out
+
+
+def _upgraded(old: sqlite3.Connection, path: Path, target: Path) -> None:
+    """The copy, at `target` once it was read whole."""
+    with whole(target) as partial:
         try:
             _copied(old, partial)
         except sqlite3.DatabaseError as error:
@@ -30,7 +37,6 @@ def migrate(folder: str | Path, out: str | Path) -> Path:
             raise schema.damaged(path, str(error)) from error
         with closing(Archive(schema.connect(partial), path)) as copy:
             _read(copy)
-    return out
 
 
 def _copied(old: sqlite3.Connection, path: Path) -> None:

@@ -25,15 +25,20 @@ class Reporter(ABC):
 
     file_name: ClassVar[str]
 
-    @abstractmethod
     def write(self, archive: Archive, out: Path) -> Path:
-        """Write the account and return where it lies.
+        """Write the account and return where it lies: of one instant, though a campaign may go on writing.
 
         `out` is a folder, or a path that ends as `file_name` does.
 
         Raises:
             InputError: `out` cannot be written.
         """
+        with archive.snapshot():
+            return self._write(archive, out)
+
+    @abstractmethod
+    def _write(self, archive: Archive, out: Path) -> Path:
+        """Write the account of an archive that does not change meanwhile."""
 
     def target(self, out: Path) -> Path:
         """Where the account goes: `out` itself if it names a file of this kind, else a file in it."""

@@ -54,10 +54,11 @@ def write(a: Archive, b: Archive, out: Path, format: str = "html") -> Path:
     """
     if format not in FORMATS:
         raise InputError("comparison format", expected=f"one of {', '.join(FORMATS)}", got=repr(format))
-    readings = both(a, b)
     out = Path(out)
     path = out if out.suffix == f".{format}" else out / f"{NAME}.{format}"
-    return store(path, FORMATS[format](*readings, compared(*readings)))
+    with a.snapshot(), b.snapshot():
+        readings = both(a, b)
+        return store(path, FORMATS[format](*readings, compared(*readings)))
 
 
 def verdict(told: dict[str, Any]) -> str:

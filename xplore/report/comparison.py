@@ -42,7 +42,12 @@ def compare(a: Any, b: Any) -> dict[str, Any]:
         InputError: a folder holds no campaign, or both are one.
     """
     folders = [Path(getattr(one, "folder", one)) for one in (a, b)]
-    with closing(Archive.open(folders[0])) as first, closing(Archive.open(folders[1])) as second:
+    with (
+        closing(Archive.open(folders[0])) as first,
+        closing(Archive.open(folders[1])) as second,
+        first.snapshot(),
+        second.snapshot(),
+    ):
         return compared(*both(first, second))
 
 

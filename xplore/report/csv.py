@@ -28,7 +28,7 @@ class Csv(Export):
     every: bool = True
     retraining: bool = False
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         path = self.target(out)
         columns = ordered(head(archive), kinds(self._lines(archive)), self._features(archive))
         with storing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:

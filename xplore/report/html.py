@@ -48,7 +48,7 @@ class Html(Reporter):
     file_name: ClassVar[str] = "report.html"
     most_pictured: int = 10_000
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         reading = read(archive)
         script = text("html.js")
         shared = _shared(reading, CARDS)
@@ -75,7 +75,8 @@ class Html(Reporter):
 
 def fragment(archive: Archive) -> str:
     """A part of a page for a notebook: verdict, up to six groups, the funnel; no script, its own style."""
-    context = _shared(read(archive), CARDS, three=False)
+    with archive.snapshot():
+        context = _shared(read(archive), CARDS, three=False)
     return environment().get_template("fragment.jinja").render(context)
 
 

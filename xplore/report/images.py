@@ -31,7 +31,7 @@ class Images(Export):
 
     file_name: ClassVar[str] = "images"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         folder, reading = self.target(out), head(archive)
         if reading.meta.get("media", PNG) != PNG or reading.columns:
             raise InputError(

@@ -22,6 +22,6 @@ class Json(Reporter):
 
     file_name: ClassVar[str] = "summary.json"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         text = json.dumps(summary(archive), indent=2, allow_nan=False, ensure_ascii=False)
         return store(self.target(out), text + "\n")

@@ -25,7 +25,7 @@ class Jsonl(Export):
 
     file_name: ClassVar[str] = "findings.jsonl"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         path, reading = self.target(out), head(archive)
         named = features(reading)
         with storing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:

@@ -32,7 +32,7 @@ class Junit(Reporter):
 
     file_name: ClassVar[str] = "junit.xml"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         reading = read(archive)
         root = ET.Element("testsuites")
         root.append(_suite(reading, figures(reading)))

@@ -44,7 +44,7 @@ class Markdown(Reporter):
 
     file_name: ClassVar[str] = "report.md"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         reading, path = read(archive), self.target(out)
         told, folder = figures(reading), path.with_name(f"{path.stem}_pictures")
         shown = list(reading.groups[:MOST_GROUPS])

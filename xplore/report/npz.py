@@ -33,7 +33,7 @@ class Npz(Export):
 
     file_name: ClassVar[str] = "findings.npz"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         path = self.target(out)
         with storing(path) as partial, zipfile.ZipFile(partial, "w") as file:
             for name, array in self._arrays(archive, file).items():

@@ -39,7 +39,7 @@ class Parquet(Export):
 
     file_name: ClassVar[str] = "findings.parquet"
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         arrow, writing = _arrow()
         path, reading = self.target(out), head(archive)
         found = WHOLE | kinds(exported(finding, reading) for finding in self.findings(reading))

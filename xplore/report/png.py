@@ -37,7 +37,7 @@ class Png(Reporter):
     file_name: ClassVar[str] = "findings"
     side: int = 224
 
-    def write(self, archive: Archive, out: Path) -> Path:
+    def _write(self, archive: Archive, out: Path) -> Path:
         if archive.meta.get("table") or archive.meta.get("media") == SETS:
             raise InputError(
                 "report format png",

@@ -240,6 +240,11 @@ def read(archive: Archive) -> Reading:
 
     An archive that does not say its layout yet has no findings that can be read: its seeds are told.
     """
+    with archive.snapshot():
+        return _read(archive)
+
+
+def _read(archive: Archive) -> Reading:
     told = head(archive)
     seeds = _seeds(archive.seeds())
     if not told.complete:

@@ -23,7 +23,8 @@ QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "
 
 def summary(archive: Archive) -> dict[str, Any]:
     """The figures of a campaign, JSON-able and free of NaN; None is what is not known."""
-    return figures(read(archive))
+    with archive.snapshot():
+        return figures(read(archive))
 
 
 def figures(reading: Reading) -> dict[str, Any]:

@@ -61,7 +61,8 @@ class Session:
         with ExitStack() as undo:
             self.archive = Archive.open(folder, write=True)
             undo.callback(self.archive.close)
-            self.reading = read(self.archive)
+            with self.archive.snapshot():
+                self.reading = read(self.archive)
             self._rows = {row.id: row for row in self.reading.valid}
             self._groups = [[row.id for row in group.rows] for group in self.reading.groups]
             self.queue = tuple(order(self._groups, rng)[:sample])
