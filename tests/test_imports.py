@@ -38,6 +38,7 @@ coverage
 panel
 adapters
 model call_torch
+ending
 capture capture_torch heads host gradient lowering
 layers
 ranges

@@ -22,7 +22,9 @@ from jax.ad_checkpoint import checkpoint_name
 from xplore import host
 from xplore.capture import batch_first
 from xplore.capture_torch import watched
+from xplore.ending import found_head_torch
 from xplore.errors import InputError
+from xplore.heads import Head
 from xplore.layers import Found, capturing, is_float
 
 
@@ -47,6 +49,7 @@ class _Plan(NamedTuple):
     held: list[int]  # those with a value an input
     seen: list[_Seen]  # the outputs, then these layers
     climbs: bool  # do the outputs have a gradient?
+    head: Head | None  # what the outputs are, where that is seen
 
     def outputs_alone(self) -> _Plan:
         """The same, without its layers."""
@@ -113,8 +116,13 @@ class TorchFunction(host.HostFunction):
                 held = [i for i, layer in enumerate(layers) if layer is not None]
                 first = _Seen("output", "", shape_of_two, 0, None)
                 seen = [first, *(layer for layer in layers if layer is not None)]
-                self.plans[shape] = _Plan(steps, held, seen, outputs.requires_grad)
+                climbs, head = outputs.requires_grad, found_head_torch(outputs)
+                self.plans[shape] = _Plan(steps, held, seen, climbs, head)
             return self.plans[shape]
+
+    def head(self, shape: tuple[int, ...]) -> Head | None:
+        """What it returns for inputs of a shape, where that is seen."""
+        return self.plan(shape).head
 
     def run(self, x: np.ndarray, *, watch: bool = True, graph: bool = True) -> tuple[Any, Any, list[Found]]:
         """The module on a batch in evaluation mode: input, outputs and layers, in torch's graph."""

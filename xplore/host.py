@@ -21,6 +21,10 @@ class HostFunction(abc.ABC):
     def refresh(self) -> str:
         """Forget what was learnt of it before; returns its fingerprint, which tells it from others."""
 
+    def head(self, shape: tuple[int, ...]) -> str | None:
+        """What it returns for inputs `[b *shape]`, as `xplore.heads.Head`, where that is seen."""
+        return None
+
 
 def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
     """`function(*arrays)` on the host, of the shapes that are told; row by row under `vmap`."""

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from xplore import struct
 from xplore.capture import capture
 from xplore.closure import Trace, call, trace
+from xplore.ending import found_head
 from xplore.errors import InputError
 from xplore.heads import Head, head_layer, spread
 from xplore.host import HostFunction
@@ -28,11 +29,13 @@ class Model(struct.PyTreeNode):
     The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`, with
     numbers or one a channel, resized to `size` and laid out as `layout` says; of rows, `columns` are
     read, by index or name. `output` says what comes back (`xplore.heads.Head`), `classes` in which order;
-    `order` is the panel's, in these outputs. Layers are captured if a glob of `include` (all, if none) and
-    none of `exclude` fits their name or kind; `unit` says what a unit is. `fingerprint` tells models apart
-    whose weights are not in `params`, and `weights_elsewhere` counts those. Weights are leaves, so they are
-    arguments of every compiled program and never baked into one; `bind` makes leaves of the arrays that
-    `f` closes over, too: they are `closed`, and `given` is what `f` was traced to.
+    `order` is the panel's, in these outputs. An `output` that is not `declared` is read off how `f` ends,
+    when the model is bound: a softmax, or one sigmoid, is probabilities, all else logits. Layers are
+    captured if a glob of `include` (all, if none) and none of `exclude` fits their name or kind; `unit` says
+    what a unit is. `fingerprint` tells models apart whose weights are not in `params`, and
+    `weights_elsewhere` counts those. Weights are leaves, so they are arguments of every compiled program and
+    never baked into one; `bind` makes leaves of the arrays that `f` closes over, too: they are `closed`, and
+    `given` is what `f` was traced to.
 
     >>> f = lambda p, x: x.reshape(len(x), -1) @ p["w"]
     >>> model = Model(f, {"w": jnp.ones((12, 2))}, scale=255.0, layout="NCHW", name="sums")
@@ -43,7 +46,7 @@ class Model(struct.PyTreeNode):
     f: Callable[..., Any] = struct.field(pytree_node=False)
     params: Any = None
     name: str = struct.field(pytree_node=False, default="model", kw_only=True)
-    output: Head = struct.field(pytree_node=False, default="logits", kw_only=True)
+    output: Head = struct.field(pytree_node=False, default=None, kw_only=True)
     scale: Number = struct.field(default=None, kw_only=True)
     mean: Number = struct.field(default=None, kw_only=True)
     std: Number = struct.field(default=None, kw_only=True)
@@ -59,6 +62,34 @@ class Model(struct.PyTreeNode):
     unit: Unit = struct.field(pytree_node=False, default="mean", kw_only=True)
     fingerprint: str = struct.field(pytree_node=False, default="", kw_only=True)
     weights_elsewhere: int = struct.field(pytree_node=False, default=0, kw_only=True)
+    declared: bool | None = struct.field(pytree_node=False, default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """What is not declared is taken for logits, until the outputs are followed."""
+        if self.declared is None:
+            object.__setattr__(self, "declared", self.output is not None)
+        if self.output is None:
+            object.__setattr__(self, "output", "logits")
+
+    def replace(self, **changes: Any) -> Model:
+        """The same with other values of some fields; an `output` that is given is declared."""
+        return super().replace(**({"declared": True} if "output" in changes else {}) | changes)
+
+    def followed(self, shape: tuple[int, ...]) -> Model:
+        """With what its outputs mean, unless declared, by how `f` ends on what it reads, `[b *shape]`.
+
+        It is traced, and nothing is computed.
+        """
+        if self.declared:
+            return self
+        found: Any = None
+        if isinstance(self.f, HostFunction):
+            found = self.f.head(shape)
+        else:
+            x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+            traced, out = jax.make_jaxpr(self._ask, return_shape=True)(self.params, x)
+            found = found_head(traced, out.shape[1:]) if isinstance(out, jax.ShapeDtypeStruct) else None
+        return self.replace(output=found or "logits", declared=False)
 
     @property
     def parameters(self) -> int:
@@ -78,10 +109,11 @@ class Model(struct.PyTreeNode):
             known = self.replace(fingerprint=self.f.refresh())
         x = jax.ShapeDtypeStruct((batch, *shape), jnp.result_type(float))
         try:
-            found = trace(self._ask, self.params, jax.eval_shape(self.read, x))
+            reads = jax.eval_shape(self.read, x)
+            found, followed = trace(self._ask, self.params, reads), known.followed(reads.shape[1:])
         except Exception:  # a function of the user's own; `Panel.check` says what is wrong
             return known
-        return known.replace(given=found, closed=found.arrays)
+        return followed.replace(given=found, closed=found.arrays)
 
     @property
     def program(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,12 @@ class _Stateless:
             [weights.get(variable.path, variable.value) for variable in variables]
             for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
         )
-        return self.model.stateless_call(trained, other, x, training=False)[0]
+        parameters = inspect.signature(self.model.call).parameters  # one without layers in training has none
+        kinds = {parameter.kind for parameter in parameters.values()}
+        how = (
+            {"training": False} if "training" in parameters or inspect.Parameter.VAR_KEYWORD in kinds else {}
+        )
+        return self.model.stateless_call(trained, other, x, **how)[0]
 
 
 def _library() -> Any:
@@ -44,7 +50,8 @@ def _library() -> Any:
 def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
     """A built `keras.Model`, in inference; `reading` is passed to `Model`.
 
-    What it returns is read off its last activation, where that is a softmax or a sigmoid.
+    What it returns is followed from its outputs back: a softmax, or the sigmoid of a binary model, is
+    probabilities.
 
     >>> library = _library()  # keras, on JAX
     >>> net = library.Sequential([library.Input((2,)), library.layers.Dense(3, activation="softmax")])
@@ -72,17 +79,19 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             got=f"several called {next(path for path in paths if paths.count(path) > 1)}",
             fix="give its layers names of their own",
         )
-    reading = {"output": _output(model), **reading}
-    return Model(_Stateless(model), weights, name=name or model.name, **reading)
+    adapted = Model(_Stateless(model), weights, name=name or model.name, **reading)
+    shape = _input_shape(model)
+    return adapted if shape is None else adapted.followed(shape)
 
 
-def _output(model: Any) -> str:
-    """Probabilities, where the last layer ends in a softmax, or in the sigmoid of a binary classifier."""
-    last = model.layers[-1] if getattr(model, "layers", None) else model
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
-    softmax = activation == "softmax" or type(last).__name__ == "Softmax"
-    binary = activation == "sigmoid" and model.output_shape[-1] == 1
-    return "probabilities" if softmax or binary else "logits"
+def _input_shape(model: Any) -> tuple[int, ...] | None:
+    """Of one input, where it is known: a subclassed model keeps what it was built with."""
+    shape = getattr(model, "input_shape", None)
+    if shape is None:
+        shapes = list((getattr(model, "_build_shapes_dict", None) or {}).values())
+        shape = shapes[0] if len(shapes) == 1 else None
+    whole = isinstance(shape, tuple) and all(isinstance(n, int) for n in shape[1:])
+    return tuple(shape[1:]) if whole else None
 
 
 def load(path: str | os.PathLike[str], *, name: str = "", **reading: Any) -> Model:

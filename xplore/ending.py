@@ -1,0 +1,154 @@
+"""How a function ends: what its outputs mean, followed from them back through its jaxpr.
+
+Steps of layout (a reshape, a transpose, another type), limits that leave probabilities as they are, and
+calls are seen through; what any library's softmax and sigmoid are traced to is known by its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax.extend import core
+
+from xplore.heads import Head
+
+CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+LAYOUTS = {
+    *("reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy"),
+    *("copy_p", "reduce_precision", "stop_gradient", "optimization_barrier", "name", "device_put"),
+    *("sharding_constraint", "mesh_cast"),
+}
+POSITIVE = ("exp", "sigmoid")
+"""What makes a share of everything, divided by its sum."""
+
+
+@dataclass(eq=False)
+class _Step:
+    """A step and what it reads, without layout; a constant has a value."""
+
+    kind: str
+    reads: tuple[_Step, ...] = ()
+    value: Any = None
+
+    def is_number(self, low: float, high: float) -> bool:
+        """Is it one number, the same everywhere, in these limits?"""
+        return self.value is not None and np.size(self.value) == 1 and low <= np.ravel(self.value)[0] <= high
+
+
+def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> Head | None:
+    """`probabilities`, if outputs `[b *shape]` are of a softmax, or of one sigmoid a row; else None.
+
+    >>> import jax, jax.numpy as jnp
+    >>> x = jax.ShapeDtypeStruct((4, 2), jnp.float32)
+    >>> found_head(jax.make_jaxpr(lambda x: jax.nn.softmax(x).reshape(4, 2, 1))(x), (2, 1))
+    'probabilities'
+    >>> found_head(jax.make_jaxpr(lambda x: 3 * jax.nn.softmax(x))(x), (2,)) is None
+    True
+    """
+    (last, *more) = _outputs(traced.jaxpr, {})
+    if more:
+        return None
+    last = _unlimited(last)
+    single = shape in ((), (1,))
+    return "probabilities" if _is_softmax(last) or (single and last.kind == "sigmoid") else None
+
+
+def _outputs(jaxpr: Any, given: dict[Any, _Step]) -> list[_Step]:
+    """The steps that a jaxpr's outputs come from, where some of its variables are known."""
+    made = dict(given)
+
+    def step(v: Any) -> _Step:
+        if isinstance(v, core.Literal):
+            return _Step("constant", value=v.val)
+        return made.setdefault(v, _Step("given"))
+
+    for eqn in jaxpr.eqns:
+        reads = [step(v) for v in eqn.invars]
+        inner = next((eqn.params[key] for key in CALLS if key in eqn.params), None)
+        body = getattr(inner, "jaxpr", inner)
+        if isinstance(body, core.Jaxpr) and len(body.invars) == len(reads) and eqn.primitive.name != "scan":
+            outs = _outputs(body, dict(zip(body.invars, reads, strict=True)))
+        elif eqn.primitive.name in LAYOUTS:
+            outs = reads
+        else:
+            outs = [_known(_Step(eqn.primitive.name, tuple(reads)))] * len(eqn.outvars)
+        made.update(zip(eqn.outvars, outs, strict=False))
+    return [step(v) for v in jaxpr.outvars]
+
+
+def _known(step: _Step) -> _Step:
+    """A sigmoid, however it is written, by that name."""
+    if step.kind == "logistic":
+        return _Step("sigmoid", step.reads)
+    one, below = step.reads if step.kind == "div" else (step, step)
+    if one.is_number(1, 1) and below.kind == "add":
+        kinds = {"one" if read.is_number(1, 1) else read.kind for read in below.reads}
+        return _Step("sigmoid", below.reads) if kinds == {"one", "exp"} else step
+    return step
+
+
+def _unlimited(step: _Step) -> _Step:
+    """What lies below limits in [0, 1]: `clip(p, 1e-7, 1 - 1e-7)`."""
+    while step.kind in ("max", "min", "clamp"):
+        free = [read for read in step.reads if not read.is_number(0, 1)]
+        if len(free) != 1:
+            break
+        step = free[0]
+    return step
+
+
+def _is_softmax(step: _Step) -> bool:
+    """Does it sum to one: a softmax, the exponential of its logarithm, or `p` beside `1 - p`?"""
+    match step.kind, step.reads:
+        case "div", (part, whole):
+            return part.kind in POSITIVE and whole.kind == "reduce_sum" and whole.reads[0] is part
+        case "exp", (read,):
+            return read.kind == "sub" and any(_is_log_sum(one, read.reads[0]) for one in read.reads[1:])
+        case "concatenate" | "stack", (one, other):
+            return _is_rest(one, other) or _is_rest(other, one)
+    return False
+
+
+def _is_log_sum(step: _Step, of: _Step) -> bool:
+    """Is it the logarithm of the sum of `exp(of)`?"""
+    below = list(_reads(step, "log", "reduce_sum", "exp"))
+    return any(read is of for read in below)
+
+
+def _reads(step: _Step, *kinds: str) -> Iterator[_Step]:
+    """What is read at the end of a chain of steps of these kinds."""
+    if not kinds:
+        yield step
+    elif step.kind == kinds[0] and step.reads:
+        yield from _reads(step.reads[0], *kinds[1:])
+
+
+def _is_rest(one: _Step, other: _Step) -> bool:
+    """Is one `1 - other`, and the other a sigmoid?"""
+    rest = one.kind == "sub" and one.reads[0].is_number(1, 1) and one.reads[1] is other
+    return rest and other.kind == "sigmoid"
+
+
+VIEWS = {
+    *("View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "T", "Permute"),
+    *("Clone", "ToCopy", "Alias", "Expand", "Contiguous"),
+}
+"""What torch calls steps of layout, in the graph of its derivatives."""
+
+
+def found_head_torch(outputs: Any) -> Head | None:
+    """The same of a tensor `[b *shape]`, by torch's graph of derivatives, where it has one."""
+    step, names = outputs.grad_fn, []
+    while step is not None:
+        name = step.name().rstrip("0123456789").removesuffix("Backward")
+        names += [] if name in VIEWS else [name]
+        known = names[-1:] != ["Exp"] if names else False
+        if known or len(names) > 1:
+            break
+        step = step.next_functions[0][0] if step.next_functions else None
+    single = tuple(outputs.shape[1:]) in ((), (1,))
+    softmax = names in (["Softmax"], ["Exp", "LogSoftmax"])
+    return "probabilities" if softmax or (single and names == ["Sigmoid"]) else None
