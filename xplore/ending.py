@@ -7,7 +7,7 @@ calls are seen through; what any library's softmax and sigmoid are traced to is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ LAYOUTS = {
     *("copy_p", "reduce_precision", "stop_gradient", "optimization_barrier", "name", "device_put"),
     *("sharding_constraint", "mesh_cast"),
 }
+LOOPS = ("scan", "while", "cond")
 POSITIVE = ("exp", "sigmoid")
 """What makes a share of everything, divided by its sum."""
 
@@ -35,7 +36,11 @@ class _Step:
 
     def is_number(self, low: float, high: float) -> bool:
         """Is it one number, the same everywhere, in these limits?"""
-        return self.value is not None and np.size(self.value) == 1 and low <= np.ravel(self.value)[0] <= high
+        return self.value is not None and np.size(self.value) == 1 and bool(low <= self.number <= high)
+
+    @property
+    def number(self) -> Any:
+        return np.ravel(self.value)[0].item()
 
 
 def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> Head | None:
@@ -48,7 +53,7 @@ def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> Head | None:
     >>> found_head(jax.make_jaxpr(lambda x: 3 * jax.nn.softmax(x))(x), (2,)) is None
     True
     """
-    (last, *more) = _outputs(traced.jaxpr, {})
+    (last, *more) = _Trail().outputs(traced.jaxpr, {})
     if more:
         return None
     last = _unlimited(last)
@@ -56,27 +61,40 @@ def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> Head | None:
     return "probabilities" if _is_softmax(last) or (single and last.kind == "sigmoid") else None
 
 
-def _outputs(jaxpr: Any, given: dict[Any, _Step]) -> list[_Step]:
-    """The steps that a jaxpr's outputs come from, where some of its variables are known."""
-    made = dict(given)
+@dataclass(eq=False)
+class _Trail:
+    """The steps of a jaxpr; what is computed twice is one step."""
 
-    def step(v: Any) -> _Step:
-        if isinstance(v, core.Literal):
-            return _Step("constant", value=v.val)
-        return made.setdefault(v, _Step("given"))
+    steps: dict[tuple[Any, ...], _Step] = field(default_factory=dict)
 
-    for eqn in jaxpr.eqns:
-        reads = [step(v) for v in eqn.invars]
-        inner = next((eqn.params[key] for key in CALLS if key in eqn.params), None)
-        body = getattr(inner, "jaxpr", inner)
-        if isinstance(body, core.Jaxpr) and len(body.invars) == len(reads) and eqn.primitive.name != "scan":
-            outs = _outputs(body, dict(zip(body.invars, reads, strict=True)))
-        elif eqn.primitive.name in LAYOUTS:
-            outs = reads
-        else:
-            outs = [_known(_Step(eqn.primitive.name, tuple(reads)))] * len(eqn.outvars)
-        made.update(zip(eqn.outvars, outs, strict=False))
-    return [step(v) for v in jaxpr.outvars]
+    def outputs(self, jaxpr: Any, given: dict[Any, _Step]) -> list[_Step]:
+        """Where a jaxpr's outputs come from, of which some variables are known."""
+        made = dict(given)
+
+        def step(v: Any) -> _Step:
+            if isinstance(v, core.Literal):
+                return _Step("constant", value=v.val)
+            return made.setdefault(v, _Step("given"))
+
+        for eqn in jaxpr.eqns:
+            reads = [step(v) for v in eqn.invars]
+            inner = next((eqn.params[key] for key in CALLS if key in eqn.params), None)
+            body = getattr(inner, "jaxpr", inner)
+            follows = isinstance(body, core.Jaxpr) and len(body.invars) == len(reads)
+            if follows and eqn.primitive.name not in LOOPS:
+                outs = self.outputs(body, dict(zip(body.invars, reads, strict=True)))
+            elif eqn.primitive.name in LAYOUTS:
+                outs = reads
+            else:
+                outs = [self.step(eqn, reads)] * len(eqn.outvars)
+            made.update(zip(eqn.outvars, outs, strict=False))
+        return [step(v) for v in jaxpr.outvars]
+
+    def step(self, eqn: Any, reads: list[_Step]) -> _Step:
+        """The step of an equation, or an equal one before it."""
+        same = tuple((read.number,) if read.is_number(-np.inf, np.inf) else id(read) for read in reads)
+        key = eqn.primitive.name, same, id(eqn) if eqn.primitive.name in LOOPS else str(eqn.params)
+        return self.steps.setdefault(key, _known(_Step(eqn.primitive.name, tuple(reads))))
 
 
 def _known(step: _Step) -> _Step:

@@ -110,10 +110,10 @@ class Model(struct.PyTreeNode):
         x = jax.ShapeDtypeStruct((batch, *shape), jnp.result_type(float))
         try:
             reads = jax.eval_shape(self.read, x)
-            found, followed = trace(self._ask, self.params, reads), known.followed(reads.shape[1:])
+            found = trace(self._ask, self.params, reads)
         except Exception:  # a function of the user's own; `Panel.check` says what is wrong
             return known
-        return followed.replace(given=found, closed=found.arrays)
+        return known.followed(reads.shape[1:]).replace(given=found, closed=found.arrays)
 
     @property
     def program(self) -> str:

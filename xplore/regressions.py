@@ -22,7 +22,7 @@ from xplore.finding import Finding
 from xplore.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
-from xplore.rejudge import alone
+from xplore.rejudge import alone, shape_of
 from xplore.report._base import store
 from xplore.table import Table
 
@@ -107,7 +107,15 @@ def judged(
         return []
     table = chart if isinstance(chart, Table) else None
     panel, judge = Panel.of([reading(model, table) for model in models]), oracle or LabelsDiffer()
-    return [(one, *alone(panel, judge, *one.read())) for one in kept]
+    bound: dict[tuple[int, ...], Panel] = {}
+    told = []
+    for one in kept:
+        media, data = one.read()
+        shape = shape_of(media, data)
+        if shape not in bound:
+            bound[shape] = panel.bind(shape)
+        told.append((one, *alone(bound[shape], judge, media, data)))
+    return told
 
 
 def _line(kept: Kept) -> tuple[str, str, str, str]:

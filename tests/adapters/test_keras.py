@@ -82,6 +82,50 @@ def test_a_softmax_of_the_models_own_is_probabilities() -> None:
     close(values["normalise1"].sum(axis=1), jnp.ones(4))
 
 
+def heads() -> dict[str, tuple[Any, str]]:
+    """Models by how they end, and what their outputs are."""
+    layers, ops, given = keras.layers, keras.ops, keras.Input((5,))
+
+    class Late(keras.Model):
+        """What is made last is not what comes last; its call knows of no training."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = layers.Dense(3, activation="softmax")
+            self.first = layers.Dense(4, activation="relu")
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.first(x))
+
+    late, dense = Late(), layers.Dense(3)(given)
+    late(np.zeros((1, 5), np.float32))
+    block = keras.Sequential([keras.Input((5,)), layers.Dense(4), layers.Dense(1, activation="sigmoid")])
+    return {
+        "a layer of softmax in a model in a model": (
+            keras.Sequential([keras.Input((5,)), keras.Sequential([layers.Dense(3), layers.Softmax()])]),
+            "probabilities",
+        ),
+        "identity after it": (keras.Model(given, layers.Identity()(block(given))), "probabilities"),
+        "flattened": (
+            keras.Model(given, layers.Flatten()(layers.Reshape((3, 1))(ops.softmax(dense)))),
+            "probabilities",
+        ),
+        "subclassed": (late, "probabilities"),
+        "scaled after it": (keras.Model(given, 2.0 * ops.softmax(dense)), "logits"),
+        "gated": (keras.Model(given, dense * ops.sigmoid(dense)), "logits"),
+        "three sigmoids": (keras.Model(given, ops.sigmoid(dense)), "logits"),
+    }
+
+
+@pytest.mark.parametrize("name", heads())
+def test_outputs_are_followed_back(name: str) -> None:
+    net, output = heads()[name]
+    model, x = adapt(net), IMAGES[:, 0, :5, 0]
+    assert model.output == output
+    own = np.asarray(net(x))
+    close(model(x)[:, -own.shape[1] :], own)
+
+
 def test_recurrent_and_attention_layers() -> None:
     given = keras.Input((6, 8))
     x = keras.layers.LayerNormalization(name="norm")(keras.layers.Dense(8, name="embed")(given))

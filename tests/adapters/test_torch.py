@@ -647,3 +647,34 @@ class TestFiles:
         with pytest.raises(InputError, match=r"one that holds .*open, and code is not run"):
             adapter.load(tmp_path / "evil.pth", nn.Linear(3, 2))
         assert not (tmp_path / "run").exists()
+
+
+class Viewed(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.end, self.fc = end, nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.end(self.fc(x))
+
+
+@pytest.mark.parametrize(
+    ("end", "output"),
+    [
+        (lambda z: z.softmax(-1), "probabilities"),
+        (lambda z: F.log_softmax(z, dim=1).exp(), "probabilities"),
+        (lambda z: z.T.softmax(0).T.reshape(-1, 3), "probabilities"),
+        (lambda z: torch.sigmoid(z[:, :1]).squeeze(1), "probabilities"),
+        (lambda z: F.log_softmax(z, dim=1), "logits"),
+        (lambda z: z * z.softmax(-1), "logits"),
+        (lambda z: z.sigmoid(), "logits"),
+        (lambda z: z, "logits"),
+    ],
+)
+def test_outputs_are_followed_back(end, output):
+    net, x = Viewed(end), np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    model = adapt(net).bind((5,), 4)
+    assert model.output == output
+    own = net(torch.tensor(x)).detach().numpy().reshape(4, -1)
+    np.testing.assert_allclose(model(jnp.asarray(x))[:, -own.shape[1] :], own, rtol=1e-5, atol=1e-6)
+    assert adapt(net, output="values").bind((5,), 4).output == "values"
