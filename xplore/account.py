@@ -29,6 +29,8 @@ _KINDS: dict[str, Any] = {
     "table": {"columns!": [_COLUMN]},
     "baselines": [{**_FIGURES, "search": _TEXT, "note": _TEXT}],
     "config": {"models": [{}]},
+    "digests": {"criteria": [{}]},
+    "parts": {"constraint": {}},
     "hidden": [(int,)],
     "runs": [_ANY],
     "merged": [{}],
@@ -73,3 +75,36 @@ def _fits(value: Any, kind: Any) -> bool:
         parts = [(value.get(key.removesuffix("!")), key.endswith("!"), of) for key, of in kind.items()]
         return all(_fits(part, of) and not (needed and part is None) for part, needed, of in parts)
     return kind is _ANY or type(value) in kind
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[str]]:
+    """Of two accounts' parts those that differ in what they do, each with the fields in which they do.
+
+    Nothing, where they cannot be compared: an archive of an older version has no digests, and what Python
+    makes of a function, and xplore of a part, differs from version to version.
+
+    >>> account = lambda limit: {"versions": {"python": "3.11.7"}, "digests": {"search": {"limit": limit}}}
+    >>> differing(account("1a"), account("2b")), differing({}, account("2b"))
+    ({'search': ['limit']}, {})
+    """
+    if not comparable(one, other):
+        return {}
+    was, now = one["digests"], other["digests"]
+    parts = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    return {key: _fields(was.get(key), now.get(key)) for key in parts}
+
+
+def _fields(one: Any, other: Any) -> list[str]:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return []
+    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
+
+
+def comparable(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Do two accounts have digests, of one version of Python and of xplore?"""
+    versions = [told.get("versions") for told in (one, other)]
+    digests = [told.get("digests") for told in (one, other)]
+    if not all(isinstance(held, dict) for held in (*versions, *digests)):
+        return False
+    of = [(v.get("xplore"), str(v.get("python")).split(".")[:2]) for v in versions]
+    return of[0] == of[1]

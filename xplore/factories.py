@@ -168,11 +168,18 @@ def fault(part: Any, gives: str) -> str:
     use = part.get("use") if type(part) is dict else None
     factory = FACTORIES.get(use) if type(use) is str else None
     if factory is None or factory.gives != gives:
-        return f"{short(use, 80)} is none that an archive may name"
+        return f"{_shown(use)} is none that an archive may name"
     for key, value in part.items():
         if key != "use" and not (key in factory.arguments and factory.arguments[key](value)):
-            return f"{short(key, 40)} = {short(value, 80)} is nothing that an archive may give {use}"
+            return f"{short(key, 40)} = {_shown(value)} is nothing that an archive may give {use}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    try:
+        return short(value, 80)
+    except TypeError:  # none of JSON: a part of Python's
+        return type(value).__name__
 
 
 def make(part: Any, gives: str) -> Any:

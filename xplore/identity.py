@@ -142,6 +142,9 @@ class _Digests:
 
     def _state(self, value: Any) -> Iterator[Any]:
         """What an object holds; nothing, where it does not say."""
+        if dataclasses.is_dataclass(value):
+            yield from self._all(_attribute(value, field.name) for field in dataclasses.fields(value))
+            return
         held = _attribute(value, "__dict__")
         if held is None:
             try:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xplore import schema
+from xplore.account import differing
 from xplore.archive import Archive
 from xplore.errors import InputError, short, told
 from xplore.finding import Finding, content_hash
@@ -93,6 +94,13 @@ def _account(archive: Archive) -> Meta:
 def _alike(first: Archive, one: Meta, archive: Archive, other: Meta) -> None:
     """An InputError that names what differs, if these cannot be united."""
     differ = [key for key in SAME if one.get(key) != other.get(key)]
+    for key in (key for key in differing(one, other) if key in SAME and not differ):
+        raise InputError(
+            f"archive in {archive.path.parent}",
+            expected=f"the {key} of {first.path.parent}",
+            got=f"another one, which prints the same ({short(other.get(key))})",
+            fix="merge campaigns with the same parts; nothing was written",
+        )
     if differ:
         key = differ[0]
         more = f" (others: {', '.join(differ[1:])})" if differ[1:] else ""

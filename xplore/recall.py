@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xplore.account import comparable, differing
 from xplore.archive import Archive
 from xplore.errors import InputError, short
 from xplore.plan import Tally
@@ -20,6 +21,8 @@ SAME = (
     *("main_criterion", "layout", "media", "labelled", "classes", "table", "lowering", "dtype"),
 )
 """What makes a campaign that campaign; lanes, the device and versions may change."""
+
+UNCOMPARED = "Gone on with by another version of Python or xplore: parts were compared by what they print."
 
 
 @dataclass
@@ -57,23 +60,32 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     if before.get("merged"):
         fix = "go on with one of those that it was merged from; nothing was changed"
         raise InputError(f"campaign in {folder}", expected="one campaign", got="several, merged", fix=fix)
-    same = (*SAME, "programs") if _same_compiler(before, now) else SAME
-    differ = [key for key in same if before.get(key) != now.get(key)]
-    if differ:
-        key = differ[0]
-        raise InputError(
-            f"campaign in {folder}",
-            expected=f"the one that was begun there: {key} = {short(before.get(key))}",
-            got=short(now.get(key)) + (f" (others: {', '.join(differ[1:])})" if differ[1:] else ""),
-            fix="give what it was begun with, or choose a new folder with --out; nothing was changed",
-        )
+    _same(folder, before, now)
     if now["seeds_total"] is not None and now["seeds_total"] < read:
         raise InputError("seeds", expected=f"at least the {read} that were read", got=str(now["seeds_total"]))
     archive = Archive.open(folder, write=True)
     more = before["seeds_total"] != now["seeds_total"]
     runs = [*before.get("runs", []), {key: now.get(key) for key in ("created", "command", "device", "lanes")}]
     archive.note(runs=runs, seeds_total=now["seeds_total"], **({"finished": False} if more else {}))
+    if "digests" in before and not comparable(before, now) and UNCOMPARED not in (notes := before["notes"]):
+        archive.note(notes=[*notes, UNCOMPARED])
     return archive
+
+
+def _same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """An InputError that names what differs, if two accounts are not of one campaign."""
+    fix = "give what it was begun with, or choose a new folder with --out; nothing was changed"
+    same = (*SAME, "programs") if _same_compiler(before, now) else SAME
+    if differ := [key for key in same if before.get(key) != now.get(key)]:
+        key, *others = differ
+        more = f" (others: {', '.join(others)})" if others else ""
+        wanted = f"the one that was begun there: {key} = {short(before.get(key))}"
+        raise InputError(f"campaign in {folder}", expected=wanted, got=short(now.get(key)) + more, fix=fix)
+    for key, names in differing(before, now).items():
+        wanted = f"the one that was begun there: the same {key}"
+        wanted += f", in its {' and '.join(names)}" if names else ""
+        alike = f", which prints the same ({short(now[key])})" if key in now else ""
+        raise InputError(f"campaign in {folder}", expected=wanted, got=f"another one{alike}", fix=fix)
 
 
 def _same_compiler(before: dict[str, Any], now: dict[str, Any]) -> bool:

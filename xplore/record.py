@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import platform
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import jax
 
 import xplore
+from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
+from xplore.factories import fault
+from xplore.identity import fields
 from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.table import Table
 from xplore.units import Layout
 
+LATER, FUNCTIONS = ("frozen", "grows", "changes", "grains", "magnitudes"), ("rules", "follows")
+"""What may happen to a table's columns, as its fields are called."""
+
 
 def record(
-    method: Method, layout: Layout, criteria: Sequence[CellCriterion], plan: Plan, outputs: int
+    method: Method,
+    layout: Layout,
+    criteria: Sequence[CellCriterion],
+    plan: Plan,
+    outputs: int,
+    beside: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
-    """The campaign as a whole, before its first step; models have so many outputs."""
+    """The campaign as a whole, before its first step; models have so many outputs.
+
+    Parts are told by what they print, by a digest of what they are, and the constraint, where it is one of
+    xplore's own without functions, so that it can be made again. `beside` are a referee and training inputs.
+    """
+    parts = {key: getattr(method, key) for key in ("constraint", "search", "objective", "oracle")}
     spans = layout.spans()
     return {
         "id": uuid.uuid4().hex,
@@ -67,9 +84,44 @@ def record(
         "objective": repr(method.objective),
         "oracle": repr(method.oracle),
         "decisions": method.oracle.told(),
+        "digests": {
+            **{key: fields(part) for key, part in {**parts, **beside}.items() if part is not None},
+            "criteria": [fields(criterion) for criterion in criteria],
+        },
+        "parts": {"constraint": named(method.constraint)},
         "baselines": [],
         "finished": False,
     }
+
+
+def named(constraint: Any) -> dict[str, Any] | None:
+    """A constraint as a part of a config, if that is one that an archive may name.
+
+    >>> from xplore.constraints import Ball
+    >>> named(Ball(0.1))
+    {'use': 'xplore.constraints:Ball', 'bound': 0.1, 'norm': 'inf'}
+    """
+    part = _part(constraint)
+    table = {"table": constraint.described()} if isinstance(constraint, Table) else {}
+    return None if fault({**part, **table}, "constraint") else part
+
+
+def _part(constraint: Any) -> dict[str, Any]:
+    held = {field.name: getattr(constraint, field.name) for field in dataclasses.fields(constraint)}
+    if isinstance(constraint, Table):  # its columns are told in `table`; functions it may not have
+        held = {key: value for key, value in held.items() if key in LATER or (key in FUNCTIONS and value)}
+    module, kind = type(constraint).__module__, type(constraint).__qualname__
+    place = "xplore.constraints" if module.startswith("xplore.constraints.") else module
+    return {"use": f"{place}:{kind}", **{key: _plain(value) for key, value in held.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what JSON has not stays, and is found fault with."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Constraint):
+        return _part(value)
+    return value.item() if hasattr(value, "shape") and value.shape == () else value
 
 
 def versions() -> dict[str, str]:

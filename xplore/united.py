@@ -74,6 +74,7 @@ def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]]) -> M
         "ended": _ended(unfinished) if unfinished else " and ".join(of.words("ended")),
         "baselines": of.baselines(),
         "notes": [*of.notes(), f"Merged from {len(campaigns)} campaigns: {'; '.join(map(_told, campaigns))}"],
+        "digests": _same_digests(campaigns),
         **_config(campaigns),
         "merged": list(campaigns),
     }
@@ -139,6 +140,12 @@ def _config(campaigns: Sequence[Meta]) -> Meta:
         told = dict(configs[0] or {})
     told |= {"models": models} if models else {}
     return {"config": told, **({"config_file": best["config_file"]} if best.get("config_file") else {})}
+
+
+def _same_digests(campaigns: Sequence[Meta]) -> Meta:
+    """The digests of the parts that all campaigns share."""
+    first, *others = [c["digests"] if isinstance(c.get("digests"), dict) else {} for c in campaigns]
+    return {key: told for key, told in first.items() if all(other.get(key) == told for other in others)}
 
 
 def _ended(unfinished: Sequence[Any]) -> str:
