@@ -77,14 +77,18 @@ class Campaigns:
         return xplore.coverage_of(model, inputs, criterion)
 
     def configured(self, config: str, **settings: Any) -> Result:
-        """The campaign that a config says, with settings of its `campaign` table."""
+        """A config's campaign, with settings of its `campaign` table, `steps` and `tries` of its search."""
         from xplore.config import build_model, load
         from xplore.configured import run_config
 
         given = {**self._budget(), **settings}
         place = Path(self._node.config.rootpath, config)
         name = str(place) if place.is_file() else config
-        loaded = load(name, [f"campaign.{key}={value}" for key, value in {"rng": self._rng, **given}.items()])
+        tables = {"steps": "search", "tries": "search"}
+        settings = {"rng": self._rng, **given}
+        loaded = load(
+            name, [f"{tables.get(key, 'campaign')}.{key}={value}" for key, value in settings.items()]
+        )
         again = self._replayed(lambda: [build_model(part) for part in loaded.models])
         command = f"pytest {self._node.nodeid}"
         return self._ran(again or run_config(loaded, self._folder(), command=command, progress=False))

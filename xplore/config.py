@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import difflib
-import sys
-import tomllib
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
-from xplore.errors import InputError, told
-from xplore.parts import Part, build, build_model, check, check_model, unknown
+from xplore import toml
+from xplore.errors import InputError
+from xplore.parts import Part, build, build_model, check, check_model, importable, unknown
 
 __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]
 
 
 OPTIONAL = ("objective", "oracle", "baseline", "referee", "training", "backend")
 """Parts that a config may do without: `--set baseline=none` drops one."""
+DEFAULTS: dict[str, Any] = {
+    "search": {"use": "xplore.search:Gradient"},
+    "criteria": [{"use": "xplore.coverage:NeuronCoverage"}],
+}
+"""Parts that a config need not name, but has: `--set search.steps=5` sets an argument of the default."""
+LONGEST_NAME = 60
 
 
 class Settings(BaseModel):
@@ -65,12 +79,12 @@ class Config(BaseModel):
     objective: Part | None = Field(
         None, description="what the search climbs; by default it follows the models"
     )
-    search: Part = Field({"use": "xplore.search:Gradient"}, description="how the search moves")
+    search: Part = Field(DEFAULTS["search"], description="how the search moves")
     oracle: Part | None = Field(
         None, description="what counts as a disagreement; by default it follows the models"
     )
     criteria: list[Part] = Field(
-        [{"use": "xplore.coverage:NeuronCoverage"}],
+        DEFAULTS["criteria"],
         min_length=1,
         description="what is measured as coverage, one or more",
     )
@@ -81,6 +95,14 @@ class Config(BaseModel):
     )
     training: Part | None = Field(None, description="inputs of which the nearest to each finding is measured")
     backend: Part | None = Field(None, description="where it is computed; here, where it is left out")
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        fits = 0 < len(name) <= LONGEST_NAME and name.isprintable() and not {*name} & {*"/\\"}
+        if not fits or name.startswith("."):
+            raise ValueError(f"a name of 1 to {LONGEST_NAME} characters that a folder can have")
+        return name
 
 
 def folder() -> Path:
@@ -96,10 +118,10 @@ def find(name: str) -> Path:
         InputError: there is none.
     """
     path = Path(name)
-    if path.is_file():
+    if _is_file(path):
         return path
     ours = folder() / (path.name if path.suffix == ".toml" else f"{name}.toml")
-    if ours.is_file() and (path.parent == Path() or path.parent.name == "configs"):
+    if _is_file(ours) and (path.parent == Path() or path.parent.name == "configs"):
         return ours
     known = sorted(file.stem for file in folder().glob("*.toml"))
     near = difflib.get_close_matches(path.stem, known, 1)
@@ -112,39 +134,50 @@ def find(name: str) -> Path:
     )
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
 def load(name: str, settings: Sequence[str] = ()) -> Config:
     """A config by path or name, with `key.path=value` settings over it.
+
+    Paths in a file start where the file lies, and so do its modules; those of settings start where the
+    process does, as they were typed there.
 
     Raises:
         InputError: a file, key or value that cannot be used; the message names it.
     """
     path = find(name)
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            str(path), expected="a TOML file", got=str(error), fix="mend what it names"
-        ) from error
+    ours = path.parent == folder()
+    data = toml.read(path)
+    toml.check_plain(data)
+    if not ours:
+        data = toml.rooted(data, path.parent)
     for setting in settings:
-        _set(data, setting)
+        key = setting.partition(".")[0]
+        if key in DEFAULTS:
+            data.setdefault(key, deepcopy(DEFAULTS[key]))
+        toml.put(data, setting)
+    toml.check_plain(data)
     for key in OPTIONAL:
         if data.get(key) == "none":
             del data[key]
+    if isinstance(data.get("search"), dict):
+        data["search"].setdefault("use", DEFAULTS["search"]["use"])
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise _explained(error) from error
-    if path.parent != folder():
-        _importable(path.parent)
+    if not ours:
+        importable(path.parent)
+    if any("use" in setting for setting in settings):
+        importable(Path())
     for key, part in parts(config):
         (check_model if key.startswith("models[") else check)(key, part)
     return config
-
-
-def _importable(place: Path) -> None:
-    """A user's own parts may lie beside the config that names them."""
-    if str(place.resolve()) not in sys.path:
-        sys.path.append(str(place.resolve()))
 
 
 def parts(config: Config) -> list[tuple[str, Part]]:
@@ -158,35 +191,6 @@ def parts(config: Config) -> list[tuple[str, Part]]:
     return found
 
 
-def _set(data: dict[str, Any], setting: str) -> None:
-    """Apply one `key.path=value`; a value that is no TOML is a string."""
-    path, equals, text = setting.partition("=")
-    if not equals:
-        raise InputError(
-            f"--set {setting}", expected="key.path=value", got="no '='", fix="write --set search.steps=20"
-        )
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, last = path.strip().split(".")
-    place: Any = data
-    try:
-        for key in parents:
-            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
-        if isinstance(place, list):
-            place[int(last)] = value
-        else:
-            place[last] = value
-    except (ValueError, IndexError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"--set {path}",
-            expected="a path of tables, and of indices from 0 into lists",
-            got=told(error),
-            fix="write --set search.steps=20 or --set criteria.0.t=0.1",
-        ) from error
-
-
 def _explained(error: ValidationError) -> InputError:
     """The first fault of a config, by its TOML path; a key that is unknown before one that is missing."""
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
@@ -198,7 +202,9 @@ def _explained(error: ValidationError) -> InputError:
         return InputError(
             f"config key {path}", expected="to be given", got="nothing", fix=f"add {path} to the config"
         )
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("List should have ")
+    expected = first["msg"]
+    for prefix in ("Input should be ", "List should have ", "Value error, "):
+        expected = expected.removeprefix(prefix)
     came = repr(first["input"])
     came = came if len(came) < 80 else f"{came[:77]}..."
     return InputError(f"config key {path}", expected=expected, got=came, fix=f"set {path} to that")

@@ -64,7 +64,7 @@ def first(faults: Sequence[str], most: int = 3) -> str:
     return "; ".join(faults[:most]) + more
 
 
-def told(error: Exception, most: int = 200) -> str:
+def told(error: BaseException, most: int = 200) -> str:
     """An exception in one line of at most so many characters.
 
     >>> told(ValueError("shapes differ:\\n  (3,) and (4,)")), told(KeyError())

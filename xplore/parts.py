@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import sys
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -58,7 +60,7 @@ def build(part: Part) -> Any:
         return target(**arguments)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             part["use"],
             expected="a part that can be built",
@@ -114,12 +116,12 @@ def named(use: str, key: str = "") -> Any:
     module, _, name = use.partition(":")
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # a module of the user's own may raise anything
+    except (Exception, SystemExit) as error:  # a module of the user's own may raise anything
         raise InputError(
             what,
             expected='"module:Name" that can be imported',
             got=f"{use!r} ({told(error)})",
-            fix="name a module on Python's path",
+            fix="name a module on Python's path, or one beside the config or in src there",
         ) from error
     if not name or not hasattr(found, name):
         near = difflib.get_close_matches(name, dir(found), 1)
@@ -130,9 +132,16 @@ def named(use: str, key: str = "") -> Any:
     return getattr(found, name)
 
 
+def importable(place: Path) -> None:
+    """A user's own parts may lie in a folder, beside the config that names them, or in `src` there."""
+    for folder in (place.resolve(), place.resolve() / "src"):
+        if folder.is_dir() and str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
 def _value(value: Any, hint: Any) -> Any:
     if isinstance(value, dict) and "use" in value:
-        if hint is Recipe:
+        if Recipe in (hint, *typing.get_args(hint)):
             return Recipe.of(named(value["use"]), **{k: v for k, v in value.items() if k != "use"})
         return build(value)
     if isinstance(value, list):

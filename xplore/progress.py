@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,21 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def say(text: str) -> None:
+    """A line on standard error, where there is one that is read."""
+    with suppress(OSError, ValueError):  # its reader has left, or it was closed
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def on_terminal() -> bool:
+    """Is standard error a terminal?"""
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except ValueError:  # it was closed
+        return False
+
+
 @contextmanager
 def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C calls `stop`, which ends after the running step; a second one interrupts at once.
@@ -73,7 +88,7 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     def first(number: int, frame: object) -> None:
         del number, frame
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nending after this step; once more to end at once", file=sys.stderr, flush=True)
+        say("\nending after this step; once more to end at once")
         stop()
 
     signal.signal(signal.SIGINT, first)
@@ -90,7 +105,7 @@ def display(title: str, of: int | None) -> Iterator[Watch]:
         with Cell(f"{title}: {_of(of)} seeds; compiling") as cell:
             yield lambda now: cell.show(f"{title}: {line(now, of)}", now.closed, of)
         return
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield _plain(title, of)
         return
     from rich.console import Console
@@ -121,9 +136,9 @@ def counting(title: str, of: int, *, shown: bool = True) -> Iterator[Callable[[i
         done += count
         if shown and (done >= of or time.monotonic() - last >= PLAIN_EVERY):
             last = time.monotonic()
-            print(f"{title}: {done}/{of}", file=sys.stderr, flush=True)
+            say(f"{title}: {done}/{of}")
 
-    if not shown or not sys.stderr.isatty():
+    if not shown or not on_terminal():
         yield add
         return
     from rich.console import Console
@@ -174,13 +189,13 @@ class Cell:
 
 def _plain(title: str, of: int | None) -> Watch:
     last = time.monotonic()
-    print(f"{title}: {_of(of)} seeds; compiling", file=sys.stderr, flush=True)
+    say(f"{title}: {_of(of)} seeds; compiling")
 
     def show(now: Tally) -> None:
         nonlocal last
         if time.monotonic() - last >= PLAIN_EVERY or now.closed == of:
             last = time.monotonic()
-            print(f"{title}: {line(now, of)}", file=sys.stderr, flush=True)
+            say(f"{title}: {line(now, of)}")
 
     return show
 

@@ -9,6 +9,7 @@ import typer
 
 from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
 from xplore.cli._app import app
+from xplore.cli._streams import lasting
 from xplore.errors import InputError, told
 
 __all__ = [
@@ -40,6 +41,11 @@ def options(
 
 def main() -> None:
     """Entry point: bad input ends in one clear message and exit code 2."""
+    with lasting():
+        _main()
+
+
+def _main() -> None:
     debug = "--debug" in sys.argv
     try:
         app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="xplore")

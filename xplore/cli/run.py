@@ -9,13 +9,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from xplore.cli._app import Out, Set, app
+from xplore.cli._app import INTERRUPTED, Out, Set, app
 from xplore.durations import duration
 from xplore.errors import InputError
 
 Backend = Literal["local", "ray"]
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 @app.command()
@@ -25,6 +23,7 @@ def run(
     ],
     seeds: Annotated[int | None, typer.Option(help="How many seeds.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps a try.")] = None,
+    tries: Annotated[int | None, typer.Option(help="Tries a seed.")] = None,
     lanes: Annotated[
         int | None, typer.Option(help="How many inputs step together; by default what fits the device.")
     ] = None,
@@ -57,6 +56,7 @@ def run(
     given: dict[str, Any] = {
         "campaign.seeds": seeds,
         "search.steps": steps,
+        "search.tries": tries,
         "campaign.lanes": lanes,
         "campaign.rng": rng,
     }
