@@ -13,6 +13,10 @@ Disagreement: TypeAlias = tuple[int | None, tuple[int, ...]]
 """What should have been answered, and what each model decided."""
 
 
+NO_ANSWER = -(2**31)
+"""The decision of a model that returned NaN or infinity: no answer, and never a right one."""
+
+
 @dataclass(frozen=True)
 class SeedRecord:
     """What became of one seed: `fate` is `already_differ`, `found`, `rejudged_away` or `not_found`.

@@ -18,12 +18,13 @@ from typing import Any
 from xplore.adapters import adapt
 from xplore.api import run
 from xplore.errors import InputError
-from xplore.finding import SeedRecord
+from xplore.finding import NO_ANSWER, SeedRecord
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips
 from xplore.report.failure import failure
 from xplore.report.reading import head
+from xplore.report.wording import not_finite
 from xplore.result import Result
 from xplore.shares import foreseen, share
 
@@ -107,7 +108,9 @@ class Verdict:
         flips = [str(seed) for seed, flip in self.new.data.items() if flip]
         more = f" and {len(flips) - MOST_SEEDS} more" if len(flips) > MOST_SEEDS else ""
         apart = [f"  seeds as they are: {', '.join(flips[:MOST_SEEDS])}{more}"] if flips else []
-        return "\n".join([first, *map(self._told, self.whole), *self._classes(), *apart])
+        figures = self.result.summary
+        lost = [f"  {line}" for line in not_finite(figures["not_finite"], figures["seeds"])]
+        return "\n".join([first, *map(self._told, self.whole), *self._classes(), *apart, *lost])
 
     @property
     def whole(self) -> tuple[Line, ...]:
@@ -240,7 +243,9 @@ def measured(result: Result, flips: bool) -> Measured:
     whole = {index for index, seeds, _ in archive.rounds() if closed[index] == seeds}
     data, near, classes = {}, {}, {}
     for record in records:
-        if record.round not in whole:
+        if (
+            record.round not in whole or record.decisions[0] == NO_ANSWER
+        ):  # the old one has no answer to break
             continue
         apart = record.fate == "already_differ"
         classes[record.seed] = record.decisions[0] if record.label is None else record.label

@@ -14,6 +14,7 @@ from xplore.adapters.predictor import reading
 from xplore.checks import checked_chart, checked_truth
 from xplore.constraints import Constraint
 from xplore.errors import InputError
+from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
@@ -37,7 +38,7 @@ class Inspected:
     """One model of a panel: `right` is its accuracy, or without labels how often it is of the majority.
 
     Of a model that returns values `error` is the mean distance to the label, or without labels to the models'
-    median, and `right` is not known.
+    median, and `right` is not known. On `not_finite` seeds it returned NaN or infinity, which is never right.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Inspected:
     right: float | None
     by_class: tuple[float | None, ...]
     error: float | None = None
+    not_finite: int = 0
 
     @property
     def neurons(self) -> int:
@@ -68,7 +70,12 @@ class Inspection:
     def warnings(self) -> list[str]:
         """What is probably read wrongly."""
         of = "right on" if self.labelled else AGREES
-        return [
+        lost = [
+            f"{model.name} returns NaN or infinity on {model.not_finite} of {self.seeds} seeds"
+            for model in self.models
+            if model.not_finite
+        ]
+        return lost + [
             f"{model.name} is {of} {model.right:.1%} of the seeds only: usually the preprocessing"
             " (scale=, mean=, std=, layout=, size=) or the order of the classes (classes=)"
             for model in self.models
@@ -83,7 +90,8 @@ class Inspection:
 
     def _table(self, model: Inspected) -> str:
         if model.right is None:
-            told = f"mean distance to the {'label' if self.labelled else 'median'} {model.error:.3g}"
+            error = "not known" if model.error is None else f"{model.error:.3g}"
+            told = f"mean distance to the {'label' if self.labelled else 'median'} {error}"
         else:
             told = f"{'accuracy' if self.labelled else AGREES} {model.right:.1%}"
         facts = f"{model.parameters:,} parameters, {model.neurons:,} neurons, {told}"
@@ -166,20 +174,28 @@ def inspect(
 
 
 def _by_class(outputs: Float[np.ndarray, "m b c"], truth: Int[np.ndarray, " b"] | None) -> list[Any]:
-    """Each model's share of right answers, overall and by class."""
-    decisions, classes = outputs.argmax(axis=-1), np.arange(outputs.shape[-1])
+    """Each model's share of right answers, overall and by class; no answer counts for none."""
+    answered, classes = np.isfinite(outputs).all(axis=-1), np.arange(outputs.shape[-1])
+    decisions = np.where(answered, outputs.argmax(axis=-1), NO_ANSWER)
     majority = (decisions[..., None] == classes).sum(axis=0).argmax(axis=-1)  # the first of as many
     meant = majority if truth is None else np.where(truth < 0, majority, truth)
     right, each = decisions == meant, meant == classes[:, None]
     shares = [tuple(float(row[of].mean()) if of.any() else None for of in each) for row in right]
-    return [(float(row.mean()), share) for row, share in zip(right, shares, strict=True)]
+    lost = (~answered).sum(axis=1).tolist()
+    return [(float(row.mean()), share, None, n) for row, share, n in zip(right, shares, lost, strict=True)]
 
 
 def _by_value(outputs: Float[np.ndarray, "m b v"], truth: Float[np.ndarray, " b"] | None) -> list[Any]:
-    """Each model's mean distance."""
-    median = np.median(outputs, axis=0)
-    meant = median if truth is None else np.where(np.isnan(truth)[:, None], median, truth[:, None])
-    return [(None, (), float(np.abs(row - meant).mean())) for row in outputs]
+    """Each model's mean distance, over the seeds on which it answers."""
+    known = np.ma.masked_invalid(outputs)
+    median = np.ma.median(known, axis=0)
+    meant = median if truth is None else np.ma.where(np.isnan(truth)[:, None], median, truth[:, None])
+    lost = (~np.isfinite(outputs)).any(axis=-1).sum(axis=1).tolist()
+    errors = [np.ma.abs(row - meant).mean() for row in known]
+    return [
+        (None, (), None if error is np.ma.masked else float(error), n)
+        for error, n in zip(errors, lost, strict=True)
+    ]
 
 
 def read_as(model: Model) -> str:

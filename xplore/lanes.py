@@ -110,11 +110,17 @@ def look(
         slope, (now, score) = jax.grad(total, has_aux=True)(x)
         # Fused with what follows, it runs slower.
         outputs, slope = jax.lax.optimization_barrier((now.outputs, slope))
-        return jnp.moveaxis(outputs, 0, 1), nothing.replace(slope=slope, score=score)
+        slope = jnp.where(jnp.isfinite(slope), slope, 0)  # or a walk would end in NaN
+        return jnp.moveaxis(outputs, 0, 1), nothing.replace(slope=slope, score=_ranked(score))
     if search.scores:
         now, score = total(x)[1]
-        return jnp.moveaxis(now.outputs, 0, 1), nothing.replace(score=score)
+        return jnp.moveaxis(now.outputs, 0, 1), nothing.replace(score=_ranked(score))
     return jnp.moveaxis(method.panel.plain(x), 0, 1), nothing
+
+
+def _ranked(score: Float[Array, " b"]) -> Float[Array, " b"]:
+    """A score that can be compared: NaN is the lowest."""
+    return jnp.where(jnp.isnan(score), jnp.finfo(score.dtype).min, score)
 
 
 def step(method: Method, state: State) -> State:
@@ -124,7 +130,7 @@ def step(method: Method, state: State) -> State:
     codes = encoding.encode(lanes.x)
     at_once = rows_at_once(method.panel.lowering)
     outputs, seen = in_pieces(partial(look, method), at_once, lanes.x, lanes.aim, lanes.done)
-    differ = method.oracle.judge(*(jnp.moveaxis(rows, 1, 0) for rows in (lanes.before, outputs)))
+    differ = method.oracle.divides(*(jnp.moveaxis(rows, 1, 0) for rows in (lanes.before, outputs)))
     if search.as_stored:
         differ &= encoding.counts(codes)
     found = live & differ & (lanes.x != lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))

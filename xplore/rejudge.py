@@ -75,7 +75,7 @@ def alone(panel: Panel, oracle: Oracle, media: str, data: bytes) -> tuple[tuple[
     """What each model decides on one stored input, as written and by itself, and whether they differ."""
     encoding = encoding_of(media, data)
     outputs = _plain(panel, encoding, encoding.unpack(data)[None])
-    return tuple(np.asarray(oracle.decide(outputs))[:, 0].tolist()), bool(oracle.differ(outputs)[0])
+    return tuple(np.asarray(oracle.decisions(outputs))[:, 0].tolist()), bool(oracle.divided(outputs)[0])
 
 
 def _replaying(

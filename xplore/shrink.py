@@ -102,7 +102,7 @@ def _tried(
     codes = encoding.encode(x)
     stored = encoding.decode(codes)
     outputs = panel.plain(stored)
-    same = (decisions == oracle.decide(outputs).T).all(axis=1) & oracle.differ(outputs)
+    same = (decisions == oracle.decisions(outputs).T).all(axis=1) & oracle.divided(outputs)
     kept = ~bounded | constraint.within(x0, stored, latents)
     changed = (stored != x0).reshape(len(x0), -1).any(axis=1)
     return same & kept & changed & encoding.counts(codes), codes, z

@@ -6,6 +6,7 @@ What is read may come from anyone: sizes are limited, and what does not fit toge
 from __future__ import annotations
 
 import json
+import math
 import re
 import zlib
 from collections.abc import Sequence
@@ -96,6 +97,23 @@ def loaded(text: str) -> Any:
     return _READER.decode(text)
 
 
+def clean(value: Any) -> Any:
+    """The same value with every number finite: JSON has no NaN, None stands for it.
+
+    >>> clean({"margin": float("nan"), "values": (1.0, float("inf"))})
+    {'margin': None, 'values': [1.0, None]}
+    """
+    if isinstance(value, dict):
+        return {str(key): clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(clean(value), allow_nan=False)
+
+
 def _whole(*values: Any) -> None:
     """A ValueError unless all of these are whole numbers."""
     if not all(type(value) is int for value in values):
@@ -120,12 +138,12 @@ def seed_row(s: SeedRecord) -> tuple[Any, ...]:
 
 def finding_row(f: Finding) -> tuple[Any, ...]:
     told = (f.label, json.dumps(f.decisions), floats(f.probabilities), f.valid, json.dumps(f.reasons))
-    rest = (json.dumps(f.measures), f.steps, pack(f.covered), zlib.compress(f.hidden.tobytes()), f.latents)
+    rest = (_json(f.measures), f.steps, pack(f.covered), zlib.compress(f.hidden.tobytes()), f.latents)
     return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *told, *rest)
 
 
 def shrunk_row(finding: str, s: Shrunk) -> tuple[Any, ...]:
-    return finding, content_hash(s.after), floats(s.probabilities), json.dumps(s.measures), s.queries
+    return finding, content_hash(s.after), floats(s.probabilities), _json(s.measures), s.queries
 
 
 def floats(values: Float[np.ndarray, "m c"]) -> bytes:
@@ -175,7 +193,7 @@ def _scores(data: bytes, decisions: Sequence[int]) -> Float32[np.ndarray, "m c"]
 
 def noted(meta: dict[str, Any]) -> Statement:
     """What adds to, or replaces in, what is known of the campaign as a whole."""
-    rows = [(key, json.dumps(value)) for key, value in meta.items()]
+    rows = [(key, _json(value)) for key, value in meta.items()]
     return "INSERT OR REPLACE INTO meta VALUES (?, ?)", rows
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.encoding import Encoding
+from xplore.finding import NO_ANSWER
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
 
@@ -108,7 +109,7 @@ def _verdict(
 ) -> tuple[Bool[Array, " b"], Int[Array, "b m"], Int[Array, " b"]]:
     """Do the models differ, what does each decide, and what do they if they do not differ?"""
     of_models = jnp.moveaxis(outputs, 1, 0)
-    return oracle.differ(of_models), oracle.decide(of_models).T, oracle.agreed(of_models)
+    return oracle.divided(of_models), oracle.decisions(of_models).T, oracle.agreement(of_models)
 
 
 @jax.jit
@@ -177,6 +178,7 @@ class Judge:
         alone, probabilities = _in_batches(
             self.batch, lambda c, n: _alone(self.panel, self.constraint.encoding, c, n), codes
         )
+        probabilities[~np.isfinite(alone).all(axis=-1)] = np.nan  # a compiled softmax may make numbers of NaN
         decisions = self._verdict(alone.swapaxes(0, 1))[1].T
         of_files = alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), decisions
         return Judgement(outputs, *of_files, covered, hidden)
@@ -192,15 +194,16 @@ class Judge:
         said = tuple({"agreed": one} for one in agreed.tolist())
         for row in range(n if values else 0):
             said[row]["seed_values"] = outputs[:, row, 0].tolist()
+        answered = (decisions != NO_ANSWER).all(axis=1)
         if truth is None:
-            return Read(differ, decisions, agreed, np.ones(n, bool), (None,) * n, said)
+            return Read(differ, decisions, agreed, answered, (None,) * n, said)
         known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
-        right = self.oracle.right(outputs, truth).all(axis=0)
+        right = self.oracle.are_right(outputs, truth).all(axis=0)
         label = np.where(right, agreed, self.oracle.label(np.where(known, truth, 0)))
         labels = tuple(int(one) if k else None for one, k in zip(label, known, strict=True))
         for row in np.flatnonzero(known) if values else ():
             said[row]["truth"] = float(truth[row])
-        return Read(differ, decisions, agreed, right | ~known, labels, said)
+        return Read(differ, decisions, agreed, right | (~known & answered), labels, said)
 
     def _verdict(self, outputs: Float[np.ndarray, "m b k"]) -> Any:
         return _in_batches(self.batch, lambda o, _: _verdict(self.oracle, o), outputs.swapaxes(0, 1))
@@ -240,7 +243,7 @@ class Judge:
                 {name: float(value[row]) for name, value in told["settings"].items()}
                 for row in range(len(after))
             ]
-        columns["margin"] = self.oracle.margin(judged.probabilities).tolist()
+        columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
         if self.training is not None:
             distance, row = nearest(self.constraint.coordinates(after), *self._training)
             columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}

@@ -11,7 +11,13 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from xplore import struct
 from xplore.errors import InputError
+from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE, Head
+
+
+def finite(outputs: Any) -> Bool[Array, "m b"]:
+    """Which models answer with finite numbers alone."""
+    return jnp.isfinite(outputs).all(axis=tuple(range(2, outputs.ndim)))
 
 
 class Oracle(struct.PyTreeNode, abc.ABC):
@@ -62,6 +68,44 @@ class Oracle(struct.PyTreeNode, abc.ABC):
     def judge(self, before: Float[Array, "m b *o"], after: Float[Array, "m b *o"]) -> Bool[Array, " b"]:
         """Did the change divide models that agreed?"""
         return self.differ(after) & ~self.differ(before)
+
+    # What is asked from outside: the methods above judge numbers, and NaN or infinity are none.
+
+    def decisions(self, outputs: Float[Array, "m b *o"]) -> Int[Array, "m b"]:
+        """What each model decides; `NO_ANSWER`, where an output is NaN or infinite.
+
+        >>> from xplore.oracles import LabelsDiffer
+        >>> outputs = jnp.array([[[0.0, 1.0], [jnp.nan, 1.0]]])
+        >>> LabelsDiffer().decisions(outputs).tolist() == [[1, NO_ANSWER]]
+        True
+        """
+        return jnp.where(finite(outputs), self.decide(outputs), NO_ANSWER)
+
+    def divided(self, outputs: Float[Array, "m b *o"]) -> Bool[Array, " b"]:
+        """Do the models differ? A model that gives no answer differs from one that does."""
+        answers = finite(outputs)
+        return jnp.where(answers.all(axis=0), self.differ(outputs), answers.any(axis=0))
+
+    def divides(self, before: Float[Array, "m b *o"], after: Float[Array, "m b *o"]) -> Bool[Array, " b"]:
+        """Did the change divide models that agreed? A model that gives no answer any more is divided."""
+        lost = self.divided(after) & ~self.divided(before)
+        return jnp.where(finite(after).all(axis=0), self.judge(before, after), lost)
+
+    def agreement(self, outputs: Float[Array, "m b *o"]) -> Int[Array, " b"]:
+        """The one decision of models that do not differ; `NO_ANSWER`, where one gives none."""
+        return jnp.where(finite(outputs).all(axis=0), self.agreed(outputs), NO_ANSWER)
+
+    def are_right(
+        self, outputs: Float[np.ndarray, "m b *o"], truth: Shaped[np.ndarray, " b"]
+    ) -> Bool[np.ndarray, "m b"]:
+        """Which models answer as the labels say? No answer is never right."""
+        return self.right(outputs, truth) & np.asarray(finite(outputs))
+
+    def distance(self, scores: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
+        """The margin; NaN, where a model gives no answer."""
+        answers = np.asarray(finite(scores)).all(axis=0)
+        known = np.where(answers[None, :, None], scores, 0).astype(scores.dtype)
+        return np.where(answers, self.margin(known), np.nan)
 
     def fits(self, head: Head, shape: tuple[int, ...]) -> None:
         """An InputError if it cannot judge outputs of this head and shape `[m b *o]`."""

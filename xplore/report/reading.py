@@ -21,13 +21,15 @@ from xplore.archive import Archive
 from xplore.columns import Column, recorded
 from xplore.errors import InputError
 from xplore.factories import from_zoo
-from xplore.finding import Disagreement, Finding, SeedRecord
+from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord
 from xplore.groups import fault_groups
 from xplore.media import SETS
 from xplore.report.rows import Row, least_changed, row_of
 
 SHORTEST_ID = 6
 MOST_AGREED = 200
+NOT_FINITE = "NaN or infinity"
+"""What a decision is called that is none."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Seeds:
     agree_wrongly_count: int = 0
     agree_wrongly: tuple[SeedRecord, ...] = ()
     fates: Counter[str] = field(default_factory=Counter)
+    not_finite: Counter[int] = field(default_factory=Counter)
     order: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def processed(self, campaign: int, seed: int) -> int:
@@ -183,8 +186,17 @@ class Reading:
         """Do the models return steering angles?"""
         return self.decides.get("kind") == "angles"
 
-    def value_name(self, value: float) -> str:
+    @cached_property
+    def not_finite(self) -> dict[str, dict[str, int]]:
+        """Of each model that returned NaN or infinity, on how many seeds and in how many findings."""
+        lost = Counter(i for row in self.found for i, d in enumerate(row.decisions) if d == NO_ANSWER)
+        each = {name: (self.seeds.not_finite[i], lost[i]) for i, name in enumerate(self.models)}
+        return {name: {"seeds": s, "findings": f} for name, (s, f) in each.items() if s or f}
+
+    def value_name(self, value: float | None) -> str:
         """A number that a model returns, with its unit."""
+        if value is None:
+            return NOT_FINITE
         return f"{value:+.2f} {self.decides.get('unit', '')}".rstrip().replace("-", "\N{MINUS SIGN}")
 
     def class_name(self, decision: int | None) -> str:
@@ -192,6 +204,8 @@ class Reading:
         classes = self.meta.get("classes") or []
         if decision is None:
             return "?"
+        if decision == NO_ANSWER:
+            return NOT_FINITE
         if self.decides.get("kind") == "values":
             low = decision * float(self.decides["apart"])
             return f"{low:g} to {low + float(self.decides['apart']):g} {self.decides['unit']}".rstrip()
@@ -263,19 +277,21 @@ def _read(archive: Archive) -> Reading:
 
 def _seeds(records: Iterable[SeedRecord]) -> Seeds:
     fates: Counter[str] = Counter()
+    lost: Counter[int] = Counter()
     order, wrong = array("q"), []
     answers = steps = queries = agree = 0
     labelled = False
     for record in records:
         order.append(_place(record.campaign, record.seed))
         fates[record.fate] += 1
+        lost.update(i for i, decision in enumerate(record.decisions) if decision == NO_ANSWER)
         steps, queries = steps + record.steps, queries + record.queries
         answers, labelled = answers or len(record.decisions), labelled or record.label is not None
         if record.agree_wrongly:
             agree += 1
             wrong += [record] if agree <= MOST_AGREED else []
     kept = np.sort(np.array(order, np.int64))
-    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, kept)
+    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, lost, kept)
 
 
 def _place(campaign: int, seed: int) -> int:

@@ -26,7 +26,7 @@ class Smallest:
     measures: dict[str, Any]
     queries: int
     changes: Changes = ()
-    values: tuple[float, ...] = ()
+    values: tuple[float | None, ...] = ()
 
     def measure(self, name: str) -> float | None:
         """A measured number, or None where it was not taken or is not finite."""
@@ -54,7 +54,7 @@ class Row:
     measures: dict[str, Any]
     steps: int
     changes: Changes = ()
-    values: tuple[float, ...] = ()
+    values: tuple[float | None, ...] = ()
     campaign: int = 0
     smallest: Smallest | None = None
 
@@ -139,11 +139,11 @@ def _interned(measures: dict[str, Any]) -> dict[str, Any]:
 
 def _answers(
     decisions: tuple[int, ...], probabilities: Float[np.ndarray, "m c"], of_values: bool
-) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
+) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
     """Each model's confidence in what it decides, and of models that return numbers what each returns."""
     confidences = []
     for decision, probable in zip(decisions, probabilities, strict=True):
         known = not of_values and 0 <= decision < len(probable)
         confidence = finite(float(probable[decision])) if known else None
         confidences.append(None if confidence is None else min(max(confidence, 0.0), 1.0))
-    return tuple(confidences), tuple(probabilities[:, 0].tolist()) if of_values else ()
+    return tuple(confidences), tuple(map(finite, probabilities[:, 0].tolist())) if of_values else ()

@@ -120,6 +120,13 @@ class Precision(_Exact):
     agreement: Agreement | None
 
 
+class NotFinite(_Exact):
+    """How often a model returned NaN or infinity."""
+
+    seeds: int = Count
+    findings: int = Count
+
+
 Coverage = dict[str, dict[str, float]]
 
 
@@ -176,6 +183,8 @@ class Summary(_Exact):
     """Of valid findings, as found."""
     shrunk: Shrunk | None
     precision: Precision | None
+    not_finite: dict[str, NotFinite]
+    """Models that returned NaN or infinity: on how many seeds, and in how many findings."""
     coverage: Coverage
     """`{model: {criterion: share}}` over the inputs on which models differ."""
     coverage_valid: Coverage

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from xplore.finding import Finding
 from xplore.report.pictures import decode
 from xplore.report.reading import Reading
+from xplore.report.rows import finite
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
 """Okabe and Ito (2008): told apart by colour-blind readers, too; an eighth model begins anew."""
@@ -30,7 +31,7 @@ def drawn(reading: Reading, finding: Finding) -> list[Image.Image]:
     return [arrows(picture, told) for picture, told in zip(pictures, angles, strict=True)]
 
 
-def arrows(image: Image.Image, angles: Sequence[float]) -> Image.Image:
+def arrows(image: Image.Image, angles: Sequence[float | None]) -> Image.Image:
     """The picture, at least `LEAST` high, with an arrow an angle (radians, positive to the left) from below.
 
     >>> arrows(Image.new("RGB", (160, 120)), [0.0, 0.5]).size
@@ -43,6 +44,8 @@ def arrows(image: Image.Image, angles: Sequence[float]) -> Image.Image:
     draw = ImageDraw.Draw(fine)
     for edge, colours in ((5, ("#000000",)), (0, COLOURS)):
         for number, angle in enumerate(angles):
+            if finite(angle) is None:
+                continue
             _arrow(draw, fine.size, angle, size[1] / 55, edge, colours[number % len(colours)])
     image.paste(small := fine.resize(size, Image.Resampling.LANCZOS), (0, 0), small)
     return image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +10,12 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive import Archive
+from xplore.report import wording
 from xplore.report.precision import precision
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, finite
 from xplore.shares import share
+from xplore.stored import clean
 
 SIZES = ("l2", "linf", "ssim", "changed")
 SHRUNK_SIZES = ("changed", "l1", "l2", "linf", "ssim")
@@ -44,10 +45,11 @@ def figures(reading: Reading) -> dict[str, Any]:
         "lanes",
         "rng",
     )
-    told += ("device", "versions", "config", "notes")
+    told += ("device", "versions", "config")
     return clean(
         {
             **{key: meta.get(key) for key in told},
+            "notes": [*(meta.get("notes") or ()), *wording.not_finite(reading.not_finite, seeds)],
             "finished": bool(meta.get("finished", False)),
             "ended": meta.get("ended") or "",
             "inputs": reading.inputs,
@@ -87,6 +89,7 @@ def figures(reading: Reading) -> dict[str, Any]:
             "referee": referee(reading.valid),
             "sizes": {name: quantiles([row.measure(name) for row in reading.valid]) for name in SIZES},
             "shrunk": shrunk(reading.valid),
+            "not_finite": reading.not_finite,
             "coverage": _coverage(reading, reading.archive.coverage),
             "coverage_valid": _coverage(reading, lambda: reading.archive.coverage(valid=True)),
             "coverage_seeds": _coverage(reading, reading.archive.seed_coverage),
@@ -156,15 +159,6 @@ def quantiles(values: Sequence[float | None]) -> dict[str, float] | None:
         return None
     spread = np.quantile(known, list(QUANTILES.values()))
     return {"count": len(known), **dict(zip(QUANTILES, spread.tolist(), strict=True))}
-
-
-def clean(value: Any) -> Any:
-    """The same value with every number finite: JSON has no NaN, None stands for it."""
-    if isinstance(value, dict):
-        return {str(key): clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _coverage(reading: Reading, measure: Any) -> dict[str, dict[str, float]]:

@@ -48,6 +48,20 @@ def state(told: dict[str, Any]) -> str:
     return f"{why}: {count(told['seeds'])}{of} seeds{'' if ended else ' so far'}"
 
 
+def not_finite(models: dict[str, dict[str, int]], seeds: int) -> list[str]:
+    """Which models returned NaN or infinity on some of so many seeds, or in findings; a line a model.
+
+    >>> not_finite({"new": {"seeds": 3, "findings": 1}}, 40)
+    ['new returned NaN or infinity on 3 of 40 seeds and in 1 finding: no answer, and never a right one']
+    """
+    lines = []
+    for name, of in models.items():
+        found = f" and in {plural(of['findings'], 'finding')}" if of["findings"] else ""
+        where = f"{count(of['seeds'])} of {plural(seeds, 'seed')}{found}"
+        lines.append(f"{name} returned NaN or infinity on {where}: no answer, and never a right one")
+    return lines
+
+
 def part(group: Group) -> str:
     """Which of the clusters of one disagreement a group is; nothing, where it is all of it."""
     return f", cluster {group.part + 1} of {group.parts}" if group.parts > 1 else ""
