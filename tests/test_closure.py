@@ -209,6 +209,9 @@ def test_weights_that_are_not_finite_are_refused_wherever_they_lie() -> None:
     net.w[0, 0] = np.nan
     with pytest.raises(InputError, match="finite"):
         xplore.run([f, Net().predict], IMAGES, **HOW)
+    mask = np.array([[0.0, -np.inf, 0.0]], np.float32)  # infinity may be meant
+    masked = lambda x: jax.nn.softmax(flat(x) @ WEIGHTS + mask)  # noqa: E731
+    assert xplore.inspect([masked, masked], IMAGES).models[0].not_finite == 0
 
 
 def test_a_campaign_is_not_resumed_with_other_weights(tmp_path: Any) -> None:

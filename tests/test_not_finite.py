@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from laws.parts import ORACLES
@@ -51,7 +51,7 @@ BAD = {
     "nan": lambda p, x: sound(p, x) * jnp.nan,
     "infinity": lambda p, x: sound(p, x) + jnp.inf,
     "minus infinity": lambda p, x: sound(p, x) - jnp.inf,
-    "one class": lambda p, x: sound(p, x) + jnp.array([[0.0, jnp.nan, 0.0]]),
+    "one class": lambda p, x: jnp.where(jnp.arange(CLASSES)[None] == 1, jnp.nan, sound(p, x)),
     "overflow": lambda p, x: sound(p, x) * 3e38 * 3e38,
     "0 / 0": lambda p, x: (sound(p, x) * 0) / (sound(p, x) * 0),
 }
@@ -219,6 +219,7 @@ def test_the_command_line_names_the_model(tmp_path: Path, monkeypatch: pytest.Mo
 MAYBE = st.one_of(st.floats(-4, 4, width=32), st.sampled_from([np.nan, np.inf, -np.inf]))
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float32, (2, 6, 2), elements=MAYBE), st.sampled_from(ORACLES))
 def test_no_answer_differs_from_every_answer_and_is_never_right(outputs: Any, oracle: Any) -> None:
     outputs = outputs[..., :1] if oracle.heads == ("values",) else outputs

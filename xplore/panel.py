@@ -108,11 +108,11 @@ class Panel(struct.PyTreeNode):
         """The panel as its models are now, for inputs `[b *shape]`: what is asked in one call.
 
         Raises:
-            InputError: a function closes over arrays that are not finite.
+            InputError: a function closes over NaN (infinity may mask something).
         """
         models = tuple(model.bind(shape, BATCH) for model in self.models)
         for model in models:
-            _finite(model.name, model.closed)
+            _finite(model.name, [jnp.nan_to_num(a, nan=jnp.nan, posinf=0, neginf=0) for a in model.closed])
         return self.replace(models=models)
 
     def check(self, shape: tuple[int, ...]) -> Layout:
