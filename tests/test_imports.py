@@ -79,7 +79,7 @@ ALSO = {
     ("report", "images", "csv"),
     ("report", "compare", "markdown"),
 }
-LONGEST = 300
+LONGEST = 500
 LONGER: dict[str, int] = {}
 
 
