@@ -73,9 +73,8 @@ def test_text_stays_text(text: str, content: bytes, tmp_path: Path) -> None:
     meta = {key: value if key in kept else everywhere(value, text) for key, value in META.items()}
     told = [("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(v), k)) for k, v in meta.items()]
     more = json.dumps({text: 1.0, "l2": 0.5, "why": text, "settings": {text: 1.0}})
-    told += [
-        ("UPDATE findings SET reasons = ?, measures = ? WHERE origin = 'search'", (json.dumps([text]), more))
-    ]
+    told += [("UPDATE findings SET measures = ? WHERE origin = 'search'", (more,))]
+    told += [("UPDATE findings SET reasons = ? WHERE NOT valid", (json.dumps([text]),))]
     told += [("UPDATE answers SET reviewer = ?, answer = ?, time = ?", (text, text, text))]
     folder = altered(content, tmp_path / "in" / "deep" / "run", *told)
     before = sorted(tmp_path.rglob("*"))

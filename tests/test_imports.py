@@ -28,7 +28,7 @@ rejudge record result checks progress shrink review
 campaign report config
 backends
 fates
-recall groups upgrade united work
+claims recall groups upgrade united work
 archive engine data parts seeds keeping
 loops
 lanes plan rounds

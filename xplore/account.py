@@ -6,8 +6,10 @@ what is not known may be missing or None.
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
+import xplore
 from xplore.errors import short
 
 _TEXT, _NUMBER, _ANY = (str,), (int, float), (object,)
@@ -98,6 +100,11 @@ def _fields(one: Any, other: Any) -> list[str]:
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return []
     return [name for name in {**one, **other} if one.get(name) != other.get(name)]
+
+
+def here() -> dict[str, Any]:
+    """The versions by which digests are made in this process, as an account tells them."""
+    return {"xplore": xplore.__version__, "python": platform.python_version()}
 
 
 def comparable(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -154,7 +154,14 @@ def run(
         raise InputError("seeds", expected="to be read again, as a baseline asks", got="a generator", fix=fix)
     judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known, min(BATCH, plan.lanes))
     keep_compilations()
-    meta = record(method, layout, criteria, plan, n_classes, {"referee": referee, "training": training}) | {
+    meta = record(
+        method,
+        layout,
+        criteria,
+        plan,
+        n_classes,
+        {"referee": referee, "training": training if training is None else known},
+    ) | {
         "name": name,
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
         "labelled": read.labelled,

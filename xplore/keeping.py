@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from xplore.constraints import Constraint
 from xplore.encoding import Encoding
 from xplore.finding import Finding, content_hash
 from xplore.validity import Judgement
@@ -58,6 +60,16 @@ def packed(latents: Any) -> bytes:
     """One input's latents as bytes, compressed; nothing, where there are none."""
     leaves = jax.tree.leaves(latents)
     return zlib.compress(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves)) if leaves else b""
+
+
+def latent_shapes(constraint: Constraint, shape: tuple[int, ...]) -> Any:
+    """Shapes and types of one input's latents, `(z, fixed)`, for seeds of a shape."""
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    x0 = jax.ShapeDtypeStruct((1, *shape), jnp.result_type(float))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+        jax.eval_shape(constraint.sample, keys, x0),
+    )
 
 
 def unpacked(data: bytes, like: Any) -> Any:

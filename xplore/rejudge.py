@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
+from xplore.account import comparable, here
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
-from xplore.encoding import Encoding, encoding_of
-from xplore.errors import InputError
+from xplore.claims import CHECKED, Claims, ask
+from xplore.constraints import Constraint
+from xplore.encoding import encoding_of
+from xplore.errors import InputError, short
 from xplore.factories import arguments, from_zoo, make
+from xplore.identity import fields
 from xplore.model import Model
-from xplore.oracles import AnglesDiffer, LabelsDiffer, Oracle, ValuesDiffer
+from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.panel import Panel
+from xplore.stored import DAMAGE
 from xplore.table import Table
+from xplore.united import parts
+
+FEATURES = "xplore.constraints:Features"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a replay: of each finding, by its id, what it claims and does not hold; nothing, where all
+    of it does. `unchecked` tells what was not looked at, and why.
+    """
+
+    faults: dict[str, tuple[str, ...]]
+    unchecked: tuple[str, ...] = ()
 
 
 def replay(
@@ -29,13 +45,19 @@ def replay(
     prefix: str = "",
     as_tested: bool = True,
     oracle: Oracle | None = None,
+    constraint: Constraint | None = None,
 ) -> dict[str, bool]:
     """Judge each stored finding again, by the plain models, one at a time: `{id: does it reproduce?}`.
 
-    It reproduces if the models still differ, and every one decides as recorded. With `as_tested=False` the
-    models may have other weights than those that were tested, and need only differ. Without `models` they
-    are built from the config that the archive records, if all of them are of its own zoo: no other code
-    that an archive names is imported. An `oracle` is needed only where the campaign's was the user's own.
+    It reproduces if all that it claims holds: the models still differ, every one decides as recorded and is
+    as sure; the seed's decisions and its label are those recorded of the seed; its reasons not to count are
+    those that hold; sizes, bound and smallest change are as told, and its id is the hash of its two inputs.
+    `rejudged` says what does not hold, and what could not be looked at. With `as_tested=False` the
+    models may have other weights than those that were tested, and need only differ.
+
+    Without `models` they are built from what the archive records, if that may be named (`factories.py`): no
+    other code that an archive names is imported. The constraint, too; give that of a campaign with rules or
+    functions of your own. An `oracle` is needed only where the campaign's was the user's own.
 
     >>> import xplore
     >>> from xplore.data import phishing
@@ -49,15 +71,77 @@ def replay(
     Raises:
         InputError: no archive, no models to be had, or models with other weights than those recorded.
     """
+    given = {"prefix": prefix, "as_tested": as_tested, "oracle": oracle, "constraint": constraint}
+    return {name: not faults for name, faults in rejudged(folder, models, **given).faults.items()}
+
+
+def rejudged(
+    folder: str | Path,
+    models: Sequence[Any] | None = None,
+    *,
+    prefix: str = "",
+    as_tested: bool = True,
+    oracle: Oracle | None = None,
+    constraint: Constraint | None = None,
+) -> Replayed:
+    """What `replay` says, with what does not hold of each finding, and what was not looked at; raises as it
+    does.
+    """
     with closing(Archive.open(Path(folder))) as archive, archive.snapshot():
+        meta = archive.meta
         shape = next((shape_of(one.media, one.after) for one in archive.findings()), None)
-        panel = _replaying(archive.meta, folder, models, as_tested, shape)
-        judge = oracle or _oracle(archive.meta, folder)
-        reproduced = {}
-        for finding in archive.findings(prefix=prefix):
-            decisions, differ = alone(panel, judge, finding.media, finding.after)
-            reproduced[finding.id] = differ and (decisions == finding.decisions or not as_tested)
-    return reproduced
+        panel = _replaying(meta, folder, models, as_tested, shape)
+        judge = oracle or _oracle(meta, folder)
+        found = archive.findings(prefix=prefix)
+        if not as_tested:
+            differ = ((one.id, ask(panel, judge, one.media, one.after).differ) for one in found)
+            return Replayed({name: () if yes else ("the models do not differ",) for name, yes in differ})
+        charts, unchecked = _charts(meta, constraint)
+        claims = [Claims(panel, judge, chart) for chart in charts]
+        seeds = {(seed.campaign, seed.seed): seed for seed in archive.seeds()}
+        faults: dict[str, tuple[str, ...]] = {}
+        for one in found:
+            by = claims[one.campaign] if 0 <= one.campaign < len(claims) else Claims(panel, judge)
+            faults[one.id] = by.faults(one, seeds.get((one.campaign, one.seed)))
+            unchecked += [f"reason {name}" for name in one.reasons if name not in CHECKED]
+        return Replayed(faults, tuple(dict.fromkeys(unchecked)))
+
+
+def _charts(meta: dict[str, Any], given: Constraint | None) -> tuple[list[Constraint | None], list[str]]:
+    """The constraint of each campaign of an archive, and what is not looked at without it."""
+    charts: list[Constraint | None] = []
+    unchecked = []
+    for account in parts(meta):
+        found = [given] if given is not None else _recorded(account)
+        chart = next((chart for chart in found if _is(chart, account)), None)
+        charts.append(chart)
+        if chart is None:
+            why = "which is not the one that was given" if found else "which the archive cannot make again"
+            unchecked.append(
+                f"bounds and sizes of changes by {short(account.get('constraint'))}, {why}: give constraint="
+            )
+    return charts, [*unchecked, "labels, distances to training inputs, referees, coverage: as recorded"]
+
+
+def _recorded(account: dict[str, Any]) -> list[Constraint]:
+    """What may have been a campaign's constraint, of what its archive says of it."""
+    config = account.get("config")
+    told = [account.get("parts"), config if isinstance(config, dict) else None]
+    made = []
+    for part in (held.get("constraint") for held in told if held):
+        table = account.get("table")
+        of_table = {"table": table} if table and part and part.get("use") == FEATURES else {}
+        with suppress(InputError, *DAMAGE):
+            made.append(make({**part, **of_table}, "constraint"))
+    return made
+
+
+def _is(chart: Constraint, account: dict[str, Any]) -> bool:
+    """Is this a campaign's constraint? By its digest, where that can be compared, else by what it prints."""
+    now = {"versions": here(), "digests": {"constraint": fields(chart)}}
+    if comparable(account, now):
+        return account["digests"].get("constraint") == now["digests"]["constraint"]
+    return repr(chart) == account.get("constraint") and chart.words == account.get("bound")
 
 
 def shape_of(media: str, data: bytes) -> tuple[int, ...]:
@@ -66,16 +150,10 @@ def shape_of(media: str, data: bytes) -> tuple[int, ...]:
     return encoding.shape(encoding.unpack(data).shape)
 
 
-@jax.jit
-def _plain(panel: Panel, encoding: Encoding, codes: Any) -> Any:
-    return panel.plain(encoding.decode(codes))
-
-
 def alone(panel: Panel, oracle: Oracle, media: str, data: bytes) -> tuple[tuple[int, ...], bool]:
     """What each model decides on one stored input, as written and by itself, and whether they differ."""
-    encoding = encoding_of(media, data)
-    outputs = _plain(panel, encoding, encoding.unpack(data)[None])
-    return tuple(np.asarray(oracle.decisions(outputs))[:, 0].tolist()), bool(oracle.divided(outputs)[0])
+    answer = ask(panel, oracle, media, data)
+    return answer.decisions, answer.differ
 
 
 def _replaying(
@@ -125,15 +203,18 @@ def _model(part: dict[str, Any]) -> Model:
 
 
 def _oracle(meta: dict[str, Any], folder: str | Path) -> Oracle:
-    """The oracle of a campaign, if it is one of xplore's."""
+    """The oracle of a campaign, if it is one of xplore's; of `NegativeFlips` how it divides single inputs."""
     told = meta.get("decisions", {"kind": "labels"})
+    made: Oracle | None = None
     match told.get("kind"):
         case "labels":
-            return LabelsDiffer()
+            made = LabelsDiffer()
         case "values":
-            return ValuesDiffer(float(told["apart"]), str(told["unit"]))
+            made = ValuesDiffer(float(told["apart"]), str(told["unit"]))
         case "angles":
-            return AnglesDiffer(float(told["apart"]))
+            made = AnglesDiffer(float(told["apart"]))
+    if made is not None and meta.get("oracle") in (None, repr(made), repr(NegativeFlips())):
+        return made
     raise InputError(
         f"oracle of {folder}",
         expected="one of xplore.oracles",

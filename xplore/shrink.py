@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from xplore.archive import Archive
 from xplore.constraints import Constraint
 from xplore.finding import Finding, Shrunk
-from xplore.keeping import unpacked
+from xplore.keeping import latent_shapes, unpacked
 from xplore.oracles import Oracle
 from xplore.panel import Panel
 from xplore.validity import Judge
@@ -158,15 +158,13 @@ class Shrinking:
     def __init__(self, judge: Judge, shape: tuple[int, ...]) -> None:
         self.judge, self._size = judge, judge.batch
         chart = judge.constraint
-        x0 = jax.ShapeDtypeStruct((1, *chart.encoding.shape(shape)), jnp.result_type(float))
-        self._like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), _like(chart, x0)
-        )
+        shape = chart.encoding.shape(shape)
+        self._like = latent_shapes(chart, shape)
         if chart.needs_latents:
             size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self._like[0]))
             self._pieces: Sequence[Int[np.ndarray, " n"]] = blocks(size)
         else:
-            self._pieces = [piece.ravel() for piece in chart.pieces(x0.shape[1:])]
+            self._pieces = [piece.ravel() for piece in chart.pieces(shape)]
 
     def run(self, archive: Archive, stopped: Callable[[], bool] = lambda: False) -> Iterator[int]:
         """Reduce all findings of the search, and keep them; yields how many were done since it last did."""

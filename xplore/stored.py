@@ -28,7 +28,7 @@ DAMAGE = (zlib.error, ValueError, TypeError, KeyError, AttributeError, OverflowE
 _SELECT = (
     "SELECT f.id, f.origin, f.seed, s.data, a.data, f.label, f.decisions, f.probabilities, f.reasons,"
     " f.measures, f.steps, f.covered, f.hidden, f.latents, f.campaign, s.hash, a.hash, a.media,"
-    " t.data, t.hash, m.probabilities, m.measures, m.queries FROM findings f"
+    " t.data, t.hash, m.probabilities, m.measures, m.queries, f.valid FROM findings f"
     " JOIN artefacts a ON a.hash = f.artefact JOIN artefacts s ON s.hash = f.seed_artefact"
     " LEFT JOIN shrunk m ON m.finding = f.id LEFT JOIN artefacts t ON t.hash = m.artefact"
 )
@@ -162,11 +162,13 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     """A finding as its row says; a ValueError where the row does not fit together."""
     name, source, seed, before, after, label, decided, probable, reasons, measures, steps, covered = row[:12]
     hidden, latents, campaign, *hashes, media = row[12:18]
-    smallest, smallest_hash, shown, sizes, queries = row[18:]
+    smallest, smallest_hash, shown, sizes, queries, valid = row[18:]
     if [content_hash(before), content_hash(after)] != hashes:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
     decisions, why, measured = tuple(loaded(decided)), tuple(loaded(reasons)), loaded(measures)
     _whole(seed, steps, campaign, *decisions, *(() if label is None else (label,)))
+    if bool(valid) == bool(why):
+        raise ValueError(f"finding {name[:80]!r} is{'' if valid else ' not'} valid, for {len(why)} reasons")
     words = {*map(type, (source, media, *why))} == {str}
     if not (PLAIN_ID.fullmatch(name) and words and type(measured) is dict and type(latents) is bytes):
         raise ValueError(f"finding {name[:80]!r} is none of xplore's")

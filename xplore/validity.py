@@ -113,7 +113,7 @@ def _verdict(
 
 
 @jax.jit
-def _differences(
+def differences(
     constraint: Constraint, before: Shaped[Array, "b *x"], after: Shaped[Array, "b *x"], latents: Any
 ) -> dict[str, Any]:
     """Sizes of each change, and whether the bound was kept; without latents, nothing was changed by any."""
@@ -234,7 +234,7 @@ class Judge:
         latents = latents if self.constraint.needs_latents else None
         size = max(self.batch // MEASURED, 1)
         told = _in_batches(
-            size, lambda b, a, z, _: _differences(self.constraint, b, a, z), before, after, latents
+            size, lambda b, a, z, _: differences(self.constraint, b, a, z), before, after, latents
         )
         columns: dict[str, Any] = {key: value.tolist() for key, value in told["sizes"].items()}
         columns["within"] = told["within"].tolist()

@@ -1,4 +1,4 @@
-"""`xplore replay`: findings judged again by the plain models."""
+"""`xplore replay`: findings judged again by the visible models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xplore.cli._app import Folder, app, part
-from xplore.errors import InputError
+from xplore.errors import InputError, visible
 
 
 @app.command()
@@ -24,25 +24,31 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Judge each stored finding again, by the plain models, one at a time."""
+    """Judge each stored finding again, by the visible models, one at a time."""
     from xplore import config as configs
-    from xplore.rejudge import replay as judge_again
+    from xplore.rejudge import rejudged
 
     if config is not None and model:
         fix = "name the models once"
         raise InputError("--config and --model", expected="one of them", got="both", fix=fix)
-    parts = [part(name) for name in model or ()] if config is None else configs.load(config).models
+    loaded = None if config is None else configs.load(config)
+    parts = [part(name) for name in model or ()] if loaded is None else loaded.models
     models = [configs.build_model(one) for one in parts] or None
-    reproduced = judge_again(folder, models, prefix=finding)
-    if finding and not reproduced:
+    constraint = None if loaded is None else configs.build(loaded.constraint)
+    oracle = configs.build(loaded.oracle) if loaded is not None and loaded.oracle is not None else None
+    came = rejudged(folder, models, prefix=finding, constraint=constraint, oracle=oracle)
+    if finding and not came.faults:
         raise InputError(
             f"--finding {finding}",
             expected="the start of a finding's id",
             got="no such finding",
             fix=f"xplore report {folder} --format csv lists them",
         )
-    print(f"{len(reproduced)} findings, {sum(reproduced.values())} reproduce")
-    if not all(reproduced.values()):
-        for name in (name for name, again in reproduced.items() if not again):
-            print(f"does not reproduce: {name}")
+    wrong = {name: faults for name, faults in came.faults.items() if faults}
+    print(f"{len(came.faults)} findings, {len(came.faults) - len(wrong)} reproduce")
+    for name, faults in wrong.items():
+        print(visible(f"does not reproduce: {name}: {'; '.join(faults)}"))
+    for what in came.unchecked if came.faults else ():
+        print(visible(f"not checked: {what}"))
+    if wrong:
         raise typer.Exit(1)
