@@ -230,7 +230,10 @@ class Judge:
         judged: Judgement,
         latents: Any = None,
     ) -> list[dict[str, Any]]:
-        """Sizes of each change, the margin of the disagreement, and outside opinions."""
+        """Sizes of each change, the margin of the disagreement, and outside opinions.
+
+        What is measured of an input does not depend on those beside it: the referee is asked one by one.
+        """
         latents = latents if self.constraint.needs_latents else None
         size = max(self.batch // MEASURED, 1)
         told = _in_batches(
@@ -248,7 +251,9 @@ class Judge:
             distance, row = nearest(self.constraint.coordinates(after), *self._training)
             columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}
         if self.referee is not None:
-            columns["referee"] = np.asarray(self.referee(after)).tolist()
+            columns["referee"] = [
+                np.asarray(self.referee(after[row : row + 1])).tolist()[0] for row in range(len(after))
+            ]
         return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
 
 
@@ -257,13 +262,24 @@ def nearest(
     training: Float[np.ndarray, "n d"],
     lengths: Float[np.ndarray, " n"] | None = None,
 ) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
-    """The distance to the nearest of the training inputs, and which one that is.
+    """The distance to the nearest of the training inputs, and which one that is; of equals, the first.
 
-    `lengths` are their squared ones, where they are known.
+    `lengths` are their squared ones, where they are known. What is told of a point does not depend on those
+    beside it: a product of matrices, whose last digits do, only tells which inputs may be the nearest.
 
     >>> nearest(np.ones((1, 2), np.float32), np.array([[0, 1], [1, 1]], np.float32))
-    (array([0.], dtype=float32), array([1]))
+    (array([0.]), array([1]))
     """
-    lengths = (training**2).sum(axis=1) if lengths is None else lengths
-    squared = (points**2).sum(axis=1)[:, None] - 2 * points @ training.T + lengths
-    return np.sqrt(np.maximum(squared.min(axis=1), 0)), squared.argmin(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # where it overflows, each input may be the nearest
+        lengths = (training**2).sum(axis=1) if lengths is None else lengths
+        own = (points**2).sum(axis=1)
+        squared = own[:, None] - 2 * points @ training.T + lengths
+        error = (points.shape[1] + 4) * np.finfo(squared.dtype).eps
+        error = error * (np.sqrt(own) + np.sqrt(lengths.max())) ** 2
+        near = ~(squared > (squared.min(axis=1) + 2 * error)[:, None])
+        distance, row = np.empty(len(points)), np.empty(len(points), int)
+        for at, point in enumerate(points.astype(np.float64)):
+            rows = np.flatnonzero(near[at])
+            exact = np.array([np.square(training[one] - point).sum() for one in rows])
+            distance[at], row[at] = np.sqrt(exact.min()), rows[exact.argmin()]
+    return distance, row
