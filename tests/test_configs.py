@@ -17,7 +17,7 @@ CONFIGS = sorted(path.stem for path in configs.folder().glob("*.toml"))
 def test_every_config_builds(name):
     config = load(name)
     assert isinstance(build(config.constraint), Constraint)
-    for part in [config.search, *([config.baseline] if config.baseline else [])]:
+    for part in filter(None, [config.search, config.baseline]):
         assert isinstance(build(part), Search)
     for part in filter(None, [config.objective, config.oracle, *config.criteria]):
         build(part)

@@ -6,8 +6,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from xplore.archive import Archive
 from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.checks import (
+    checked_arguments,
     checked_chart,
     checked_objective,
     checked_oracle,
@@ -28,8 +29,8 @@ from xplore.checks import (
     climbable,
     default_search,
     fits,
-    whole,
 )
+from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.devices import keep_compilations
@@ -56,7 +57,6 @@ from xplore.validity import Judge
 BASELINE_SEEDS = 10_000
 """What a baseline searches from at most: it goes breadth first, and holds them all."""
 INTERRUPTED = "interrupted"
-THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
 
 
 def run(
@@ -116,9 +116,11 @@ def run(
         InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent; seeds
             that cannot be read when their round is due: what was found before is kept, and can be resumed.
     """
+    checked_arguments(
+        seeds=seeds, plan=plan, budget=budget, criteria=criteria, referee=referee, backend=backend, out=out,
+        name=name, classes=classes,
+    )  # fmt: skip
     chart, notes = checked_chart(constraint, inputs)
-    if seeds is not None:
-        whole("seeds", seeds, 1)
     given_seeds = opened(inputs, labels, chart)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(given_seeds.first.shape[1:])
@@ -175,10 +177,7 @@ def run(
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
         with alone(folder):
             again = resume and holds(folder / FILE)
-            with (
-                closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive,
-                faults(),
-            ):
+            with _archive(folder, meta, again) as archive, faults():
                 campaign = Campaign(method, judge, layout, read, plan, budget or Budget(), backend or Fates)
                 _go(archive, campaign, baseline, name, shrink, progress)
             if out is not None:
@@ -189,6 +188,22 @@ def run(
         campaign.fault.add_note(kept)
         raise campaign.fault
     return Result(folder, temporary=out is None)
+
+
+@contextmanager
+def _archive(folder: Path, meta: dict[str, Any], again: bool) -> Iterator[Archive]:
+    """The archive of a campaign; a new one goes again where an error comes before the fate of any seed."""
+    empty = False
+    try:
+        with closing(resumed(folder, meta) if again else Archive.create(folder, meta)) as archive:
+            try:
+                yield archive
+            except BaseException:
+                empty = not again and next(iter(archive.seeds()), None) is None
+                raise
+    finally:
+        if empty:
+            (folder / FILE).unlink()
 
 
 def _go(

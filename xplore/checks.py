@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, get_args
 
 import jax
@@ -20,7 +21,7 @@ from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
 from xplore.part_code import code_key
-from xplore.plan import Plan
+from xplore.plan import Budget, Plan
 from xplore.search import Flips, Gradient, Search
 from xplore.search._base import Start
 from xplore.seeds import Held, Seeds, lazy, streams
@@ -112,6 +113,44 @@ def checked_training(training: Any, seeds: Seeds, constraint: Constraint) -> Sha
             fix="give the training inputs of this task, or none",
         )
     return array
+
+
+def checked_arguments(**given: Any) -> None:
+    """An InputError for an argument of `xplore.run` that is given, and is not what its name says."""
+    kinds: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        "plan": ("an xplore.plan.Plan", lambda value: isinstance(value, Plan)),
+        "budget": ("an xplore.Budget", lambda value: isinstance(value, Budget)),
+        "criteria": ("criteria, in a list", lambda value: isinstance(value, Iterable)),
+        "referee": ("a function of stored inputs", callable),
+        "backend": ("a backend, as xplore.backends.Ray()", callable),
+        "out": ("a path", lambda value: isinstance(value, (str, os.PathLike))),
+        "name": ("text", lambda value: isinstance(value, str)),
+        "classes": ("the classes' names, in a list", _names),
+    }
+    if (seeds := given.pop("seeds", None)) is not None:
+        whole("seeds", seeds, 1)
+    for name, value in given.items():
+        expected, fits = kinds[name]
+        if value is not None and not fits(value):
+            raise InputError(name, expected=expected, got=repr(value), fix=f"leave {name} out, or give that")
+    _checked_budget(given.get("budget") or Budget())
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def _checked_budget(budget: Budget) -> None:
+    """An InputError for a limit that is none."""
+    for name in ("findings", "queries"):
+        if (limit := getattr(budget, name)) is not None:
+            whole(f"budget.{name}", limit, 1)
+    for name, most in (("seconds", np.inf), ("coverage", 1.0)):
+        limit = getattr(budget, name)
+        number = isinstance(limit, (int, float, np.number)) and not isinstance(limit, bool)
+        if limit is not None and not (number and 0 < limit <= most):
+            expected = "a number above 0" + ", at most 1" * (most == 1)
+            raise InputError(f"budget.{name}", expected=expected, got=repr(limit), fix="or None: no limit")
 
 
 def checked_plan(plan: Plan, criteria: int) -> None:

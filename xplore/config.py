@@ -27,11 +27,15 @@ __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"
 
 OPTIONAL = ("objective", "oracle", "baseline", "referee", "training", "backend")
 """Parts that a config may do without: `--set baseline=none` drops one."""
+THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
+"""Of neuron coverage, by which a campaign measures where it names no criteria: from Python, too."""
 DEFAULTS: dict[str, Any] = {
-    "search": {"use": "xplore.search:Gradient"},
-    "criteria": [{"use": "xplore.coverage:NeuronCoverage"}],
+    "search": {},
+    "criteria": [{"use": "xplore.coverage:NeuronCoverage", "t": t} for t in THRESHOLDS],
 }
 """Parts that a config need not name, but has: `--set search.steps=5` sets an argument of the default."""
+LIMITS = {"steps", "tries"}
+"""Arguments that all searches have: with these alone, the search is the one that suits the models."""
 LONGEST_NAME = 60
 
 
@@ -79,7 +83,9 @@ class Config(BaseModel):
     objective: Part | None = Field(
         None, description="what the search climbs; by default it follows the models"
     )
-    search: Part = Field(DEFAULTS["search"], description="how the search moves")
+    search: Part | None = Field(
+        None, description="how the search moves; by default up the gradient, where the models have one"
+    )
     oracle: Part | None = Field(
         None, description="what counts as a disagreement; by default it follows the models"
     )
@@ -165,8 +171,8 @@ def load(name: str, settings: Sequence[str] = ()) -> Config:
     for key in OPTIONAL:
         if data.get(key) == "none":
             del data[key]
-    if isinstance(data.get("search"), dict):
-        data["search"].setdefault("use", DEFAULTS["search"]["use"])
+    if isinstance(data.get("search"), dict) and not data["search"].keys() <= LIMITS:
+        data["search"].setdefault("use", "xplore.search:Gradient")
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
@@ -184,7 +190,8 @@ def parts(config: Config) -> list[tuple[str, Part]]:
     """Every part with its TOML path."""
     found: list[tuple[str, Part]] = []
     for key in ("seeds", "constraint", "search", *OPTIONAL):
-        if (part := getattr(config, key)) is not None:
+        part = getattr(config, key)
+        if part is not None and not (key == "search" and part.keys() <= LIMITS):
             found.append((key, part))
     for key in ("models", "criteria"):
         found += [(f"{key}[{index}]", part) for index, part in enumerate(getattr(config, key))]

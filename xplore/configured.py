@@ -69,7 +69,7 @@ def _method(config: Config) -> dict[str, Any]:
     return {
         "constraint": checked_part("constraint", build(config.constraint), Constraint),
         **given,
-        "search": checked_search("search", build(config.search)),
+        **(_search(config.search or {})),
         "criteria": [checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
         "plan": Plan(
             settings.lanes or 0,
@@ -82,6 +82,11 @@ def _method(config: Config) -> dict[str, Any]:
         ),
         "budget": Budget(settings.seconds, settings.findings, settings.queries, settings.until_coverage),
     }
+
+
+def _search(part: dict[str, Any]) -> dict[str, Any]:
+    """The search that is named; or its limits alone, where the models are to choose it."""
+    return {"search": checked_search("search", build(part))} if "use" in part else part
 
 
 def inspect_config(config: Config) -> Inspection:

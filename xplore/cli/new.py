@@ -151,7 +151,9 @@ def _part(key: str, use: str, words: str) -> list[str]:
     from xplore.parts import named
 
     mark = "# " if key in OUT else ""
-    head = f"[[{key}]]" if key == "criteria" else f"[{key}]"
+    if key == "criteria":
+        return _criteria(words)
+    head = f"[{key}]"
     instead = [f"# Instead, {ELSE[key]}"] if key in ELSE else []
     lines = [f"# {_capital(words)}", *instead, f"{mark}{head}", f"{mark}use = {_toml(use)}"]
     for name, parameter in inspect.signature(named(use)).parameters.items():
@@ -159,6 +161,16 @@ def _part(key: str, use: str, words: str) -> list[str]:
         out = key in OUT or parameter.default is None
         lines.append(_line(name, GIVEN.get(path, parameter.default), TOLD[path], out=out))
     return lines
+
+
+def _criteria(words: str) -> list[str]:
+    """The criteria of a config that names none."""
+    from xplore.config import DEFAULTS
+
+    lines = [f"# {_capital(words)}"]
+    for part in DEFAULTS["criteria"]:
+        lines += ["[[criteria]]", f"use = {_toml(part['use'])}", _line("t", part["t"], TOLD["criteria.t"])]
+    return [*lines, _line("scale", "layer", TOLD["criteria.scale"])]
 
 
 def _line(key: str, value: Any, told: str, *, out: bool = False) -> str:
