@@ -78,11 +78,11 @@ def test_without_labels_disagreements_are_compared() -> None:
 
 def test_other_trainings_say_what_is_allowed() -> None:
     """Models as far from the old one as the null models pass; one that is much farther does not."""
-    null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.3, 0.32))]
+    null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.3, 0.32, 0.29))]
     like, far = gate(tiny.dense("new", shift=0.29), null=null), gate(tiny.dense("new", shift=1.5), null=null)
     assert like and not any(line.fails for line in like.lines)
     assert not far and far.whole[0].fails
-    assert len(like.null) == 3 and "of another training (these:" in str(like)
+    assert len(like.null) == 4 and "of another training (these:" in str(like)
     assert like.whole[1].allowed == pytest.approx(
         foreseen([[one.share("near")["share"]] for one in like.null], [like.whole[1].seeds])[0]
     )
@@ -93,7 +93,8 @@ def test_one_class_alone_is_the_whole() -> None:
     null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.32))]
     one = labels(tiny.one()) == 1
     verdict = xplore.gate(tiny.one(), tiny.mended(), images()[one], labels(tiny.one())[one], null=null, **HOW)
-    assert verdict and not verdict.by_class and "by class" not in str(verdict)
+    assert not verdict.by_class and "by class" not in str(verdict)
+    assert verdict.decision == "undecided" and not any(line.fails for line in verdict.lines)  # two, 21 seeds
 
 
 def test_a_budget_counts_whole_rounds_alone() -> None:
@@ -209,3 +210,48 @@ def test_the_command_keeps_what_it_names(
 def test_a_verdict_without_a_folder_names_no_file_that_would_vanish() -> None:
     verdict = gate(tiny.two())
     assert verdict.result.valid and str(verdict.result.folder) not in str(verdict)
+
+
+def test_a_gate_that_could_not_fail_is_undecided() -> None:
+    """Two trainings that differ from each other leave room for a quarter of the data: that is no pass."""
+    null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.6, 0.3, 0.32, 0.29))]
+    near = tiny.dense("new", shift=0.29)
+    two = gate(near, null=null[:2])
+    assert (two.decision, bool(two), two.passed) == ("undecided", False, False)
+    assert "gate UNDECIDED" in two.told and "cannot be exceeded" in two.told
+    three = gate(near, null=[null[0], null[2], null[3]])
+    assert three.decision == "undecided" and "a quarter could break unseen" in three.told  # of 60 seeds
+    assert two.figures["decision"] == "undecided" and two.figures["data"]["void"]
+    more = gate(near, null=[null[0], *null[2:]])
+    assert (more.decision, bool(more)) == ("passed", True)
+    assert gate(tiny.dense("new", shift=40.0), null=null[:2]).decision in ("failed", "undecided")
+
+
+def test_a_failure_is_no_less_a_failure_where_another_place_is_undecided() -> None:
+    """The new version answers everything otherwise: nothing is left to search near, and it fails."""
+    turned = tiny.dense("new", shift=0.0)
+    turned = turned.replace(params={"fc": {"kernel": -turned.params["fc"]["kernel"]}})
+    verdict = gate(turned, allow=0.1)
+    assert verdict.whole[1].seeds == 0 and verdict.whole[1].void
+    assert verdict.decision == "failed"
+
+
+@pytest.mark.parametrize("allow", [None, 0.5])
+def test_where_nothing_is_compared_nothing_passed(allow: float | None) -> None:
+    """The old version is wrong on every seed: there is nothing that the new one could break."""
+    wrong = (labels(tiny.one()) + 1) % tiny.CLASSES
+    verdict = xplore.gate(tiny.one(), tiny.mended(), images(), wrong, allow=allow, **HOW)
+    assert (verdict.decision, bool(verdict)) == ("undecided", False)
+
+
+def test_the_command_line_ends_with_2_where_a_gate_is_undecided(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(tiny.CONFIG)
+    words = ["gate", "tiny:one", "tiny:two", "--config", "tiny.toml", "--seeds", "20", "--out", "run"]
+    nulls = ["--null", "tiny:mended", "--null", "tiny:far"]
+    monkeypatch.setattr("sys.argv", ["xplore", *words, *nulls])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2 and "gate UNDECIDED" in capsys.readouterr().out

@@ -47,7 +47,7 @@ devices
 encoding recipe rules units weights torch_file
 stored
 finding
-schema account factories part_code toml
+schema account factories intervals part_code toml
 closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
 errors
 """

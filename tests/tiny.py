@@ -105,3 +105,7 @@ campaign = {lanes = 8, round_size = 6}
 def plan() -> Plan:
     """Four rounds of six seeds."""
     return Plan(lanes=8, round_size=6)
+
+
+def far() -> Model:
+    return dense("far", shift=0.6)

@@ -16,6 +16,7 @@ from xplore.constraints import Constraint, Features, Occlusion
 from xplore.encoding import Rows
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
+from xplore.intervals import check_numbers
 from xplore.lowering import Lowering
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
@@ -32,7 +33,9 @@ Part = TypeVar("Part")
 def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constraint, list[str]]:
     """The constraint, or the one that suits the inputs, and what is to be said of the choice."""
     if constraint is not None:
-        return checked_part("constraint", constraint, Constraint), []
+        constraint = checked_part("constraint", constraint, Constraint)
+        constraint.check_moves()
+        return constraint, []
     if lazy(inputs) or streams(inputs) or (not is_frame(inputs) and np.ndim(inputs) != 2):
         return Occlusion(), []
     return Features.infer(inputs), ["no constraint was given: Features.infer(X) says what may change"]
@@ -133,24 +136,11 @@ def checked_arguments(**given: Any) -> None:
         expected, fits = kinds[name]
         if value is not None and not fits(value):
             raise InputError(name, expected=expected, got=repr(value), fix=f"leave {name} out, or give that")
-    _checked_budget(given.get("budget") or Budget())
+    (given.get("budget") or Budget()).check()
 
 
 def _names(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str)
-
-
-def _checked_budget(budget: Budget) -> None:
-    """An InputError for a limit that is none."""
-    for name in ("findings", "queries"):
-        if (limit := getattr(budget, name)) is not None:
-            whole(f"budget.{name}", limit, 1)
-    for name, most in (("seconds", np.inf), ("coverage", 1.0)):
-        limit = getattr(budget, name)
-        number = isinstance(limit, (int, float, np.number)) and not isinstance(limit, bool)
-        if limit is not None and not (number and 0 < limit <= most):
-            expected = "a number above 0" + ", at most 1" * (most == 1)
-            raise InputError(f"budget.{name}", expected=expected, got=repr(limit), fix="or None: no limit")
 
 
 def checked_plan(plan: Plan, criteria: int) -> None:
@@ -182,9 +172,12 @@ def checked_search(name: str, search: Search, steps: int | None = None, tries: i
 
 
 def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
-    """A part of the right kind, keyed by the functions that it calls as they are now."""
+    """A part of the right kind with numbers that make sense, keyed by the functions that it calls now."""
     if isinstance(part, kind):
-        return part.with_code_key(code_key(part)) if isinstance(part, struct.PyTreeNode) else part
+        if not isinstance(part, struct.PyTreeNode):
+            return part
+        check_numbers(name, part)
+        return part.with_code_key(code_key(part))
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     came = f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
     fix = f"see xplore.{kind.__module__.split('.')[1]} for those that come with xplore"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from xplore.adapters import adapt
 from xplore.api import run
@@ -28,11 +28,16 @@ from xplore.report.wording import not_finite
 from xplore.result import Result
 from xplore.shares import foreseen, share
 
+Decision = Literal["passed", "failed", "undecided"]
 NAMES = ("old", "new")
 MOST_SEEDS = 12
 WHERE = {"data": "on the data", "near": "near the data"}
 CHANCE = 0.025
 """Of a false alarm at one place over all classes; and of one by any class at either place."""
+WIDE = 0.25
+"""How far a limit on the data may lie above what each training came to: a gate is to see a quarter break."""
+CERTAIN = 0.999
+"""A limit from here on cannot be exceeded."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Measured:
 class Line:
     """One comparison: a share, what it is held against, and whether it lies above, beyond chance.
 
-    It is of all seeds, or of those of one class (`of`, called `name`).
+    It is of all seeds, or of those of one class (`of`, called `name`). `void` says why it could not have
+    failed, where that is so.
     """
 
     where: str
@@ -82,18 +88,40 @@ class Line:
     share: dict[str, float] | None
     allowed: float
     fails: bool
+    void: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a gate came to: `passed`, the comparisons (`lines`), and the campaign with what was found."""
+    """What a gate came to: its `decision`, the comparisons (`lines`), and the campaign with what was found.
 
-    passed: bool
+    It is true where the gate passed. It is undecided, and vouches for nothing, where a comparison over all
+    classes, or each one of single classes at a place, could not have failed, and no other did.
+    """
+
     kind: str
     lines: tuple[Line, ...]
     new: Measured = field(repr=False)
     null: tuple[Measured, ...] = field(repr=False)
     result: Result
+
+    @property
+    def decision(self) -> Decision:
+        """Failed, where a comparison fails; undecided, where one that counts could not; else passed."""
+        if any(line.fails for line in self.lines):
+            return "failed"
+        return "undecided" if self._void else "passed"
+
+    @property
+    def passed(self) -> bool:
+        return self.decision == "passed"
+
+    @property
+    def _void(self) -> list[Line]:
+        """Comparisons that leave the gate undecided."""
+        classes = [[line for line in self.by_class if line.where == where] for where in WHERE]
+        every = [lines[0] for lines in classes if lines and all(line.void for line in lines)]
+        return [line for line in self.whole if line.void] + every
 
     def __bool__(self) -> bool:
         return self.passed
@@ -104,7 +132,8 @@ class Verdict:
     @property
     def told(self) -> str:
         """The comparisons in words."""
-        first = f"gate {'passed' if self.passed else 'FAILED'}: {self.kind}"
+        said = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}[self.decision]
+        first = f"gate {said}: {self.kind}"
         flips = [str(seed) for seed, flip in self.new.data.items() if flip]
         more = f" and {len(flips) - MOST_SEEDS} more" if len(flips) > MOST_SEEDS else ""
         apart = [f"  seeds as they are: {', '.join(flips[:MOST_SEEDS])}{more}"] if flips else []
@@ -125,7 +154,8 @@ class Verdict:
     @property
     def figures(self) -> dict[str, Any]:
         """What a program may read of it, JSON-able."""
-        told = {"passed": self.passed, "kind": self.kind, "findings": len(self.result.valid)}
+        told = {"passed": self.passed, "decision": self.decision, "kind": self.kind}
+        told["findings"] = len(self.result.valid)
         whole = {line.where: asdict(line) for line in self.whole}
         return told | whole | {"classes": [asdict(line) for line in self.by_class]}
 
@@ -139,12 +169,12 @@ class Verdict:
 
     def _told(self, line: Line) -> str:
         if line.share is None:
-            return f"  {WHERE[line.where]}: no seed that both models answer rightly was searched"
+            return f"  {WHERE[line.where]}: {line.void}"
         told = f"{line.flips} of {line.seeds} seeds, {_percent(line.share)}"
         others = (one.share(line.where, line.of) for one in self.null)
         shares = [_percent(one, whole=False) for one in others if one]
         beside = f", of another training (these: {', '.join(shares)})" if shares else ""
-        end = ": above" if line.fails else ""
+        end = ": above" if line.fails else f": {line.void}" if line.void else ""
         where = WHERE[line.where] if line.of is None else f"class {line.name} {WHERE[line.where]}"
         return f"  {where}: {told}; up to {line.allowed:.1%} is allowed{beside}{end}"
 
@@ -163,10 +193,11 @@ def gate(
     """Compare the share of inputs on which the new model breaks what the old one does rightly.
 
     It fails where the 95 % interval of a share (Wilson) lies above `allow` (0, if it is not given), and, with
-    `null`, the share lies above what another training would come to: two models or more, trained as the old
+    `null`, the share lies above what another training would come to: three models or more, trained as the old
     one was but for the random state, give a 95 % prediction interval, at the same budget, over all classes
     and for each one (`xplore.shares.foreseen`). Both are asked on the data, and of what the search finds
-    around what both models answer rightly. Without labels, or of
+    around what both models answer rightly. It is undecided, and false, where a limit is so wide that it could
+    not have failed, as two trainings often make it, or where nothing was compared. Without labels, or of
     models that return values, disagreements are compared likewise. `how` is as for `xplore.run`. Seeds count
     by whole rounds, where a budget ended the search.
 
@@ -184,7 +215,7 @@ def gate(
     if allow is not None and not 0 <= allow < 1:
         raise InputError("allow", expected="a share from 0 to below 1", got=repr(allow), fix="use allow=0.02")
     if len(null) == 1:
-        fix = "one says nothing of how much trainings differ; three or more say more than two"
+        fix = "one says nothing of how much trainings differ; give three or more"
         raise InputError("null", expected="two or more models", got="1", fix=fix)
     if "baseline" in how or "models" in how:
         raise InputError("gate", expected="no baseline and no other models", got=", ".join(sorted(how)))
@@ -202,7 +233,7 @@ def gate(
     called = head(result.archive).class_name
     lines = tuple(line for where in WHERE for line in compared(where, found, others, allow or 0.0, called))
     kind = "negative flips (old right, new wrong)" if flips else "disagreements of old and new"
-    return Verdict(not any(line.fails for line in lines), kind, lines, found, tuple(others), result)
+    return Verdict(kind, lines, found, tuple(others), result)
 
 
 def replayed(result: Result, allow: float | None, null: bool, asked: bool) -> Verdict | None:
@@ -221,7 +252,7 @@ def replayed(result: Result, allow: float | None, null: bool, asked: bool) -> Ve
         return None
     line = replace(line, fails=bool(still)) if asked else line
     kind = "findings of an earlier run that still show; nothing was searched"
-    return Verdict(not line.fails, kind, (line,), Measured({}, near, {}), (), result)
+    return Verdict(kind, (line,), Measured({}, near, {}), (), result)
 
 
 def _named(model: Any, place: int) -> Model:
@@ -288,8 +319,28 @@ def compared(
         for of, (flips, n), most in zip(group, counts, allowed, strict=True):
             came = share(flips, n)
             fails = came is not None and came["low"] > allow and came["share"] > most
-            lines.append(Line(where, of, None if of is None else called(of), flips, n, came, most, fails))
+            void = _void(
+                where, of, came, most, max([allow, *(share(*one.counts(where, of))["share"] for one in null)])
+            )
+            lines.append(
+                Line(where, of, None if of is None else called(of), flips, n, came, most, fails, void)
+            )
     return lines
+
+
+def _void(where: str, of: int | None, came: Any, allowed: float, largest: float) -> str:
+    """Why a comparison could not have failed; `largest` is what a training came to, or what is allowed."""
+    mend = "more trainings (null=), or more seeds, narrow it"
+    if came is None:
+        if where == "data":
+            return "there is no seed that the old model answers rightly: nothing was compared"
+        return "no seed that both models answer rightly was searched: nothing was compared"
+    if allowed >= CERTAIN:
+        return f"such a limit cannot be exceeded; {mend}"
+    if of is None and where == "data" and allowed > largest + WIDE:
+        points = f"the limit lies {100 * (allowed - largest):.0f} points above these"
+        return f"{points}; a quarter could break unseen; {mend}"
+    return ""
 
 
 def _percent(value: dict[str, float], whole: bool = True) -> str:

@@ -82,6 +82,7 @@ class Panel(struct.PyTreeNode):
             same = sum(name == model.name or name.startswith(model.name + "#") for name in names)
             names.append(model.name if not same else f"{model.name}#{same + 1}")
             _finite(names[-1], model.params)
+            _reads(model, names[-1])
         classes = next((model.classes for model in given if model.classes), ())
         return cls(
             tuple(
@@ -240,6 +241,16 @@ class Panel(struct.PyTreeNode):
 def _shorter(leaf: Any) -> Any:
     """Numbers with fractions in 16 bits."""
     return leaf.astype(jnp.bfloat16) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
+
+
+def _reads(model: Model, name: str) -> None:
+    """An InputError for a scale, mean or std by which nothing can be read."""
+    for key, nonzero in {"scale": True, "mean": False, "std": True}.items():
+        value = getattr(model, key)
+        numbers = np.asarray(0.0 if value is None else value, float)
+        if value is not None and not (np.isfinite(numbers).all() and (not nonzero or numbers.all())):
+            wanted = "finite numbers, none of them 0" if nonzero else "finite numbers"
+            raise InputError(f"{key} of model {name}", expected=wanted, got=str(numbers.tolist()))
 
 
 def _finite(name: str, weights: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from xplore.devices import default_lanes
 from xplore.finding import Finding
+from xplore.intervals import COUNT, PART, POSITIVE, check_number
 from xplore.lowering import Lowering
 from xplore.panel import Precision
 from xplore.units import Layout
@@ -62,6 +63,9 @@ class Tally:
         self.disagreements |= {finding.disagreement for finding in findings if finding.valid}
 
 
+_LIMITS = {"seconds": POSITIVE, "findings": COUNT, "queries": COUNT, "coverage": PART}
+
+
 @dataclass(frozen=True)
 class Budget:
     """When a campaign stops though seeds are left: the first limit that is reached; None is no limit.
@@ -77,6 +81,11 @@ class Budget:
     findings: int | None = None
     queries: int | None = None
     coverage: float | None = None
+
+    def check(self) -> None:
+        """An InputError for a limit that makes no sense."""
+        for name, interval in _LIMITS.items():
+            check_number(f"budget.{name}", getattr(self, name), interval)
 
     def reached(self, tally: Tally, seconds: float) -> str | None:
         """The name of a limit that is reached."""

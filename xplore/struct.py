@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from flax.struct import field
@@ -45,11 +45,13 @@ class PyTreeNode:
     >>> Point(1.0).replace(x=3.0)
     Point(x=3.0, name='')
 
+    `intervals` are those of a class's numbers (`xplore.intervals`), by field.
     A node of a class with `keyed = True` may hold a key of the functions that it calls: compiled programs
     are looked up by it, too.
     """
 
     keyed: ClassVar[bool] = False
+    intervals: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__()

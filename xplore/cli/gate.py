@@ -42,7 +42,8 @@ def gate(
 ) -> None:
     """Compare how much NEW breaks of what OLD answers rightly with what is allowed.
 
-    On the seeds, and on what a search finds around them. Exit code 0: passed, 1: failed, 2: bad input.
+    On the seeds, and on what a search finds around them. Exit code 0: passed, 1: failed, 2: undecided, or
+    bad input.
     """
     from xplore import config as configs
 
@@ -60,4 +61,4 @@ def gate(
         command = ["xplore", "replay", str(folder), "--model", old, "--model", new]
         print(f"judge them again:  {shlex.join(command)}")
     if not verdict:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if verdict.decision == "failed" else 2)

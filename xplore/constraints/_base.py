@@ -36,6 +36,9 @@ class Constraint(struct.PyTreeNode, abc.ABC):
 
     keyed = True
 
+    def check_moves(self) -> None:
+        """An InputError, where its numbers let nothing move."""
+
     @property
     def encoding(self) -> Encoding:
         """How the inputs that it changes are stored: 8-bit images, unless a chart says otherwise."""

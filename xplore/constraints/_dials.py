@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from xplore.constraints._base import Constraint, rendered
+from xplore.errors import InputError
 from xplore.units import Number
 
 
@@ -38,6 +39,11 @@ class Dials(Constraint):
         self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
         """The input with each dial at its value, in the dial's unit; the seed where all are 0."""
+
+    def check_moves(self) -> None:
+        if not any(float(dial.limit) for dial in self.dials.values()):
+            held = ", ".join(self.dials)
+            raise InputError(f"constraint {self!r}", expected="a number above 0", got=f"0 for all: {held}")
 
     def pattern(self, key: Key[Array, " b"]) -> Any:
         """What is drawn once a try; numeric arrays that lead with b."""

@@ -15,6 +15,7 @@ from xplore import struct
 from xplore.constraints._base import Constraint
 from xplore.encoding import Names, Sparse
 from xplore.errors import InputError
+from xplore.intervals import COUNT, by_field
 from xplore.ranges import inward
 from xplore.recipe import Recipe
 from xplore.units import Number
@@ -30,6 +31,7 @@ class Additions(Constraint):
     Additions(at most 3 of 2 features, out of 3 in all)
     """
 
+    intervals = by_field(changes=COUNT)
     allowed: Number
     encoding_: Sparse = struct.field(pytree_node=False)
     changes: int = struct.field(pytree_node=False, default=3)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from xplore import struct
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Dials
+from xplore.intervals import SHARE, Interval, by_field
 from xplore.units import Number
 
 
@@ -28,6 +29,12 @@ class Affine(Dials):
     'turned by at most 5 degrees, shifted by 0% of the side, larger or smaller by 0%, sheared by 0 degrees'
     """
 
+    intervals = by_field(
+        rotate=Interval(0, 180),
+        shift=SHARE,
+        scale=Interval(0, 1, below=True),
+        shear=Interval(0, 90, below=True),
+    )
     rotate: Number = 10.0
     shift: Number = 0.07
     scale: Number = 0.1

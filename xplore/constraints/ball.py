@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
 from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.intervals import POSITIVE, by_field
 from xplore.units import Number
 
 
@@ -24,6 +25,7 @@ class Ball(Constraint):
     [0.25, -0.125]
     """
 
+    intervals = by_field(bound=POSITIVE)
     bound: Number = 0.2
     norm: Literal["inf", "2"] = struct.field(pytree_node=False, default="inf")
 

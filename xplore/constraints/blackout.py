@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore import struct
 from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.constraints._windows import cover, hidden_by_window, hidden_share
+from xplore.intervals import COUNT, PART, by_field
 from xplore.recipe import Recipe
 from xplore.units import Number
 
@@ -28,6 +29,7 @@ class Blackout(Constraint):
     'at most 2 dark 3x3 rectangles that hide at most 25% of the content'
     """
 
+    intervals = by_field(count=COUNT, size=COUNT, bound=PART)
     count: int = struct.field(pytree_node=False, default=3)
     size: int = struct.field(pytree_node=False, default=6)
     bound: Number = 0.25

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from xplore.constraints._base import cosines, inside
 from xplore.constraints._dials import Dial, Dials
+from xplore.intervals import POSITIVE, by_field
 from xplore.units import Number
 
 
@@ -26,6 +27,7 @@ class Blur(Dials):
     (1.0, 0.051)
     """
 
+    intervals = by_field(sigma=POSITIVE)
     sigma: Number = 1.0
 
     @property

@@ -45,6 +45,10 @@ class Chain(Constraint):
                 fix="Chain((Affine(), Lighting())); see xplore.constraints",
             )
 
+    def check_moves(self) -> None:
+        for part in self.parts:
+            part.check_moves()
+
     @property
     def reach(self) -> tuple[Any, ...]:
         return tuple(part.reach for part in self.parts)

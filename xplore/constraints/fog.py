@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, UInt32
 from xplore import struct
 from xplore.constraints._base import cosines, inside
 from xplore.constraints._dials import Dial, Drawn
+from xplore.intervals import COUNT, POSITIVE, SHARE, by_field
 from xplore.units import Number
 
 
@@ -25,6 +26,7 @@ class Fog(Drawn):
     'fog that lets through 61% of the light at the top, on average, at its thickest'
     """
 
+    intervals = by_field(thickness=POSITIVE, light=SHARE, waves=COUNT)
     thickness: Number = 1.0
     light: Number = 0.85
     waves: int = struct.field(pytree_node=False, default=5)

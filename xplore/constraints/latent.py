@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.constraints._base import Constraint, added, rendered
+from xplore.intervals import POSITIVE, by_field
 from xplore.units import Number
 
 
@@ -29,6 +30,7 @@ class Latent(Constraint):
     "at most 0.5 away in the decoder's latent space"
     """
 
+    intervals = by_field(bound=POSITIVE)
     decode: Callable[..., Any]
     encode: Callable[..., Any]
     bound: Number = 1.0

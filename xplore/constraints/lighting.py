@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.intervals import PART, by_field
 from xplore.recipe import Recipe
 from xplore.units import Number
 
@@ -38,6 +39,7 @@ class Lighting(Constraint):
     [0.75, 1.0]
     """
 
+    intervals = by_field(bound=PART)
     bound: Number = 0.3
 
     @property

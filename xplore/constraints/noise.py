@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
 from xplore.constraints._base import Constraint, added, cosines, rendered
+from xplore.errors import InputError
+from xplore.intervals import NOT_NEGATIVE, POSITIVE, by_field
 from xplore.recipe import Recipe
 from xplore.units import Number
 
@@ -27,9 +29,15 @@ class Noise(Constraint):
     'noise of 0.1 to 0.4 cycles a pixel, root mean square at most 0.03'
     """
 
+    intervals = by_field(low=NOT_NEGATIVE, high=POSITIVE, bound=POSITIVE)
     low: float = struct.field(pytree_node=False, default=0.0)
     high: float = struct.field(pytree_node=False, default=0.25)
     bound: Number = 0.06
+
+    def check_moves(self) -> None:
+        if self.low > self.high:
+            came = f"{self.low:g} to {self.high:g}"
+            raise InputError("constraint Noise", expected="low at most high", got=came)
 
     @property
     def reach(self) -> Any:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore import struct
 from xplore.constraints._base import Constraint
 from xplore.constraints._windows import cover, hidden_by_window, hidden_share, windows
+from xplore.intervals import COUNT, PART, SHARE, by_field
 from xplore.units import Number
 
 
@@ -25,6 +26,7 @@ class Occlusion(Constraint):
     'one 3x5 rectangle that hides at most 50% of the content'
     """
 
+    intervals = by_field(height=COUNT, width=COUNT, bound=PART, background=SHARE)
     height: int = struct.field(pytree_node=False, default=10)
     width: int = struct.field(pytree_node=False, default=10)
     bound: Number = 0.25

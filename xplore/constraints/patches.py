@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore import struct
 from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.errors import InputError
+from xplore.intervals import PART, by_field
 from xplore.units import Number
 
 
@@ -29,6 +30,7 @@ class Patches(Constraint):
         InputError: no box, or one that does not lie inside the image.
     """
 
+    intervals = by_field(bound=PART)
     boxes: tuple[tuple[int, int, int, int], ...] = struct.field(pytree_node=False)
     bound: Number = 0.5
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from xplore.constraints._dials import Dial, Dials
+from xplore.intervals import SHARE, Interval, by_field
 from xplore.units import Number
 
 
@@ -24,6 +25,13 @@ class Photometric(Dials):
     'brightness by at most 0.1, contrast by 20%'
     """
 
+    intervals = by_field(
+        brightness=SHARE,
+        contrast=SHARE,
+        gamma=Interval(0, 1, below=True),
+        hue=Interval(0, 180),
+        saturation=SHARE,
+    )
     brightness: Number = 0.2
     contrast: Number = 0.3
     gamma: Number = 0.3

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, UInt32
 
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Drawn
+from xplore.intervals import POSITIVE, SHARE, Interval, by_field
 from xplore.units import Number
 
 LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
@@ -27,6 +28,7 @@ class Rain(Drawn):
     'rain, at most 50% strong, slanted by 20 degrees'
     """
 
+    intervals = by_field(strength=POSITIVE, slant=Interval(-90, 90, above=True, below=True), light=SHARE)
     strength: Number = 1.0
     slant: Number = 20.0
     light: Number = 0.85

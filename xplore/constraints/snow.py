@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, UInt32
 
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Drawn
+from xplore.intervals import POSITIVE, by_field
 from xplore.units import Number
 
 LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
@@ -26,6 +27,7 @@ class Snow(Drawn):
     'snow at most 30% strong'
     """
 
+    intervals = by_field(strength=POSITIVE)
     strength: Number = 1.0
 
     @property

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from xplore import struct
 from xplore.coverage._base import CellCriterion
+from xplore.intervals import FINITE, by_field
 from xplore.units import Activations, Number
 
 
@@ -27,6 +28,7 @@ class NeuronCoverage(CellCriterion):
     ([[-1, -1, 0]], [[-1, 0, 0]])
     """
 
+    intervals = by_field(t=FINITE)
     t: Number = 0.25
     scale: Literal["layer"] | None = struct.field(pytree_node=False, default="layer")
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
+from xplore.intervals import NOT_NEGATIVE, by_field
 from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
 from xplore.panel import Forward
 from xplore.units import Number
@@ -38,6 +39,7 @@ class Joint(Objective):
     ([0], [1])
     """
 
+    intervals = by_field(lambda1=NOT_NEGATIVE, lambda2=NOT_NEGATIVE)
     lambda1: Number = 1.0
     lambda2: Number = 0.1
     on: Literal["log_odds", "log_probabilities", "probabilities", "logits"] = struct.field(

@@ -13,6 +13,7 @@ from xplore import struct
 from xplore.errors import InputError
 from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE, Head
+from xplore.intervals import POSITIVE, by_field
 
 
 def finite(outputs: Any) -> Bool[Array, "m b"]:
@@ -175,6 +176,7 @@ class OfValues(Oracle):
     [[True], [False]]
     """
 
+    intervals = by_field(apart=POSITIVE)
     apart: float = struct.field(pytree_node=False)
 
     @property

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 from xplore import struct
 from xplore.constraints import Additions, Constraint, Features
 from xplore.errors import InputError
+from xplore.intervals import COUNT, POSITIVE, by_field
 from xplore.search._base import Search, Seen, Start
 from xplore.units import Number
 
@@ -40,6 +41,7 @@ class Original(Search):
     (True, False)
     """
 
+    intervals = by_field(step=POSITIVE, size=COUNT)
     edit: Edit = struct.field(pytree_node=False, default="light")
     step: Number = 10.0
     size: int = struct.field(pytree_node=False, default=10)
