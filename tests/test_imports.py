@@ -24,6 +24,7 @@ configured
 gating
 api merging
 inspection measuring regressions
+trial
 rejudge record result checks progress shrink review
 campaign report config
 backends

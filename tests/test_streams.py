@@ -22,12 +22,12 @@ from PIL import Image
 
 import xplore
 from xplore.archive import Archive
+from xplore.configured import repeated
 from xplore.constraints import Ball
 from xplore.data import npz, photos
 from xplore.errors import InputError
 from xplore.files import let_go
 from xplore.result import Result
-from xplore.seeds import repeated
 from xplore.validity import Judge, Said
 
 HOW = {"steps": 3, "tries": 2, "constraint": Ball(), "plan": tiny.plan(), "progress": False, "shrink": False}

@@ -27,7 +27,6 @@ from xplore.checks import (
     checked_training,
     checked_truth,
     climbable,
-    default_search,
     fits,
 )
 from xplore.config import THRESHOLDS
@@ -38,7 +37,6 @@ from xplore.errors import InputError
 from xplore.fates import Fates
 from xplore.folders import alone
 from xplore.host import faults
-from xplore.lanes import Method
 from xplore.lowering import chosen
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
@@ -49,9 +47,11 @@ from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
 from xplore.schema import FILE, holds
-from xplore.search import Random, Search
+from xplore.search import Gradient, Random, Search
 from xplore.seeds import First, Held, labelled, opened
 from xplore.shrink import Shrinking
+from xplore.trial import prepared
+from xplore.units import Layout
 from xplore.validity import Judge
 
 BASELINE_SEEDS = 10_000
@@ -95,7 +95,7 @@ def run(
     What is memory-mapped, has slices (a file, a folder), or is a generator, is read a round at a time.
     Labels, class numbers or the models' classes, are optional: without them (or where one is -1) a seed
     counts as answered rightly where all models agree. `seeds` takes the first so many alone; `steps` and
-    `tries` override the search's, by default `Gradient`, or `Flips` where a model has no gradient; `baseline`
+    `tries` override the search's, by default `Gradient`, or `Flips` where no model has a gradient; `baseline`
     searches the same seeds at the same number of model queries. Without `out` the archive is temporary:
     `result.save(folder)` keeps it.
 
@@ -113,7 +113,7 @@ def run(
     (8, [(0, 1)])
 
     Raises:
-        InputError: models, inputs, labels or a folder that cannot be used, before any compute is spent; seeds
+        InputError: models, inputs, labels or a folder that cannot be used, before anything is searched; seeds
             that cannot be read when their round is due: what was found before is kept, and can be resumed.
     """
     checked_arguments(
@@ -131,31 +131,25 @@ def run(
     names = tuple(panel.classes or classes or ())
     read = labelled(given_seeds, labels, lambda given, n: checked_truth(given, n, panel, n_classes, names))
     read = read if seeds is None else First(read, seeds)
-    given = {"rng": rng, "lanes": lanes}
-    criteria = tuple(criteria or (NeuronCoverage(t) for t in THRESHOLDS))
-    plan = replace(plan or Plan(), **{key: value for key, value in given.items() if value is not None})
-    if lanes is None:
-        plan = plan.fitted(layout, backend.threads if isinstance(backend, Ray) and not backend.gpus else None)
+    wanted = criteria or [NeuronCoverage(t) for t in THRESHOLDS]
+    criteria = tuple(checked_part("criteria", criterion, CellCriterion) for criterion in wanted)
+    plan = _planned(plan, rng, lanes, backend, layout)
     checked_plan(plan, len(criteria))
-    method = Method(
-        panel.replace(lowering=plan.lowering, dtype=plan.dtype),
-        checked_objective(objective, panel),
-        chart,
-        judging,
-        checked_search("search", search or default_search(panel, shape), steps, tries),
-    )
-    if search is not None:  # the default is chosen by the same question
-        climbable(panel, method.search, shape)
-    fits(method.constraint, shape, method.search)
-    if baseline is not None:
-        climbable(panel, checked_search("baseline", baseline), shape)
-    criteria = tuple(checked_part("criteria", criterion, CellCriterion) for criterion in criteria)
+    asked = checked_search("search", search or Gradient(), steps, tries)
+    climbable(panel, asked if search is not None else Random(), shape)
+    fits(chart, shape, asked)
+    _check_baseline(baseline, panel, shape, inputs)
     known = checked_training(training, given_seeds, chart)
-    if baseline is not None and hasattr(inputs, "__next__"):
-        fix = "give a function that returns a new generator"
-        raise InputError("seeds", expected="to be read again, as a baseline asks", got="a generator", fix=fix)
-    judge = Judge(panel, method.oracle, method.constraint, criteria, referee, known, min(BATCH, plan.lanes))
+    judge = Judge(panel, judging, chart, criteria, referee, known, min(BATCH, plan.lanes))
     keep_compilations()
+    with faults():
+        first = read.peek(min(BATCH, plan.round_size))
+        judge, method, more = prepared(judge, checked_objective(objective, panel), search and asked, first)
+    fast = method.panel.replace(lowering=plan.lowering, dtype=plan.dtype)
+    method = method.replace(panel=fast, search=checked_search("search", method.search, steps, tries))
+    fits(chart, shape, method.search)
+    _say(name, more if progress else [])
+    layout = judge.panel.check(shape)
     meta = record(
         method,
         layout,
@@ -168,8 +162,8 @@ def run(
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
         "labelled": read.labelled,
         "seeds_total": read.total,
-        "notes": notes,
         **(recorded or {}),
+        "notes": notes + more + list((recorded or {}).get("notes", ())),
     }
     with ExitStack() as undo:
         folder = Path(tempfile.mkdtemp(prefix="xplore-") if out is None else out)
@@ -204,6 +198,31 @@ def _archive(folder: Path, meta: dict[str, Any], again: bool) -> Iterator[Archiv
     finally:
         if empty:
             (folder / FILE).unlink()
+
+
+def _say(name: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"{name}: {note}", file=sys.stderr)
+
+
+def _planned(
+    plan: Plan | None, rng: int | None, lanes: int | None, backend: Backends | None, layout: Layout
+) -> Plan:
+    """The plan with what is given beside it; without lanes as many as fit."""
+    given = {key: value for key, value in {"rng": rng, "lanes": lanes}.items() if value is not None}
+    plan = replace(plan or Plan(), **given)
+    threads = backend.threads if isinstance(backend, Ray) and not backend.gpus else None
+    return plan if lanes is not None else plan.fitted(layout, threads)
+
+
+def _check_baseline(baseline: Search | None, panel: Panel, shape: tuple[int, ...], inputs: Any) -> None:
+    """An InputError for a search that cannot be compared on these inputs."""
+    if baseline is None:
+        return
+    climbable(panel, checked_search("baseline", baseline), shape)
+    if hasattr(inputs, "__next__"):
+        fix = "give a function that returns a new generator"
+        raise InputError("seeds", expected="to be read again, as a baseline asks", got="a generator", fix=fix)
 
 
 def _go(

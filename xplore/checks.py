@@ -23,7 +23,7 @@ from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
 from xplore.part_code import code_key
 from xplore.plan import Budget, Plan
-from xplore.search import Flips, Gradient, Search
+from xplore.search import Search
 from xplore.search._base import Start
 from xplore.seeds import Held, Seeds, lazy, streams
 
@@ -230,19 +230,10 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
         )
 
 
-def default_search(panel: Panel, shape: tuple[int, ...]) -> Search:
-    """Up the gradient where every model has one."""
-    try:
-        panel.check_gradient(shape, "")
-    except InputError:
-        return Flips()
-    return Gradient()
-
-
-def climbable(panel: Panel, search: Search, shape: tuple[int, ...]) -> None:
+def climbable(panel: Panel, search: Search, x: Any) -> None:
     """An InputError if a search climbs where a model has no gradient."""
     if search.climbs:
-        panel.check_gradient(shape, "xplore.search.Flips, Random or Sweep")
+        panel.check_gradient(x, "xplore.search.Flips, Random or Sweep")
 
 
 def whole(name: str, value: Any, least: int) -> None:

@@ -10,17 +10,19 @@ import numpy as np
 
 from xplore.api import run
 from xplore.checks import checked_part, checked_search
+from xplore.columns import is_frame
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.errors import InputError
+from xplore.files import let_go
 from xplore.gating import Verdict, gate
 from xplore.inspection import Inspection, inspect
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.plan import Budget, Plan
 from xplore.result import Result
-from xplore.seeds import repeated
+from xplore.seeds import lazy
 
 
 def run_config(
@@ -127,3 +129,32 @@ def _inputs(key: str, part: dict[str, Any]) -> tuple[Any, int]:
             fix="name a function like xplore.data.mnist:load",
         )
     return inputs, n
+
+
+def repeated(inputs: Any, labels: Any, n: int, total: int | None) -> tuple[Any, Any]:
+    """The first `total` of `n` inputs, and their labels; from the first on again, where there are fewer."""
+    rows = np.arange(n if total is None else total) % n
+    labels = None if labels is None else np.asarray(labels)[rows]
+    if lazy(inputs):
+        return (inputs if len(rows) == n else _Repeated(inputs, len(rows))), labels
+    return (inputs.iloc[rows] if is_frame(inputs) else np.asarray(inputs)[rows]), labels
+
+
+class _Repeated(Sequence[Any]):
+    """Slices of what is on disk, from its first on again after its last."""
+
+    def __init__(self, images: Any, total: int) -> None:
+        self._images, self._total = images, total
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __getitem__(self, at: Any) -> Any:
+        n, (start, stop, _) = len(self._images), at.indices(self._total)
+        parts = []
+        while start < stop:
+            at = slice(start % n, min(start % n + stop - start, n))
+            parts.append(np.array(self._images[at]))
+            start += len(parts[-1])
+        let_go(self._images)
+        return np.concatenate(parts)

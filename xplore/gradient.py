@@ -12,9 +12,15 @@ from jax.extend import core
 
 from xplore.errors import told
 
+UNSEEN = ("pure_callback", "custom_vjp_call")
+"""Steps whose derivative is somebody's word: whether it is zero, numbers alone tell."""
 
-def no_gradient(f: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> str:
+
+def no_gradient(f: Callable[[Any], Any], x: Any) -> str:
     """Why `f(x)` cannot be climbed; nothing if it can.
+
+    `x` is a batch, or the shape of one: then nothing is computed. Of inputs it is computed only where `f`
+    has a derivative of its own, or is called on the host.
 
     >>> x = jax.ShapeDtypeStruct((2, 3), jnp.float32)
     >>> no_gradient(lambda x: x**2, x), no_gradient(lambda x: x.astype(int) * 1.0, x)
@@ -24,8 +30,13 @@ def no_gradient(f: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> str:
         traced = jax.make_jaxpr(jax.grad(lambda x: jnp.sum(f(x))))(x)
     except Exception as error:  # a function of the user's own may raise anything
         return told(error)
-    flat = _is_zero(traced.jaxpr, traced.jaxpr.outvars[0])
-    return "its gradient is zero everywhere: it reads integers, or compares" if flat else ""
+    if _is_zero(traced.jaxpr, traced.jaxpr.outvars[0]):
+        return "its gradient is zero everywhere: it reads integers, or compares"
+    if isinstance(x, jax.ShapeDtypeStruct) or not any(step in str(jax.make_jaxpr(f)(x)) for step in UNSEEN):
+        return ""
+    weights = np.random.default_rng(0).normal(size=jax.eval_shape(f, x).shape)  # a softmax sums to one
+    climbed = jax.jit(jax.grad(lambda x: jnp.sum(f(x) * jnp.asarray(weights, x.dtype))))(x)
+    return "" if np.any(climbed) else f"its gradient is zero on all of {len(x)} seeds"
 
 
 def _is_zero(jaxpr: Any, v: Any) -> bool:

@@ -19,7 +19,8 @@ from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.seeds import labelled, opened
-from xplore.units import Layer
+from xplore.trial import USUALLY, trial
+from xplore.units import Layer, Layout
 
 UNIT = {
     "mean": "a channel's mean over its positions, as in DeepXplore",
@@ -65,21 +66,22 @@ class Inspection:
     seeds: int
     classes: tuple[str, ...]
     labelled: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
-        """What is probably read wrongly."""
+        """What is probably read wrongly, and what a search cannot rely on."""
         of = "right on" if self.labelled else AGREES
-        lost = [
-            f"{model.name} returns NaN or infinity on {model.not_finite} of {self.seeds} seeds"
-            for model in self.models
-            if model.not_finite
-        ]
-        return lost + [
-            f"{model.name} is {of} {model.right:.1%} of the seeds only: usually the preprocessing"
-            " (scale=, mean=, std=, layout=, size=) or the order of the classes (classes=)"
-            for model in self.models
-            if model.right is not None and model.right < LEAST
+        wrong = [model for model in self.models if model.right is not None and model.right < LEAST]
+        chance = tuple(f"{model.name} is right on" for model in wrong)  # of the first seeds: said of all
+        return [
+            *(
+                f"{model.name} returns NaN or infinity on {model.not_finite} of {self.seeds} seeds"
+                for model in self.models
+                if model.not_finite
+            ),
+            *(note for note in self.notes if not note.startswith(chance)),
+            *(f"{model.name} is {of} {model.right:.1%} of the seeds only: {USUALLY}" for model in wrong),
         ]
 
     def __str__(self) -> str:
@@ -154,10 +156,18 @@ def inspect(
     names = () if panel.head == "values" else tuple(panel.classes or classes or range(shapes[2]))
     seeds = labelled(seeds, labels, lambda given, n: checked_truth(given, n, panel, shapes[2], names))
     ask = jax.jit(lambda panel, codes: panel.plain(chart.encoding.decode(codes)))
+
+    def answers(panel: Panel, codes: Any) -> Float[np.ndarray, "m b k"]:
+        padded = np.concatenate([codes, np.repeat(codes[-1:], BATCH - len(codes), axis=0)])
+        return np.asarray(ask(panel, padded))[:, : len(codes)]
+
     parts, truths = [], []
+    notes: list[str] = []
     while len(block := seeds.read(sum(part.shape[1] for part in parts), BATCH)):
-        padded = np.concatenate([block.codes, np.repeat(block.codes[-1:], BATCH - len(block), axis=0)])
-        parts.append(np.asarray(ask(panel, padded))[:, : len(block)])
+        if not parts:
+            panel, notes = trial(panel, answers, block.codes, block.truth)
+            notes += _without_gradient(panel, chart.encoding.decode(block.codes), layout)
+        parts.append(answers(panel, block.codes))
         truths += [] if block.truth is None else [block.truth]
     outputs, truth = np.concatenate(parts, axis=1), np.concatenate(truths) if truths else None
     of_models = _by_value(outputs, truth) if panel.head == "values" else _by_class(outputs, truth)
@@ -170,7 +180,15 @@ def inspect(
         outputs.shape[1],
         tuple(map(str, names)),
         truth is not None,
+        tuple(notes),
     )
+
+
+def _without_gradient(panel: Panel, x: Any, layout: Layout) -> list[str]:
+    """Which networks have no gradient; of black boxes it is known."""
+    why = panel.without_gradient(x)
+    networks = [number for number in why if layout.models[number][1]]
+    return [f"{panel.models[number].name} has no gradient: {why[number]}" for number in networks]
 
 
 def _by_class(outputs: Float[np.ndarray, "m b c"], truth: Int[np.ndarray, " b"] | None) -> list[Any]:

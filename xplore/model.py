@@ -35,7 +35,8 @@ class Model(struct.PyTreeNode):
     what a unit is. `fingerprint` tells models apart whose weights are not in `params`, and
     `weights_elsewhere` counts those. Weights are leaves, so they are arguments of every compiled program and
     never baked into one; `bind` makes leaves of the arrays that `f` closes over, too: they are `closed`, and
-    `given` is what `f` was traced to.
+    `given` is what `f` was traced to. A model that is `alone` is asked an input at a time, whatever the
+    batch; one that does not climb (`climbs`) is taken to have no gradient.
 
     >>> f = lambda p, x: x.reshape(len(x), -1) @ p["w"]
     >>> model = Model(f, {"w": jnp.ones((12, 2))}, scale=255.0, layout="NCHW", name="sums")
@@ -62,6 +63,8 @@ class Model(struct.PyTreeNode):
     unit: Unit = struct.field(pytree_node=False, default="mean", kw_only=True)
     fingerprint: str = struct.field(pytree_node=False, default="", kw_only=True)
     weights_elsewhere: int = struct.field(pytree_node=False, default=0, kw_only=True)
+    alone: bool = struct.field(pytree_node=False, default=False, kw_only=True)
+    climbs: bool = struct.field(pytree_node=False, default=True, kw_only=True)
     declared: bool | None = struct.field(pytree_node=False, default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -121,7 +124,12 @@ class Model(struct.PyTreeNode):
         return "" if self.given is None else self.given.program
 
     def _ask(self, params: Any, x: Any) -> Any:
-        return self.f(x) if params is None else self.f(params, x)
+        x = x if self.climbs else jax.lax.stop_gradient(x)
+
+        def ask(x: Any) -> Any:
+            return self.f(x) if params is None else self.f(params, x)
+
+        return jax.vmap(lambda row: ask(row[None])[0])(x) if self.alone else ask(x)
 
     def read(self, x: Float[Array, "b *x"]) -> Float[Array, "b *y"]:
         """What the model itself reads, differentiably."""

@@ -141,17 +141,24 @@ class Panel(struct.PyTreeNode):
                 return now.activations.layout
         raise self._fault(shape, failed) from failed
 
-    def check_gradient(self, shape: tuple[int, ...], instead: str) -> None:
-        """An InputError that names a model without a gradient, and the searches that do `instead`."""
-        x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
-        for model in self.models:
-            if reason := no_gradient(model, x):
-                raise InputError(
-                    f"model {model.name}",
-                    expected="one with a gradient, as the search climbs",
-                    got=reason,
-                    fix=f"use a search that does without: {instead}",
-                )
+    def without_gradient(self, x: Any) -> dict[int, str]:
+        """The models without a gradient, and why, at inputs `[b *shape]`, or for that shape alone."""
+        reasons = {number: no_gradient(model, x) for number, model in enumerate(self.models)}
+        return {number: reason for number, reason in reasons.items() if reason}
+
+    def check_gradient(self, at: Any, instead: str) -> None:
+        """An InputError that names a model without a gradient, and the searches that do `instead`.
+
+        It is asked `at` inputs, or at a shape alone.
+        """
+        x = jax.ShapeDtypeStruct((2, *at), jnp.result_type(float)) if isinstance(at, tuple) else at
+        for number, reason in self.without_gradient(x).items():
+            raise InputError(
+                f"model {self.models[number].name}",
+                expected="one with a gradient, as the search climbs",
+                got=reason,
+                fix=f"use a search that does without: {instead}",
+            )
 
     def shapes(self, shape: tuple[int, ...]) -> Forward:
         """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""

@@ -68,6 +68,10 @@ class Seeds(abc.ABC):
             InputError: what was read cannot be used.
         """
 
+    def peek(self, count: int) -> Block:
+        """The first so many, fewer if there are not as many, before any is read; they can be read later."""
+        return self.read(0, count)
+
 
 @dataclass(frozen=True)
 class Held(Seeds):
@@ -176,7 +180,13 @@ class Streamed(Seeds):
             self._ahead, self._at = [], 0
         for _ in self._next(start - self._at):
             pass
-        items = list(self._next(count))
+        return self._block(list(self._next(count)), start)
+
+    def peek(self, count: int) -> Block:
+        self._ahead += islice(self._items, max(count - len(self._ahead), 0))
+        return self._block(self._ahead[:count], 0)
+
+    def _block(self, items: list[Any], start: int) -> Block:
         if not items:
             return Block(self._first[:0], None)
         images, labels = self._split(items)
@@ -186,9 +196,9 @@ class Streamed(Seeds):
     def _next(self, count: int) -> Iterator[Any]:
         for _ in range(count):
             ahead = self._ahead or list(islice(self._items, 1))
-            self._ahead = []
             if not ahead:
                 return
+            self._ahead = ahead[1:]
             self._at += 1
             yield ahead[0]
 
@@ -214,6 +224,9 @@ class First(Seeds):
 
     def read(self, start: int, count: int) -> Block:
         return self.of.read(start, max(0, min(count, self.count - start)))
+
+    def peek(self, count: int) -> Block:
+        return self.of.peek(min(count, self.count))
 
 
 def opened(inputs: Any, labels: Any, chart: Constraint) -> Seeds:
@@ -241,35 +254,6 @@ def labelled(seeds: Seeds, labels: Any, check: Callable[[Any, int], Any]) -> See
     if labels is not None and isinstance(seeds, (Held, OnDisk)):
         return replace(seeds, truth=check(labels, seeds.total))
     return seeds
-
-
-def repeated(inputs: Any, labels: Any, n: int, total: int | None) -> tuple[Any, Any]:
-    """The first `total` of `n` inputs, and their labels; from the first on again, where there are fewer."""
-    rows = np.arange(n if total is None else total) % n
-    labels = None if labels is None else np.asarray(labels)[rows]
-    if lazy(inputs):
-        return (inputs if len(rows) == n else _Repeated(inputs, len(rows))), labels
-    return (inputs.iloc[rows] if is_frame(inputs) else np.asarray(inputs)[rows]), labels
-
-
-class _Repeated(Sequence[Any]):
-    """Slices of what is on disk, from its first on again after its last."""
-
-    def __init__(self, images: Any, total: int) -> None:
-        self._images, self._total = images, total
-
-    def __len__(self) -> int:
-        return self._total
-
-    def __getitem__(self, at: Any) -> Any:
-        n, (start, stop, _) = len(self._images), at.indices(self._total)
-        parts = []
-        while start < stop:
-            at = slice(start % n, min(start % n + stop - start, n))
-            parts.append(np.array(self._images[at]))
-            start += len(parts[-1])
-        let_go(self._images)
-        return np.concatenate(parts)
 
 
 def streams(inputs: Any) -> bool:

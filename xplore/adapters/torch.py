@@ -84,7 +84,13 @@ def _share_gpu(module: Any) -> None:
 
 
 def fingerprint(module: Any) -> str:
-    """sha256 over names, shapes, types and bytes of the weights."""
+    """sha256 over names, shapes, types and bytes of the weights.
+
+    >>> import pytest
+    >>> library = pytest.importorskip("torch")
+    >>> fingerprint(library.nn.Flatten()) == fingerprint(library.nn.Flatten())
+    True
+    """
     import torch
 
     sha = hashlib.sha256()

@@ -14,8 +14,9 @@ from xplore.errors import InputError
 from xplore.heads import EXCLUSIVE, Head
 from xplore.panel import Forward
 
-Deviate = int | Literal["random", "weakest"]
-"""The model that is to deviate: one fixed by its index, one drawn a try, or each in turn, by weakness."""
+Deviate = int | tuple[int, ...] | Literal["random", "weakest"]
+"""The model that is to deviate: one fixed by its index, one drawn a try, or each in turn, by weakness, of all
+or of some indices."""
 
 
 class Objective(struct.PyTreeNode, abc.ABC):
@@ -43,7 +44,8 @@ class Objective(struct.PyTreeNode, abc.ABC):
                 fix="choose another of xplore.objectives, or none: the default follows the models",
             )
         deviate = getattr(self, "deviate", None)
-        if isinstance(deviate, int) and not 0 <= deviate < models:
+        given = (deviate,) if isinstance(deviate, int) else deviate if isinstance(deviate, tuple) else (0,)
+        if not given or any(not isinstance(one, int) or not 0 <= one < models for one in given):
             raise InputError(
                 "objective.deviate",
                 expected=f"the index of one of {models} models, from 0",
@@ -75,11 +77,31 @@ def deviating(
 ) -> Int[Array, " b"]:
     """Which model is to deviate: by a draw in [0, 1), or in turn, the one with the least hold first."""
     models = len(hold)
+    if isinstance(deviate, tuple):
+        of = jnp.array(deviate)
+        return of[deviating("weakest", draw, hold[of], turn)]
     if deviate == "random":
         return (draw * models).astype(int)
     if deviate == "weakest":
         return jnp.take_along_axis(jnp.argsort(hold, axis=0), (turn % models)[None], axis=0)[0]
     return jnp.full(turn.shape, deviate)
+
+
+def among(objective: Objective, models: tuple[int, ...]) -> Objective | None:
+    """The objective, where some models alone may be made to deviate; None where it can make none of them.
+
+    >>> from xplore.objectives import Joint
+    >>> among(Joint(), (0, 2)).deviate, among(Joint(deviate=1), (1, 2)).deviate, among(Joint(deviate=1), (0,))
+    ((0, 2), 1, None)
+    """
+    deviate: Any = getattr(objective, "deviate", None)
+    left = tuple(model for model in models if not isinstance(deviate, tuple) or model in deviate)
+    if not left or (isinstance(deviate, int) and deviate not in left):
+        return None
+    if isinstance(deviate, int) or deviate is None:
+        return objective
+    made: Any = objective
+    return made.replace(deviate=left[0] if len(left) == 1 else left)
 
 
 def sleeping(draws: Float[Array, "b m"], covered: tuple[Bool[Array, " _"], ...]) -> Int[Array, "b k"]:

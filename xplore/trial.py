@@ -1,0 +1,228 @@
+"""What the models make of the first seeds, before anything is searched: are they read as they are meant?
+
+What outputs mean is declared, followed from them back, or else a guess; numbers that contradict it end a
+call where that is certain, and are said where it is likely. A model whose answer to an input depends on the
+others in its batch is found here, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from xplore.checks import climbable
+from xplore.errors import InputError
+from xplore.heads import EXCLUSIVE
+from xplore.lanes import Method
+from xplore.model import Model
+from xplore.objectives import Objective
+from xplore.objectives._base import among
+from xplore.panel import Panel
+from xplore.search import Flips, Gradient, Search
+from xplore.seeds import Block
+from xplore.validity import Judge
+
+Ask = Callable[[Panel, Shaped[np.ndarray, "n *x"]], Float[np.ndarray, "m n *o"]]
+"""A panel's outputs for inputs as they are stored, in one batch."""
+ROUNDING = 1e-3
+"""By how much probabilities may miss a sum of one."""
+ALIKE = 1e-5
+"""Of the largest output: by how much answers of one program to one input may differ."""
+USUALLY = (
+    "usually the preprocessing (scale=, mean=, std=, layout=, size=), the order of the classes (classes=) or"
+    " what the outputs mean (output=)"
+)
+FEWEST = 20
+"""Fewer labelled seeds say nothing of chance."""
+
+
+class Trial(NamedTuple):
+    """The panel as it is to be asked, and what is to be said of its models."""
+
+    panel: Panel
+    notes: list[str]
+
+
+def trial(panel: Panel, ask: Ask, codes: Shaped[np.ndarray, "n *x"], truth: Any = None) -> Trial:
+    """Ask the first seeds, and look at what came; `truth` are their labels, -1 where one is not known.
+
+    >>> import jax, jax.numpy as jnp
+    >>> models = [Model(lambda x: x / x.sum(axis=1, keepdims=True), name="shares"), Model(jax.nn.softmax)]
+    >>> ask = lambda panel, codes: np.asarray(panel.plain(jnp.asarray(codes)))
+    >>> trial(Panel.of(models), ask, np.eye(3, dtype=np.float32))
+    Traceback (most recent call last):
+    ...
+    xplore.errors.InputError: outputs of model shares: ...
+
+    Raises:
+        InputError: outputs that are certainly not what they are taken for.
+    """
+    outputs = ask(panel, codes)
+    notes, models = [], list(panel.models)
+    for at in np.flatnonzero(_depends(panel, ask, codes, outputs)):
+        name = models[at].name
+        if _apart(outputs, ask(panel, codes))[at]:
+            notes.append(f"{name} answers one and the same input otherwise from call to call")
+            continue
+        models[at] = models[at].replace(alone=True)
+        told = "its answer to an input depends on the others in its batch: it is asked one at a time"
+        notes.append(f"{name} is judged alone: {told}")
+    if any(model.alone for model in models):
+        panel = panel.replace(models=tuple(models))
+        outputs = ask(panel, codes)
+    if panel.head in EXCLUSIVE and outputs.ndim == 3:
+        decisions = outputs.argmax(axis=-1)
+        vary = bool((decisions != decisions[:, :1]).any())
+        vary |= truth is not None and len(set(truth[truth >= 0].tolist())) > 1
+        for model, rows, decided in zip(panel.models, outputs, decisions, strict=True):
+            finite = np.isfinite(rows).all(axis=1)
+            if finite.all():
+                notes += _meaning(model, rows, truth) + _constant(model, rows, decided, vary)
+                notes += [] if truth is None else _chance(model, decided, truth, rows.shape[1])
+    return Trial(panel, notes)
+
+
+def prepared(
+    judge: Judge, objective: Objective, search: Search | None, block: Block
+) -> tuple[Judge, Method, list[str]]:
+    """Who judges and how it is searched, after the first seeds were asked; and what is to be said of it.
+
+    Without a search it is the gradient's, or `Flips` where that cannot be climbed.
+
+    Raises:
+        InputError: outputs that are certainly not what they are taken for, or a search that climbs a model
+            without a gradient.
+    """
+    read = lambda panel, codes: replace(judge, panel=panel).read(codes).outputs  # noqa: E731
+    panel, notes = trial(judge.panel, read, block.codes, block.truth)
+    x, climbed = judge.constraint.encoding.decode(block.codes), panel
+    if search is None:
+        search, climbed, objective, more = default_search(panel, objective, x)
+        notes += more
+    else:
+        climbable(panel, search, x)
+    method = Method(climbed, objective, judge.constraint, judge.oracle, search)
+    return replace(judge, panel=panel), method, notes
+
+
+def default_search(panel: Panel, objective: Objective, x: Any) -> tuple[Search, Panel, Objective, list[str]]:
+    """Up the gradient where a model has one, and what is to be said of that.
+
+    Models without one are not climbed, and never those that are to deviate: a search would push them away
+    from where they do. Where one of them has to be, or none has a gradient, it is the search that needs none.
+    """
+    blind = panel.without_gradient(x)
+    if not blind:
+        return Gradient(), panel, objective, []
+    others = tuple(number for number in range(len(panel.models)) if number not in blind)
+    climbed = among(objective, others)
+    why = "; ".join(f"{panel.models[number].name} has no gradient ({told})" for number, told in blind.items())
+    if climbed is None:
+        return Flips(), panel, objective, [f"{why}: the search is Flips, which needs none"]
+    models = tuple(m.replace(climbs=number not in blind) for number, m in enumerate(panel.models))
+    note = f"{why}: the gradients of the other models alone are climbed, and one of them is made to deviate"
+    return Gradient(), panel.replace(models=models), climbed, [note]
+
+
+def _depends(
+    panel: Panel, ask: Ask, codes: Any, outputs: Float[np.ndarray, "m n *o"]
+) -> Bool[np.ndarray, " m"]:
+    """Which models answer otherwise, once every other input of the batch is another?"""
+    found = np.zeros(len(panel.models), bool)
+    for kept in (slice(0, None, 2), slice(1, None, 2)) if len(codes) > 1 else ():
+        mixed = np.repeat(codes[kept][:1], len(codes), axis=0)
+        mixed[kept] = codes[kept]
+        found |= _apart(outputs[:, kept], ask(panel, mixed)[:, kept])
+    return found
+
+
+def _apart(one: Float[np.ndarray, "m n *o"], other: Float[np.ndarray, "m n *o"]) -> Bool[np.ndarray, " m"]:
+    """Which models' answers differ, beyond rounding?"""
+    answered, again = np.isfinite(one), np.isfinite(other)
+    both = answered & again
+    one, other = (np.where(both, rows, 0).reshape(len(rows), -1) for rows in (one, other))
+    far = np.abs(one - other).max(axis=1, initial=0) > ALIKE * np.abs(one).max(axis=1, initial=0)
+    return far | (answered != again).reshape(len(far), -1).any(axis=1)
+
+
+def _meaning(model: Model, rows: Float[np.ndarray, "n k"], truth: Any) -> list[str]:
+    """What speaks against the meaning of a model's outputs."""
+    n, low, high = len(rows), rows.min(), rows.max()
+    inside = low >= -ROUNDING and high <= 1 + ROUNDING
+    total = bool(np.abs(rows.sum(axis=1) - 1).max() <= ROUNDING)
+    if model.output == "probabilities":
+        if inside and total:
+            return []
+        came = "rows that do not sum to one" if inside else f"{low:.3g} to {high:.3g}"
+        return _against(model, f"probabilities: {came}", "logits", certain=True)
+    column = _single(rows)
+    if column is not None:
+        low, high = column.min(), column.max()
+        if low < 0 or high > 1 or low == high:
+            return []
+        came = f"one number from {low:.2g} to {high:.2g} on {n} seeds, as of a sigmoid; as a logit it never"
+        certain = low < 0.5 < high and not _better(column > 0, column > 0.5, truth)
+        return _against(model, f"{came} says the first class", "probabilities", certain=certain)
+    if inside and total and (rows != rows[:1]).any():
+        return _against(model, "rows of numbers in [0, 1] that sum to one", "probabilities", certain=True)
+    if inside and n > 1 and high - low > 0.5:
+        said = "labels that do not exclude each other are of another kind, multilabel"
+        return [
+            f"{model.name} returns numbers in [0, 1], as of a sigmoid each, read as {model.output}: {said}"
+        ]
+    return []
+
+
+def _against(model: Model, came: str, other: str, *, certain: bool) -> list[str]:
+    """An InputError, where it is certain and nobody has declared it; else a note."""
+    if certain and not model.declared:
+        raise InputError(
+            f"outputs of model {model.name}",
+            expected=model.output,
+            got=came,
+            fix=f'declare what they are: xplore.adapt(model, output="{other}"), or output="{model.output}"',
+        )
+    return [f"{model.name} is read as {model.output}, but returns {came}"]
+
+
+def _single(rows: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"] | None:
+    """The one number that a binary model returned as a logit, beside which is a zero."""
+    zero = (rows == 0).all(axis=0)
+    return rows[:, ~zero][:, 0] if rows.shape[1] == 2 and zero.sum() == 1 else None
+
+
+def _better(one: Bool[np.ndarray, " n"], other: Bool[np.ndarray, " n"], truth: Any) -> bool:
+    """Are decisions better than others, by the labels?"""
+    if truth is None or not (known := truth >= 0).any():
+        return False
+    shares = [(each == truth.astype(bool))[known].mean() for each in (one, other)]
+    return bool(shares[0] > shares[1])
+
+
+def _constant(
+    model: Model, rows: Float[np.ndarray, "n k"], decided: Int[np.ndarray, " n"], vary: bool
+) -> list[str]:
+    """Does a model say one and the same of all inputs?"""
+    if len(rows) < 2:
+        return []
+    if (rows == rows[:1]).all():
+        return [f"{model.name} gives one and the same answer to all of {len(rows)} seeds, whatever they are"]
+    if vary and (decided == decided[0]).all():
+        return [f"{model.name} says class {decided[0]} of all of {len(rows)} seeds"]
+    return []
+
+
+def _chance(
+    model: Model, decided: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"], classes: int
+) -> list[str]:
+    """Is a model no more often right than one that guesses?"""
+    known = truth >= 0
+    n, right, p = int(known.sum()), int((decided == truth)[known].sum()), 1 / classes
+    if n < FEWEST or right > n * p + 1.645 * np.sqrt(n * p * (1 - p)):
+        return []
+    guess = f"as good as a guess among {classes} classes: {USUALLY}"
+    return [f"{model.name} is right on {right} of {n} seeds, {guess}"]
