@@ -185,7 +185,7 @@ def writes(name: str) -> Callable[[Archive, Path], object]:
 
 
 @pytest.mark.parametrize(
-    "name", [*FORMATS, *(set(EXPORTS) - {"parquet", *FORMATS}), "summary", "frame", "page", "compare"]
+    "name", [*FORMATS, *sorted(set(EXPORTS) - {"parquet", *FORMATS}), "summary", "frame", "page", "compare"]
 )
 def test_whatever_reads_tells_of_one_instant(name: str, tmp_path: Path) -> None:
     """With a finding committed between any two of its statements it writes what it wrote without."""
