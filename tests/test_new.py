@@ -90,4 +90,4 @@ def test_nothing_is_overwritten(name: str, says: str, tmp_path: Path) -> None:
 def test_any_name_makes_a_config(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.toml"
     file.write_text(sample(file), "utf-8")
-    assert load(str(file)).name == name
+    assert load(str(file)).name == name.replace("\\", "-")  # which names a folder, too

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -106,7 +105,7 @@ class Config(BaseModel):
     @field_validator("name")
     @classmethod
     def _plain(cls, name: str) -> str:
-        fits = 0 < len(name) <= LONGEST_NAME and name.isprintable() and not {*name} & {"/", os.sep, os.altsep}
+        fits = 0 < len(name) <= LONGEST_NAME and name.isprintable() and not {*name} & {*"/\\"}
         if not fits or name.startswith("."):
             raise ValueError(f"a name of 1 to {LONGEST_NAME} characters that a folder can have")
         return name

@@ -130,7 +130,7 @@ def sample(path: Path) -> str:
     from xplore.parts import READING_TOLD
 
     words = {key: str(field.description) for key, field in Config.model_fields.items()}
-    name = path.name.removesuffix(".toml")
+    name = path.name.removesuffix(".toml").replace("\\", "-")  # it names a folder, too
     lines = [HEAD.format(name=name, file=path), _line("name", name, words["name"]), ""]
     lines.append(f"# {_capital(words['models'])}: functions that return one")
     for use in MODELS:
