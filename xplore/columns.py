@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from xplore.errors import InputError, MissingExtraError
 
@@ -259,7 +259,38 @@ def _codes(column: Column, values: Any) -> Float32[np.ndarray, " n"]:
         codes = numbers.astype(np.float32)
     if not np.isfinite(codes).all():
         raise InputError(what, expected="numbers that float32 holds", got=f"{np.abs(numbers).max():g}")
+    if not single and (alike := _alike(numbers, codes)):
+        raise InputError(
+            what,
+            expected="numbers that stay apart in float32, in which rows are stored and asked",
+            got=alike,
+            fix="subtract an origin (seconds since the first row), count in another unit, or drop it",
+        )
     return codes
+
+
+def _alike(numbers: Float[np.ndarray, " n"], codes: Float32[np.ndarray, " n"]) -> str:
+    """What numbers of a column become one in float32, in words; nothing, where they tell as much as before.
+
+    Of numbers anywhere in a range a few always fall together, about one in 2**25 / n: they were that near.
+    What is lost is what many of them differ in, or, above 2**24, the decimals that were written.
+
+    >>> times = 1.7e9 + np.array([0.25, 10.5, 20.75])
+    >>> _alike(times, times.astype(np.float32))
+    '1 of 3 different values: 1700000000.25 and 1700000010.5 become one'
+    >>> _alike(times - 1.7e9, (times - 1.7e9).astype(np.float32))
+    ''
+    """
+    middle = np.abs(numbers - np.median(numbers))
+    if np.abs(numbers).max() <= LARGEST and (np.abs(numbers - codes).max() <= 1e-3 * np.median(middle)):
+        return ""
+    apart = np.unique(numbers)
+    same = np.flatnonzero(np.diff(apart.astype(np.float32)) == 0)
+    decimals = np.abs(apart).max() > LARGEST and bool((apart == np.round(apart, 4)).all())
+    if not same.size or (same.size <= apart.size * max(0.01, apart.size / 2**23) and not decimals):
+        return ""
+    one, other = (repr(float(apart[at])) for at in (same[0], same[0] + 1))
+    return f"{apart.size - same.size:,} of {apart.size:,} different values: {one} and {other} become one"
 
 
 def _read(column: Column, codes: Float32[np.ndarray, " n"]) -> Any:

@@ -258,3 +258,47 @@ def test_seeds_that_break_a_rule_are_counted():
     rows = Features.infer(TABLE).codes(TABLE.assign(town_a=1))
     with pytest.raises(InputError, match="exactly one of town_a, town_b, town_c"):
         Features.infer(TABLE).check(rows)
+
+
+WRITTEN = {  # numbers with fractions of which float32 makes others
+    "seconds since 1970": lambda r: 1.7e9 + r.uniform(0, 600, 200),
+    "milliseconds, on a grid": lambda r: 1.7e12 + 0.5 * r.integers(0, 10**6, 200),
+    "money with cents": lambda r: np.round(r.uniform(3e7, 3e7 + 200, 200), 2),
+    "degrees beside a place": lambda r: 52.5163 + r.normal(0, 1e-7, 200),
+}
+HARMLESS = {
+    "a range": lambda r: r.uniform(-1e3, 1e3, 5000),
+    "many orders": lambda r: np.exp(r.normal(0, 10, 5000)),
+    "money": lambda r: np.round(r.uniform(0, 9e4, 5000), 2),
+    "degrees": lambda r: r.uniform(-180, 180, 5000),
+    "seconds since the first": lambda r: r.uniform(0, 600, 200),
+    "hardly ever something": lambda r: np.where(r.random(500) < 0.9, 0.0, r.normal(size=500)),
+    "large, and wide": lambda r: r.uniform(0, 1e12, 5000),
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+@given(st.integers(0, 99))
+def test_numbers_that_become_one_are_refused(kind, seed):
+    r = np.random.default_rng(seed)
+    table = pd.DataFrame({"kept": r.normal(size=200), "lost": WRITTEN[kind](r)})
+    with pytest.raises(InputError, match=r"'lost'.*stay apart in float32.*become one; subtract an origin"):
+        Features.infer(table)
+    first = table.assign(lost=table.lost - table.lost.min())
+    assert Features.infer(first).codes(first).shape == (200, 2)
+    single = table.assign(lost=table.lost.astype("float32"))
+    assert Features.infer(single).codes(single).shape == (200, 2)  # nothing is lost any more
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+@given(st.integers(0, 99))
+def test_others_are_not(kind, seed):
+    table = pd.DataFrame({"kept": HARMLESS[kind](np.random.default_rng(seed))})
+    np.testing.assert_allclose(Features.infer(table).codes(table)[:, 0], table.kept, rtol=1e-6)
+
+
+def test_seeds_are_refused_that_become_one():
+    r = np.random.default_rng(0)
+    features = Features.infer(pd.DataFrame({"time": r.uniform(0, 2e9, 300)}))
+    with pytest.raises(InputError, match=r"'time'.*stay apart in float32"):
+        features.codes(pd.DataFrame({"time": 1.7e9 + r.uniform(0, 600, 300)}))
