@@ -50,6 +50,7 @@ class _Plan(NamedTuple):
     seen: list[_Seen]  # the outputs, then these layers
     climbs: bool  # do the outputs have a gradient?
     head: Head | None  # what the outputs are, where that is seen
+    unseen: dict[str, int]  # weights of modules none of whose layers were seen
 
     def outputs_alone(self) -> _Plan:
         """The same, without its layers."""
@@ -68,6 +69,7 @@ class TorchFunction(host.HostFunction):
     fingerprint: Callable[[Any], str]
     plans: dict[tuple[int, ...], _Plan] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)  # JAX calls from threads of its own
+    read: tuple[set[str], int] = field(default_factory=lambda: (set(), 0))  # weights that were seen last
     graph: tuple[Any, Any, list[Any]] | None = None  # of what was looked at, until its slope is asked
 
     def __call__(self, x: Any) -> Any:
@@ -117,12 +119,16 @@ class TorchFunction(host.HostFunction):
                 first = _Seen("output", "", shape_of_two, 0, None)
                 seen = [first, *(layer for layer in layers if layer is not None)]
                 climbs, head = outputs.requires_grad, found_head_torch(outputs)
-                self.plans[shape] = _Plan(steps, held, seen, climbs, head)
+                unseen = unseen_weights(self.module, *self.read)
+                self.plans[shape] = _Plan(steps, held, seen, climbs, head, unseen)
             return self.plans[shape]
 
     def head(self, shape: tuple[int, ...]) -> Head | None:
         """What it returns for inputs of a shape, where that is seen."""
         return self.plan(shape).head
+
+    def unseen(self, shape: tuple[int, ...]) -> dict[str, int]:
+        return self.plan(shape).unseen
 
     def run(self, x: np.ndarray, *, watch: bool = True, graph: bool = True) -> tuple[Any, Any, list[Found]]:
         """The module on a batch in evaluation mode: input, outputs and layers, in torch's graph."""
@@ -130,9 +136,11 @@ class TorchFunction(host.HostFunction):
 
         first = next(filter(is_float, self.module.parameters()), torch.zeros(()))
         leaf = torch.tensor(x, dtype=first.dtype, device=first.device).requires_grad_(graph)
-        with _evaluating(self.module), torch.inference_mode(False), torch.set_grad_enabled(graph):
+        with evaluating(self.module), torch.inference_mode(False), torch.set_grad_enabled(graph):
             start = leaf.clone()  # a step may overwrite what it reads
-            outputs, found = watched(self.module, start) if watch else (self.module(start), [])
+            outputs, found, self.read = (
+                watched(self.module, start) if watch else (self.module(start), [], self.read)
+            )
         return leaf, self.outputs(outputs), found
 
     def outputs(self, outputs: Any) -> Any:
@@ -193,9 +201,61 @@ class TorchFunction(host.HostFunction):
         return InputError(f"torch module {self.name}", expected=expected, got=got, fix=fix)
 
 
+def unseen_weights(module: Any, read: set[str], packed: int) -> dict[str, int]:
+    """How many weights the parts of a module hold that were not seen to be read.
+
+    Of packed ones it is known only how many were: if they are fewer than there are, those that are no linear
+    layers or convolutions.
+    """
+    left = {}
+    for path, part in module.named_modules():
+        own = sum(weight.numel() for weight in part.parameters(recurse=False))
+        if own and path.replace(".", "/") not in read:
+            left[path] = own
+    holders = packed_parts(module)
+    if len(holders) > packed:
+        known = ("Linear", "Conv")
+        others = {p: n for p, (kind, n) in holders.items() if not any(word in kind for word in known)}
+        left |= others or {path: n for path, (_, n) in holders.items()}
+    return left
+
+
+def packed_parts(module: Any) -> dict[str, tuple[str, int]]:
+    """The parts of a module with packed weights, as quantised layers have: their kind, and how many."""
+    import torch
+
+    found = {}
+    for path, part in module.named_modules():
+        packed = [v for v in vars(part).values() if isinstance(v, torch.ScriptObject)]
+        if packed and not isinstance(part, torch.jit.ScriptModule):
+            owner = path.rpartition("._packed_params")[0] or path
+            kind = type(module.get_submodule(owner)).__name__
+            found[owner] = kind, sum(tensor.numel() for tensor in _tensors(packed))
+    return found
+
+
+def _tensors(packed: Sequence[Any]) -> Iterator[Any]:
+    """All tensors in packed weights; of those that are packed of others, those of the others alone."""
+    import torch
+
+    for one in packed:
+        held = jax.tree.leaves(one.__getstate__(), is_leaf=lambda leaf: not isinstance(leaf, (tuple, list)))
+        inner = [leaf for leaf in held if isinstance(leaf, torch.ScriptObject)]
+        yield from _tensors(inner) if inner else (leaf for leaf in held if isinstance(leaf, torch.Tensor))
+
+
 def _array(tensor: Any, like: np.ndarray) -> np.ndarray:
     """A tensor as an array of the type that is passed between the two."""
-    return tensor.detach().cpu().numpy(force=True).astype(like.dtype)
+    held = tensor.detach().cpu()
+    return held.to(_wide(held)).numpy(force=True).astype(like.dtype)
+
+
+def _wide(tensor: Any) -> Any:
+    """The type in which NumPy holds a tensor: it knows no bfloat16 and no floats of 8 bits."""
+    import torch
+
+    short = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+    return torch.float32 if short else tensor.dtype
 
 
 def _tensor(array: Any, like: Any) -> Any:
@@ -224,9 +284,9 @@ def _seen(two: Found, three: Found) -> _Seen | None:
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
+def evaluating(module: Any) -> Iterator[None]:
     """In evaluation mode; each part goes back to its own afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
     try:
         module.eval()
         yield

@@ -18,6 +18,11 @@ from xplore.layers import Found, Rule, Value, moved, weight_of
 
 CONVOLUTIONS = {"convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution"}
 PRODUCTS = {"mm", "bmm", "mv", "dot", "linear", "matmul"}
+PACKED = {
+    **dict.fromkeys(("linear_dynamic", "linear_relu_dynamic", "linear_dynamic_fp16"), "dense"),
+    **{f"conv{n}d_dynamic": "conv" for n in (1, 2, 3)},
+}
+"""Products with packed weights, of layers that quantise what they read; what they return is float."""
 ADDED_PRODUCTS = {"addmm", "addmv", "baddbmm", "addbmm"}  # of their second and third operand
 POOLS = {
     *("avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices"),
@@ -52,8 +57,11 @@ RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 WHOLE = RECURRENT | {"instance_norm"}  # functions that are one step, whatever they dispatch
 
 
-def watched(module: Any, x: Any) -> tuple[Any, list[Found]]:
-    """`module(x)`, and its layers; their values are torch's, as they stand after the whole call."""
+def watched(module: Any, x: Any) -> tuple[Any, list[Found], tuple[set[str], int]]:
+    """`module(x)`, and its layers; their values are torch's, as they stand after the whole call.
+
+    Also the paths of the weights that were seen to be read; of packed ones their number alone is known.
+    """
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -79,7 +87,7 @@ def watched(module: Any, x: Any) -> tuple[Any, list[Found]]:
 
     with Functions(), Operators():
         out = module(x)
-    return out, steps.rule.found
+    return out, steps.rule.found, (steps.read, steps.packed)
 
 
 def _paths(module: Any) -> dict[int, str]:
@@ -134,6 +142,8 @@ class _Steps:
     rule: Rule = field(default_factory=Rule)
     values: dict[Any, Value] = field(default_factory=dict)  # holds on to the tensors: no memory is reused
     written: dict[int, Value] = field(default_factory=dict)  # memory into which a live value was written
+    read: set[str] = field(default_factory=set)  # the paths of weights that were read
+    packed: int = 0
     paused: bool = False
 
     def look_up(self, tensor: Any) -> Value:
@@ -143,6 +153,7 @@ class _Steps:
             value = replace(self.written[memory], whole=False, channel=None)
         elif not value.from_input and memory in self.paths:
             value = Value(tensor, weight=True, path=self.paths[memory])
+            self.read.add(self.paths[memory])
         return replace(value, data=tensor)
 
     def keep(self, given: Any) -> None:
@@ -182,6 +193,9 @@ class _Steps:
         live = [v for v in read if v.from_input]
         operands = read[1:3] if name in ADDED_PRODUCTS else read[:2]
         weight = weight_of(operands)
+        if name in PACKED:
+            self.packed += 1
+            return rule.start(PACKED[name], "", out, 1 if PACKED[name] == "conv" else out.ndim - 1)
         if weight is not None and name in CONVOLUTIONS:
             return rule.start("conv", weight.path, out, 1)
         if weight is not None and name in PRODUCTS | ADDED_PRODUCTS:

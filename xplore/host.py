@@ -25,6 +25,10 @@ class HostFunction(abc.ABC):
         """What it returns for inputs `[b *shape]`, as `xplore.heads.Head`, where that is seen."""
         return None
 
+    def unseen(self, shape: tuple[int, ...]) -> dict[str, int]:
+        """The parts whose layers cannot be seen, and how many weights each holds, for inputs `[b *shape]`."""
+        return {}
+
 
 def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
     """`function(*arrays)` on the host, of the shapes that are told; row by row under `vmap`."""

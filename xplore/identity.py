@@ -13,9 +13,12 @@ import dataclasses
 import dis
 import functools
 import hashlib
+import io
+import re
 import sys
 import sysconfig
 import types
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,17 @@ import numpy as np
 MOST = 200_000
 """Values that are looked at; what lies beyond is known by its type."""
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, type(Ellipsis), type(NotImplemented))
+_OF_MODULES = (
+    *("_parameters", "_buffers", "_modules", "_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks"),
+    *("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs"),
+    *("_backward_hooks", "_is_full_backward_hook", "_non_persistent_buffers_set", "_compiled_call_impl"),
+    *("_state_dict_hooks", "_state_dict_pre_hooks"),
+    *("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
+"""What every module of torch holds: told for itself, or it does not act."""
+_NUMBER = re.compile(rb"___torch_mangle_\d+")
+"""By which torch tells compiled classes apart that have one name in a process."""
+_DRAWS = (np.random.RandomState, np.random.Generator, np.random.BitGenerator)
 _UNSAID = (
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "_abc_impl"),
     *("__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__", "__slotnames__"),
@@ -85,9 +99,11 @@ class _Digests:
         told = next((told for kinds, told in _TOLD if isinstance(value, kinds)), None)
         if told is not None:
             yield from told(self, value)
+        elif (held := _of_torch(value)) is not None:
+            yield from ("torch", *self._all(held))
         elif (array := _array(value)) is not None:
             yield from ("array", str(array.dtype), str(array.shape))
-            yield from self._all(array.ravel().tolist()) if array.dtype.hasobject else [array.tobytes()]
+            yield from self._elements(array)
         elif callable(inner := _attribute(value, "__wrapped__")):
             yield from ("wrapped", _name(type(value)), self.of(inner))
         else:
@@ -95,6 +111,16 @@ class _Digests:
 
     def _all(self, values: Iterable[Any]) -> Iterator[bytes]:
         return map(self.of, values)
+
+    def _elements(self, array: np.ndarray) -> Iterator[bytes]:
+        """The bytes of an array; of records field by field, since what lies between them is anything."""
+        if array.dtype.hasobject:
+            yield from self._all(array.ravel().tolist())
+        elif array.dtype.names:
+            for name in array.dtype.names:
+                yield from self._elements(np.ascontiguousarray(array[name]))
+        else:
+            yield array.tobytes()
 
     def _module(self, value: types.ModuleType) -> Iterator[Any]:
         yield from ("module", value.__name__)
@@ -145,7 +171,11 @@ class _Digests:
         if dataclasses.is_dataclass(value):
             yield from self._all(_attribute(value, field.name) for field in dataclasses.fields(value))
             return
-        held = _attribute(value, "__dict__")
+        if isinstance(value, _DRAWS):  # where a generator stands depends on what was drawn before
+            return
+        held = _own_state(value)
+        if held is None:
+            held = _attribute(value, "__dict__")
         if held is None:
             try:
                 held = value.__reduce_ex__(4)
@@ -221,6 +251,78 @@ def _array(value: Any) -> np.ndarray | None:
         if jax is not None and isinstance(value, jax.Array):
             return np.ascontiguousarray(jax.random.key_data(value))
         return _array(value.detach().numpy()) if hasattr(value, "detach") else None
+
+
+def _own_state(value: Any) -> Any:
+    """What an object says of itself, where its class has a way of its own: memory may lie outside Python."""
+    makers = (vars(base).get("__getstate__") for base in type(value).__mro__ if base is not object)
+    if not any(callable(maker) for maker in makers):
+        return None
+    try:
+        held = value.__getstate__()
+    except Exception:  # it cannot be stored
+        return None
+    if isinstance(held, tuple):  # a tree of neighbours counts how often it was asked
+        return [item for item in held if not isinstance(item, int)]
+    version = "_sklearn_version"  # of the library; what was fitted is the same
+    return {k: v for k, v in held.items() if k != version} if isinstance(held, dict) else held
+
+
+def _of_torch(value: Any) -> tuple[Any, ...] | None:
+    """What a tensor of torch, a module or packed weights are made of; None of anything else."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "nn"):
+        return None
+    if isinstance(value, torch.Tensor):
+        return _tensor(torch, value.detach())
+    if isinstance(value, torch.ScriptObject):
+        try:
+            return ("packed", value.__getstate__())
+        except RuntimeError:  # it cannot be stored
+            return ("packed",)
+    if isinstance(value, torch.jit.ScriptModule):
+        return ("compiled", *_members(torch, value))
+    if isinstance(value, (torch.dtype, torch.device, torch.layout)):
+        return (repr(value),)
+    if not isinstance(value, torch.nn.Module):
+        return None
+    whole = vars(value)
+    if "_orig_mod" in whole["_modules"]:  # compiled: what is run is that
+        return (whole["_modules"]["_orig_mod"],)
+    code = getattr(value, "code", None) if hasattr(value, "graph") else None
+    kept = {
+        k: v for k, v in whole.items() if k not in _OF_MODULES and (code is None or not k.startswith("_"))
+    }
+    hooks = [list(whole[name].values()) for name in ("_forward_pre_hooks", "_forward_hooks")]
+    parts = [whole[name] for name in ("_parameters", "_buffers", "_modules")]
+    return (code or type(value), kept, hooks, *parts)
+
+
+def _tensor(torch: Any, value: Any) -> tuple[Any, ...]:
+    kind = str(value.dtype), tuple(value.shape)
+    if hasattr(value, "__tensor_flatten__"):  # made of other tensors
+        names, how = value.__tensor_flatten__()
+        return (*kind, how, [getattr(value, name) for name in names])
+    if value.is_meta:
+        return kind
+    if value.is_quantized:
+        per_channel = "channel" in str(value.qscheme())
+        asked = ("per_channel_scales", "per_channel_zero_points", "per_channel_axis")
+        names = asked if per_channel else ("scale", "zero_point")
+        return (*kind, value.int_repr(), [getattr(value, f"q_{name}")() for name in names])
+    dense = value if value.layout == torch.strided else value.to_dense()
+    flat = dense.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    return (*kind, flat.view(torch.uint8).numpy())
+
+
+def _members(torch: Any, module: Any) -> list[bytes]:
+    """What a compiled module is saved as: code, numbers and weights; not where its source stood."""
+    file = io.BytesIO()
+    torch.jit.save(module, file)
+    with zipfile.ZipFile(file) as members:
+        names = [n for n in members.namelist() if not n.endswith((".debug_pkl", "serialization_id"))]
+        names.sort(key=lambda name: (_NUMBER.sub(b"", name.encode()), len(name), name))
+        return [_NUMBER.sub(b"", members.read(name)) for name in names]
 
 
 def _attribute(value: Any, name: str) -> Any:

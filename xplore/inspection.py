@@ -19,7 +19,7 @@ from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.seeds import labelled, opened
-from xplore.trial import USUALLY, trial
+from xplore.trial import USUALLY, trial, unseen
 from xplore.units import Layer, Layout
 
 UNIT = {
@@ -166,6 +166,7 @@ def inspect(
     while len(block := seeds.read(sum(part.shape[1] for part in parts), BATCH)):
         if not parts:
             panel, notes = trial(panel, answers, block.codes, block.truth)
+            notes += unseen(panel, shape)
             notes += _without_gradient(panel, chart.encoding.decode(block.codes), layout)
         parts.append(answers(panel, block.codes))
         truths += [] if block.truth is None else [block.truth]

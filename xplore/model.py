@@ -118,6 +118,13 @@ class Model(struct.PyTreeNode):
             return known
         return known.followed(reads.shape[1:]).replace(given=found, closed=found.arrays)
 
+    def unseen(self, shape: tuple[int, ...]) -> dict[str, int]:
+        """The parts whose layers cannot be seen, and how many weights each holds, for inputs `[b *shape]`."""
+        if not isinstance(self.f, HostFunction):
+            return {}
+        x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+        return self.f.unseen(jax.eval_shape(self.read, x).shape[1:])
+
     @property
     def program(self) -> str:
         """sha256 over what `f` does, as this version of JAX has it; empty, where it was not bound."""

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from xplore.checks import climbable
-from xplore.errors import InputError
+from xplore.errors import InputError, first
 from xplore.heads import EXCLUSIVE
 from xplore.lanes import Method
 from xplore.model import Model
@@ -100,6 +100,7 @@ def prepared(
     read = lambda panel, codes: replace(judge, panel=panel).read(codes).outputs  # noqa: E731
     panel, notes = trial(judge.panel, read, block.codes, block.truth)
     x, climbed = judge.constraint.encoding.decode(block.codes), panel
+    notes += unseen(panel, x.shape[1:])
     if search is None:
         search, climbed, objective, more = default_search(panel, objective, x)
         notes += more
@@ -126,6 +127,18 @@ def default_search(panel: Panel, objective: Objective, x: Any) -> tuple[Search, 
     models = tuple(m.replace(climbs=number not in blind) for number, m in enumerate(panel.models))
     note = f"{why}: the gradients of the other models alone are climbed, and one of them is made to deviate"
     return Gradient(), panel.replace(models=models), climbed, [note]
+
+
+def unseen(panel: Panel, shape: tuple[int, ...]) -> list[str]:
+    """Whose layers are not all seen, for inputs `[b *shape]`: coverage is of the others alone."""
+    notes = []
+    for model in panel.models:
+        if parts := model.unseen(shape):
+            count = f"{sum(parts.values()):,} of {model.parameters:,} parameters"
+            notes.append(
+                f"{model.name}: {count} are in modules whose layers cannot be seen: {first([*parts])}"
+            )
+    return notes
 
 
 def _depends(

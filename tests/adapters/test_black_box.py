@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,11 @@ import pytest
 from sklearn.datasets import load_digits, load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier
 
 import xplore
 from xplore.adapters.predictor import predictor
@@ -84,3 +89,47 @@ def test_columns_are_known_by_name() -> None:
         xplore.inspect([named.replace(columns=("sugar",)), counted], X)
     with pytest.raises(InputError, match="columns of model named: expected indices"):
         xplore.run([named, counted], np.zeros((2, 4, 4, 3), np.uint8), progress=False)
+
+
+def fitted(change: float = 0.0) -> dict[str, Any]:
+    """Estimators, fitted to 300 rows, one of which is changed."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 4))
+    y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(int)
+    X[150, 0] += change
+    kinds = {
+        "forest": RandomForestClassifier(5, random_state=0),
+        "neighbours": KNeighborsClassifier(),
+        "scaled": make_pipeline(StandardScaler(), LogisticRegression()),
+        "network": MLPClassifier((4,), max_iter=5),
+        "boosted": XGBClassifier(n_estimators=4, max_depth=3),
+    }
+    state = np.random.get_state()
+    np.random.seed(0)
+    with warnings.catch_warnings(action="ignore"):
+        made = {name: kind.fit(X, y) for name, kind in kinds.items()}
+    np.random.set_state(state)
+    return made
+
+
+def test_an_estimator_is_all_that_it_learnt() -> None:
+    one, again, other = fitted(), fitted(), fitted(30.0)
+    rows = np.random.default_rng(1).normal(size=(50, 4))
+    for name, estimator in one.items():
+        digest = predictor(estimator).digest()
+        estimator.predict_proba(rows)  # some count how often they are asked
+        stored = pickle.loads(pickle.dumps(estimator))
+        assert digest == predictor(estimator).digest() == predictor(stored).digest(), name
+        assert digest == predictor(again[name]).digest() != predictor(other[name]).digest(), name
+
+
+def test_a_function_is_what_it_reads() -> None:
+    table = Features.infer(np.random.default_rng(0).normal(size=(50, 2)))
+
+    def asked(weights: Any) -> str:
+        return predictor(lambda frame: 1 / (1 + np.exp(-frame.to_numpy() @ weights[:2])), table).digest()
+
+    weights = np.zeros(4000)
+    other = weights.copy()
+    other[2000] = 1  # of which its answers to few rows tell nothing, nor does its repr
+    assert asked(weights) == asked(weights.copy()) != asked(other)

@@ -16,7 +16,7 @@ import xplore
 from models import lenet
 from xplore.adapters import adapt
 from xplore.adapters.linen import linen
-from xplore.constraints import Occlusion
+from xplore.constraints import Ball, Occlusion
 from xplore.data import mnist
 from xplore.errors import InputError, MissingExtraError
 from xplore.objectives import Joint
@@ -678,3 +678,135 @@ def test_outputs_are_followed_back(end, output):
     own = net(torch.tensor(x)).detach().numpy().reshape(4, -1)
     np.testing.assert_allclose(model(jnp.asarray(x))[:, -own.shape[1] :], own, rtol=1e-5, atol=1e-6)
     assert adapt(net, output="values").bind((5,), 4).output == "values"
+
+
+def quantised(net):
+    with warnings.catch_warnings(action="ignore"):
+        return torch.ao.quantization.quantize_dynamic(net, {nn.Linear, nn.LSTM}, dtype=torch.qint8)
+
+
+def linear(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 200), nn.ReLU(), nn.Linear(200, 4)).eval()
+
+
+class Acts(nn.Module):
+    """What acts is more than its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.temperature, self.mask = linear(), 1.0, torch.ones(3000)
+        self.register_buffer("mean", torch.zeros(2000), persistent=False)
+        self.names = [f"class {i}" for i in range(2000)]
+
+    def forward(self, x):
+        return self.fc(x) / self.temperature + self.mask[1500] + self.mean[1000]
+
+
+def changed(what):
+    with torch.no_grad():
+        net = Acts()
+        match what:
+            case "a weight":
+                net.fc[1].weight[100, 20] += 1
+            case "a number":
+                net.temperature = 2.0
+            case "a tensor that is no parameter":
+                net.mask[1500] = 0
+            case "a buffer that is not saved":
+                net.mean[1000] = 1
+            case "a hook":
+                net.fc[3].register_forward_hook(lambda part, x, y: 2 * y)
+            case "a name among many":
+                net.names[1000] = "none"
+            case "its forward":
+                net.forward = net.fc.forward
+            case "a part":
+                net.fc[2] = nn.GELU()
+    return net
+
+
+KINDS = ("a weight", "a number", "a tensor that is no parameter", "a buffer that is not saved", "a hook")
+KINDS += ("a name among many", "its forward", "a part")
+
+
+def digest(net):
+    return adapt(net, name="net").digest()
+
+
+def test_a_digest_covers_all_that_acts():
+    assert digest(changed("")) == digest(changed("")) == digest(changed("").train())
+    assert len({digest(changed(what)) for what in ("", *KINDS)}) == 1 + len(KINDS)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        quantised,
+        torch.jit.script,
+        lambda net: torch.jit.freeze(torch.jit.script(net)),
+        torch.fx.symbolic_trace,
+        lambda net: net.to(torch.bfloat16),
+        lambda net: quantised(nn.Sequential(nn.LSTM(48, 4), net)),
+    ],
+    ids=["int8", "scripted", "frozen", "traced", "bfloat16", "int8 LSTM"],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_digest_is_of_the_weights_however_they_are_kept(make):
+    other = linear()
+    with torch.no_grad():
+        other[1].weight[90:110, 20:30] *= -1  # in the middle of what is printed
+    assert digest(make(linear())) == digest(make(linear())) != digest(make(other))
+
+
+@pytest.mark.filterwarnings("ignore:quantized..linear_dynamic:UserWarning")
+def test_layers_of_int8_are_seen_and_it_is_judged_alone():
+    net = linear()
+    x = np.random.default_rng(0).random((40, 4, 4, 3)).astype(np.float32)
+    models = [adapt(net, name="float"), adapt(quantised(net), name="int8")]
+    seen = xplore.inspect(models, x)
+    assert [model.parameters for model in seen.models] == [10604, 10604]
+    assert [[layer.shape for layer in model.layers] for model in seen.models] == [[(200,), (4,), (4,)]] * 2
+    assert sum("int8 is judged alone" in w for w in seen.warnings) == 1
+    assert sum("int8 has no gradient" in w for w in seen.warnings) == 1
+    assert not any("float" in w or "cannot be seen" in w for w in seen.warnings)
+    how = {"constraint": Ball(0.05), "progress": False, "steps": 4, "tries": 2}
+    result = xplore.run(models, x, **how)
+    assert result.summary["search"].startswith("Gradient") and result.summary["rejudged_away"] == 0
+    assert all(xplore.replay(result.folder, models).values())
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 4)
+
+    def forward(self, x):
+        return self.fc(self.lstm(x)[0][:, -1])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_parts_whose_layers_cannot_be_seen_are_said():
+    model = adapt(quantised(Mixed()), name="int8")
+    assert model.parameters == sum(weight.numel() for weight in Mixed().parameters())
+    ((part, count),) = model.unseen((6, 3)).items()
+    assert part.startswith("lstm") and count == sum(weight.numel() for weight in nn.LSTM(3, 5).parameters())
+    assert adapt(Mixed()).unseen((6, 3)) == adapt(LeNet()).unseen((28, 28, 1)) == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_types_answer_and_climb(dtype):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+    net = net.to(dtype).eval()
+    x = np.random.default_rng(0).random((6, 8, 8, 1)).astype(np.float32)
+    models = [adapt(net, name="a"), adapt(net, name="b").replace(mean=0.01)]
+    leaf = torch.tensor(x.transpose(0, 3, 1, 2)).to(dtype).requires_grad_()
+    own = net(leaf)
+    np.testing.assert_array_equal(models[0](jnp.asarray(x)), own.float().detach().numpy())
+    (theirs,) = torch.autograd.grad(own[:, 0].sum(), leaf)
+    slope = jax.grad(lambda x: models[0](x)[:, 0].sum())(jnp.asarray(x))
+    close = 0.02 * float(theirs.abs().max())  # rounded otherwise, where other gradients are summed
+    np.testing.assert_allclose(slope[..., 0], theirs[:, 0].float().numpy(), atol=close)
+    result = xplore.run(models, x, constraint=Ball(0.1), steps=3, tries=1, progress=False)
+    assert not any("gradient" in note for note in result.summary["notes"])

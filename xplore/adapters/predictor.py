@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float, Float32
 from xplore import host
 from xplore.columns import framed
 from xplore.errors import InputError, told
+from xplore.identity import digest
 from xplore.model import Model
 from xplore.table import Table
 
@@ -42,7 +42,7 @@ class Predictor(host.HostFunction):
         return [_plain(c) for c in getattr(self.model, "classes_", ())]
 
     def refresh(self) -> str:
-        """Its parameters and its answers to rows that follow from the table alone, as sha256.
+        """What it holds, and its answers to rows that follow from the table alone, as sha256.
 
         Raises:
             InputError: it answers with other classes than when it was wrapped.
@@ -57,7 +57,7 @@ class Predictor(host.HostFunction):
                 got=f"{answers.shape[1]}: {', '.join(map(str, self._names()))}",
                 fix="wrap it again",
             )
-        sha = hashlib.sha256(_parameters(self.model).encode())
+        sha = hashlib.sha256(digest(self.model).encode())
         sha.update(np.round(answers, 5).astype(np.float32).tobytes())
         return sha.hexdigest()
 
@@ -186,12 +186,6 @@ def _probes(model: Any, features: Table | None) -> Float32[np.ndarray, "n d"]:
             fix="predictor(function, Features.infer(X))",
         )
     return np.random.default_rng(0).normal(size=(PROBES, size)).astype(np.float32)
-
-
-def _parameters(model: Any) -> str:
-    """An estimator's parameters in words, without the addresses of what they hold."""
-    asked = getattr(model, "get_params", None)
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(sorted(asked().items())) if asked else "")
 
 
 def _plain(value: Any) -> Any:

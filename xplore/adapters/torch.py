@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import warnings
@@ -12,8 +11,9 @@ from typing import Any
 import jax
 from jax._src import xla_bridge  # nothing public says whether JAX has started
 
-from xplore.call_torch import TorchFunction, described
+from xplore.call_torch import TorchFunction, evaluating, packed_parts
 from xplore.errors import InputError, MissingExtraError, first, told
+from xplore.identity import digest
 from xplore.model import Model
 
 PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
@@ -66,7 +66,7 @@ def torch(module: Any, *, name: str = "", **reading: Any) -> Model:
     known: dict[str, Any] = {
         "layout": "NCHW" if convolves else "NHWC",
         "fingerprint": fingerprint(module),
-        "weights_elsewhere": sum(weight.numel() for weight in module.parameters()),
+        "weights_elsewhere": _weights(module),
     }
     return Model(TorchFunction(module, name, fingerprint), name=name, **{**known, **reading})
 
@@ -84,21 +84,21 @@ def _share_gpu(module: Any) -> None:
 
 
 def fingerprint(module: Any) -> str:
-    """sha256 over names, shapes, types and bytes of the weights.
+    """sha256 over all that acts in evaluation: weights, buffers, packed ones, attributes, hooks, code.
 
     >>> import pytest
     >>> library = pytest.importorskip("torch")
-    >>> fingerprint(library.nn.Flatten()) == fingerprint(library.nn.Flatten())
-    True
+    >>> fingerprint(library.nn.Flatten()) == fingerprint(library.nn.Flatten(2))
+    False
     """
-    import torch
+    with evaluating(module):
+        return digest(module)
 
-    sha = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        sha.update(f"{name} {described(value) if isinstance(value, torch.Tensor) else value!r}".encode())
-        if isinstance(value, torch.Tensor):
-            sha.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
+
+def _weights(module: Any) -> int:
+    """How many weights it has, packed ones of quantised layers too."""
+    packed = sum(count for _, count in packed_parts(module).values())
+    return packed + sum(weight.numel() for weight in module.parameters())
 
 
 def load(path: str | os.PathLike[str], architecture: Any, *, name: str = "", **reading: Any) -> Model:
