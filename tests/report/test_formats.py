@@ -48,6 +48,13 @@ def test_every_format_takes_every_campaign(build, tmp_path, format, campaign):
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize("format", ["html", "md", "json"])
+def test_what_was_noticed_of_the_models_is_said(build, tmp_path, format):
+    archive = build(seeds=12, meta={"notes": ["int8 is judged alone, as its answers depend on a batch"]})
+    path = reporter(format).write(archive, tmp_path / "out")
+    assert "int8 is judged alone, as its answers depend on a batch" in path.read_text()
+
+
 def test_a_path_of_the_kind_is_taken_as_the_file(build, tmp_path):
     archive = build(seeds=24)
     assert reporter("json").write(archive, tmp_path / "a.json") == tmp_path / "a.json"

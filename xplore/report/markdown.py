@@ -131,6 +131,7 @@ def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     ]
     versions = ", ".join(f"{name} {version}" for name, version in (told["versions"] or {}).items())
     made += [f"- versions: {cell(versions, LONGEST_LINE)}"] if versions else []
+    made += [f"- note: {cell(note, LONGEST_LINE)}" for note in told["notes"] or ()]
     limits = [f"- {limit}" for limit in wording.LIMITS]
     return [*parts, ("How this was made", [made]), ("Limits", [limits])]
 
