@@ -89,6 +89,16 @@ def test_what_is_declared_is_only_warned_of() -> None:
     assert sum("is read as" in note for note in result.summary["notes"]) == 2
 
 
+def test_a_logit_that_is_small_is_only_warned_of() -> None:
+    """It might be one of a model that learnt little, and says the second class of all seeds."""
+    small = [model(lambda z: 0.2 + 0.01 * jnp.tanh(z), 1, name=name) for name in "ab"]
+    told = xplore.inspect(small, IMAGES, BINARY).warnings
+    assert sum("as a logit it never says the first class" in note for note in told) == 2
+    split = model(lambda z: 0.4 + 0.3 * jax.nn.sigmoid(z) - 0.1, 1, name="split")
+    ones = np.ones_like(BINARY)  # by the labels, it is read rightly as a logit
+    assert any("as a logit" in note for note in xplore.inspect([split, split], IMAGES, ones).warnings)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_sound_models_are_not_warned_of(seed: int) -> None:
     random = np.random.default_rng(seed)

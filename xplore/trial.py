@@ -178,7 +178,7 @@ def _meaning(model: Model, rows: Float[np.ndarray, "n k"], truth: Any) -> list[s
         if low < 0 or high > 1 or low == high:
             return []
         came = f"one number from {low:.2g} to {high:.2g} on {n} seeds, as of a sigmoid; as a logit it never"
-        certain = low < 0.5 < high and not _better(column > 0, column > 0.5, truth)
+        certain = bool(low < 0.5 < high) and not _better(column > 0, column > 0.5, truth)
         return _against(model, f"{came} says the first class", "probabilities", certain=certain)
     if inside and total and (rows != rows[:1]).any():
         return _against(model, "rows of numbers in [0, 1] that sum to one", "probabilities", certain=True)
