@@ -191,10 +191,13 @@ def test_report_html_is_written_anew(shell: Shell, first: Path) -> None:
     assert page.read_bytes() == before
 
 
+NOT_LOOKED_AT = "not checked: labels, distances to training inputs, referees, coverage: as recorded\n"
+
+
 def test_replay_reproduces_every_finding(shell: Shell, first: Path) -> None:
     done = shell(*XPLORE, "replay", "first")
     n = len(ids(first))
-    assert (done.returncode, done.stdout) == (0, f"{n} findings, {n} reproduce\n")
+    assert (done.returncode, done.stdout) == (0, f"{n} findings, {n} reproduce\n{NOT_LOOKED_AT}")
 
 
 def test_replay_notices_an_altered_decision(
@@ -215,5 +218,9 @@ def test_replay_notices_an_altered_decision(
             cli.main()
         return stopped.value.code or 0, capsys.readouterr().out
 
-    assert replayed() == (1, f"{n} findings, {n - 1} reproduce\ndoes not reproduce: {altered}\n")
-    assert replayed("--finding", spared) == (0, "1 findings, 1 reproduce\n")
+    code, out = replayed()
+    assert code == 1
+    first_line, why, rest = out.split("\n", 2)
+    assert first_line == f"{n} findings, {n - 1} reproduce" and rest == NOT_LOOKED_AT
+    assert why.startswith(f"does not reproduce: {altered}: decisions ") and ", recorded " in why
+    assert replayed("--finding", spared) == (0, f"1 findings, 1 reproduce\n{NOT_LOOKED_AT}")

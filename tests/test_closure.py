@@ -20,7 +20,6 @@ from xplore.adapters.predictor import predictor
 from xplore.checks import checked_part
 from xplore.constraints import Ball, Features, Latent
 from xplore.coverage import CellCriterion
-from xplore.model import Model
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.units import Number

@@ -100,11 +100,11 @@ class Oracle(struct.PyTreeNode, abc.ABC):
         self, outputs: Float[np.ndarray, "m b *o"], truth: Shaped[np.ndarray, " b"]
     ) -> Bool[np.ndarray, "m b"]:
         """Which models answer as the labels say? No answer is never right."""
-        return self.right(outputs, truth) & np.asarray(finite(outputs))
+        return self.right(outputs, truth) & np.isfinite(outputs).all(axis=tuple(range(2, outputs.ndim)))
 
     def distance(self, scores: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
         """The margin; NaN, where a model gives no answer."""
-        answers = np.asarray(finite(scores)).all(axis=0)
+        answers = np.isfinite(scores).all(axis=(0, 2))
         known = np.where(answers[None, :, None], scores, 0).astype(scores.dtype)
         return np.where(answers, self.margin(known), np.nan)
 
