@@ -147,7 +147,8 @@ def run(
         judge, method, more = prepared(judge, checked_objective(objective, panel), search and asked, first)
     fast = method.panel.replace(lowering=plan.lowering, dtype=plan.dtype)
     method = method.replace(panel=fast, search=checked_search("search", method.search, steps, tries))
-    fits(chart, shape, method.search)
+    if type(method.search) is not type(asked):
+        fits(chart, shape, method.search)
     _say(name, more if progress else [])
     layout = judge.panel.check(shape)
     meta = record(

@@ -312,16 +312,15 @@ def compared(
     lines = []
     for group, chance in groups:
         allowed, counts = [allow] * len(group), [new.counts(where, of) for of in group]
+        shares = [[flips / n for flips, n in (one.counts(where, of) for of in group)] for one in null]
+        largest = [max([allow, *(row[at] for row in shares)]) for at in range(len(group))]
         if len(null) > 1:
-            shares = [[flips / n for flips, n in (one.counts(where, of) for of in group)] for one in null]
             upper = foreseen(shares, [n for _, n in counts], chance)
             allowed = [max(allow, one) for one in upper]  # with chance over the seeds in it
-        for of, (flips, n), most in zip(group, counts, allowed, strict=True):
+        for of, (flips, n), most, least in zip(group, counts, allowed, largest, strict=True):
             came = share(flips, n)
             fails = came is not None and came["low"] > allow and came["share"] > most
-            void = _void(
-                where, of, came, most, max([allow, *(share(*one.counts(where, of))["share"] for one in null)])
-            )
+            void = _void(where, of, came, most, least)
             lines.append(
                 Line(where, of, None if of is None else called(of), flips, n, came, most, fails, void)
             )

@@ -162,7 +162,7 @@ class Model(struct.PyTreeNode):
         return number.reshape((1,) * (x.ndim - number.ndim) + number.shape) if number.ndim else number
 
     def _call(self, params: Any, x: Float[Array, "b *x"]) -> Any:
-        if self.closed:
+        if self.given is not None and self.closed:
             outputs = call(self.name, self._ask, self.given, self.closed, params, self.read(x))
         else:
             outputs = self._ask(params, self.read(x))

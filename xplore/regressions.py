@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from xplore.adapters.predictor import reading
+from xplore.claims import ask
 from xplore.errors import InputError
 from xplore.files import contents, inside, text
 from xplore.finding import Finding
 from xplore.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
-from xplore.rejudge import alone, shape_of
+from xplore.rejudge import shape_of
 from xplore.report._base import store
 from xplore.table import Table
 
@@ -114,7 +115,8 @@ def judged(
         shape = shape_of(media, data)
         if shape not in bound:
             bound[shape] = panel.bind(shape)
-        told.append((one, *alone(bound[shape], judge, media, data)))
+        answer = ask(bound[shape], judge, media, data)
+        told.append((one, answer.decisions, answer.differ))
     return told
 
 

@@ -150,12 +150,6 @@ def shape_of(media: str, data: bytes) -> tuple[int, ...]:
     return encoding.shape(encoding.unpack(data).shape)
 
 
-def alone(panel: Panel, oracle: Oracle, media: str, data: bytes) -> tuple[tuple[int, ...], bool]:
-    """What each model decides on one stored input, as written and by itself, and whether they differ."""
-    answer = ask(panel, oracle, media, data)
-    return answer.decisions, answer.differ
-
-
 def _replaying(
     meta: dict[str, Any],
     folder: str | Path,

@@ -108,19 +108,13 @@ def _tried(
     return same & kept & changed & encoding.counts(codes), codes, z
 
 
-def _like(constraint: Constraint, x0: Any) -> Any:
-    """Shapes and types of a chart's latents, `(z, fixed)`, for seeds as these."""
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), len(x0)))
-    return jax.eval_shape(constraint.sample, keys, x0)
-
-
 def _latents(constraint: Constraint, x0: Float[Array, "b *x"], flat: Float[Array, "b n"]) -> Any:
     """Latents that were laid end to end."""
-    leaves, tree = jax.tree.flatten(_like(constraint, jax.ShapeDtypeStruct(x0.shape, x0.dtype))[0])
-    ends = np.cumsum([int(np.prod(leaf.shape[1:])) for leaf in leaves])[:-1]
-    parts = jnp.split(flat, ends.tolist(), axis=1)
+    leaves, tree = jax.tree.flatten(latent_shapes(constraint, x0.shape[1:])[0])
+    ends = np.cumsum([int(np.prod(leaf.shape)) for leaf in leaves])[:-1]
+    parts = zip(jnp.split(flat, ends.tolist(), axis=1), leaves, strict=True)
     return jax.tree.unflatten(
-        tree, [part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
+        tree, [part.reshape(len(x0), *leaf.shape).astype(leaf.dtype) for part, leaf in parts]
     )
 
 
