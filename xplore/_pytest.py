@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import xplore
-from xplore.errors import InputError
+from xplore.errors import InputError, shell, visible
 from xplore.regressions import Regressions
 from xplore.report.failure import failure
 from xplore.schema import FILE
@@ -90,7 +89,7 @@ class Campaigns:
             name, [f"{tables.get(key, 'campaign')}.{key}={value}" for key, value in settings.items()]
         )
         again = self._replayed(lambda: [build_model(part) for part in loaded.models])
-        command = f"pytest {self._node.nodeid}"
+        command = shell("pytest", self._node.nodeid)
         return self._ran(again or run_config(loaded, self._folder(), command=command, progress=False))
 
     def ended(self, failed: bool) -> list[str]:
@@ -110,8 +109,8 @@ class Campaigns:
                 meta = result.archive.meta.get("table") or {}
                 names = [str(column["name"]) for column in meta.get("columns", ())]
                 self._keep.keep(self._node.nodeid, _examples(result), names)
-        replays = [word for result in self._results for word in ("--xplore-replay", str(result.folder))]
-        again = shlex.join(["pytest", self._node.nodeid, *replays])
+        replays = [word for result in self._results for word in ("--xplore-replay", result.folder)]
+        again = shell("pytest", self._node.nodeid, *replays)
         return ["\n".join([*failure(result), f"judge them again:  {again}"]) for result in self._results]
 
     @property
@@ -200,7 +199,8 @@ class Campaigns:
             wrong = decisions[-1] != one.expected if gated and one.expected is not None else differ
             if wrong:
                 expected = "?" if one.expected is None else one.expected
-                faults.append(f"  {one.path}: expected {expected}; answered {', '.join(map(str, decisions))}")
+                said = f"expected {expected}; answered {', '.join(map(str, decisions))}"
+                faults.append(f"  {visible(str(one.path))}: {said}")
         if faults:
             head = f"{len(faults)} of {len(kept)} regression inputs are still answered wrongly"
             pytest.fail("\n".join([head, *faults]), pytrace=False)

@@ -33,7 +33,7 @@ from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.devices import keep_compilations
-from xplore.errors import InputError
+from xplore.errors import InputError, visible
 from xplore.fates import Fates
 from xplore.folders import alone
 from xplore.host import faults
@@ -203,7 +203,7 @@ def _archive(folder: Path, meta: dict[str, Any], again: bool) -> Iterator[Archiv
 
 def _say(name: str, notes: Sequence[str]) -> None:
     for note in notes:
-        print(f"{name}: {note}", file=sys.stderr)
+        print(visible(f"{name}: {note}"), file=sys.stderr)
 
 
 def _planned(

@@ -23,6 +23,13 @@ Kind = Literal["float", "integer", "binary", "category", "ordinal"]
 LARGEST = 2**24
 """Whole numbers up to here are exact in float32, in which rows are stored."""
 
+_DTYPE = re.compile(
+    r"object|str|bool|boolean|[uU]?[iI]nt(8|16|32|64)|[fF]loat(16|32|64)"
+    r"|Sparse\[(bool|u?int\d+|float\d+), \w+\]"
+    r"|(large_)?(string|u?int\d+|bool|float|double|halffloat)(\[(python|pyarrow|pyarrow_numpy)\])?"
+)
+"""What a column's dtype may be called."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -299,6 +306,8 @@ def _read(column: Column, codes: Float32[np.ndarray, " n"]) -> Any:
     if column.dtype == "category":
         whole = codes.astype(int)
         return pd.Categorical.from_codes(whole, list(column.values), ordered=column.kind == "ordinal")
+    if not _DTYPE.fullmatch(column.dtype):  # an archive may say anything
+        raise InputError(f"column {column.name!r}", expected="a dtype of pandas", got=repr(column.dtype))
     if column.values:
         picked = np.array(column.values, object)[codes.astype(int)]
         return pd.Series(picked, dtype="object").astype(column.dtype)

@@ -1,6 +1,8 @@
 """What xplore says of bad input, before any compute is spent."""
 
 import json
+import os
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -54,6 +56,43 @@ def visible(text: str) -> str:
     return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in hidden else sign for sign in text)
 
 
+def shell(*words: str | os.PathLike[str]) -> str:
+    """A line to be copied into a shell, which takes each word for one word, whatever it holds.
+
+    What a page or a terminal would not show as it is, like control characters and runs of spaces, is written
+    out in a way that bash and zsh read; no path is taken for an option.
+
+    >>> from pathlib import Path
+    >>> print(shell("xplore", "report", Path("my runs"), Path("-x"), "a\\x1b[2J\\n"))
+    xplore report 'my runs' ./-x $'a\\x1b[2J\\x0a'
+    """
+    return " ".join(map(_word, words))
+
+
+def _word(word: str | os.PathLike[str]) -> str:
+    text = os.fspath(word)
+    text = f"./{text}" if isinstance(word, os.PathLike) and text.startswith("-") else text
+    if "  " in text or any(_unclear(sign) for sign in text if sign != " "):
+        return f"$'{''.join(map(_written, text))}'"
+    quoted = shlex.quote(text)
+    return f"'{text}'" if quoted.startswith("=") else quoted  # zsh takes =ls for the place of ls
+
+
+def _unclear(sign: str) -> bool:
+    return sign.isspace() or visible(sign) != sign
+
+
+def _written(sign: str) -> str:
+    r"""A sign between `$'` and `'`: `\x01` for a byte, of a path that is no UTF-8 too, else `\U0000202e`."""
+    if sign in "\\'":
+        return f"\\{sign}"
+    if not _unclear(sign):
+        return sign
+    code = ord(sign)
+    byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code if code < 128 else None
+    return f"\\U{code:08x}" if byte is None else f"\\x{byte:02x}"
+
+
 def first(faults: Sequence[str], most: int = 3) -> str:
     """The first of some faults, and how many more there are.
 
@@ -70,7 +109,7 @@ def told(error: BaseException, most: int = 200) -> str:
     >>> told(ValueError("shapes differ:\\n  (3,) and (4,)")), told(KeyError())
     ('ValueError: shapes differ: (3,) and (4,)', 'KeyError')
     """
-    return " ".join(f"{type(error).__name__}: {error}".split())[:most].removesuffix(":")
+    return visible(" ".join(f"{type(error).__name__}: {error}".split()))[:most].removesuffix(":")
 
 
 def short(value: Any, most: int = 120) -> str:

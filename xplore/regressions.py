@@ -25,6 +25,7 @@ from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
 from xplore.rejudge import shape_of
 from xplore.report._base import store
+from xplore.report.csv import safe
 from xplore.table import Table
 
 INDEX, LARGEST = "regressions.csv", 2**24
@@ -129,7 +130,9 @@ def _told(row: bytes, columns: Sequence[str]) -> str:
     values = from_npy(row)
     names = columns if len(columns) == len(values) else [f"x{at}" for at in range(len(values))]
     out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerows([names, [repr(float(value)) for value in values]])
+    csv.writer(out, lineterminator="\n").writerows(
+        [map(safe, names), [repr(float(value)) for value in values]]
+    )
     return out.getvalue()
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 
-from xplore.errors import InputError, told
+from xplore.errors import InputError, shell, told
 
 FILE = "archive.sqlite"
 SCHEMA = 3
@@ -180,9 +180,8 @@ def _check(db: sqlite3.Connection, path: Path, version: int | None) -> None:
     if came != version and (version is not None or came not in (*MIGRATIONS, SCHEMA)):
         fix = "use the version of xplore that wrote it"
         if came in MIGRATIONS:
-            fix = (
-                f"xplore migrate {path.parent} --out NEW writes one that can be read, this one stays as it is"
-            )
+            command = shell("xplore", "migrate", path.parent, "--out", "NEW")
+            fix = f"{command} writes one that can be read, this one stays as it is"
         raise InputError(str(path), expected=f"schema version {SCHEMA}", got=str(came), fix=fix)
     if _layout(db) != _known(came):
         raise InputError(

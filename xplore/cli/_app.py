@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from xplore.errors import InputError
+from xplore.errors import InputError, visible
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -39,6 +39,11 @@ app = typer.Typer(
 Out = Annotated[Path | None, typer.Option(help="Folder for the campaign; runs/NAME by default.")]
 Folder = Annotated[Path, typer.Argument(help="A campaign's folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key.path=value over the config's.")]
+
+
+def show(text: object) -> None:
+    """Print a text; whatever names it holds, a terminal obeys none of them."""
+    print("\n".join(map(visible, str(text).split("\n"))))
 
 
 def part(name: str) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xplore.cli._app import Set, app, part
+from xplore.cli._app import Set, app, part, show
 from xplore.durations import duration
+from xplore.errors import shell
 
 Model = Annotated[
     str, typer.Argument(help="module:factory, or module:factory@WEIGHTS, a file that is read into it.")
@@ -56,9 +56,9 @@ def gate(
 
     folder = out or Path("runs") / datetime.now(UTC).strftime("gate-%Y%m%d-%H%M%S")
     verdict = gate_config(loaded, models[0], models[1], allow=allow, null=models[2:], out=folder)
-    print(json.dumps(verdict.figures) if json_ else verdict)
+    show(json.dumps(verdict.figures) if json_ else verdict)
     if verdict.result.valid and not json_:
-        command = ["xplore", "replay", str(folder), "--model", old, "--model", new]
-        print(f"judge them again:  {shlex.join(command)}")
+        command = shell("xplore", "replay", folder, "--model", old, "--model", new)
+        print(f"judge them again:  {command}")
     if not verdict:
         raise typer.Exit(1 if verdict.decision == "failed" else 2)

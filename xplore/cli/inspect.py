@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli._app import Set, app
+from xplore.cli._app import Set, app, show
 
 
 @app.command()
@@ -22,4 +22,4 @@ def inspect(
     loaded = configs.load(config, [*(set_ or []), *given])
     from xplore.configured import inspect_config
 
-    print(inspect_config(loaded))
+    show(inspect_config(loaded))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from xplore.cli._app import app
-from xplore.errors import InputError, told
+from xplore.errors import InputError, shell, told, visible
 
 HEAD = """\
 # A campaign of xplore. Look at the models first, then search; the report lies in runs/{name}:
@@ -121,7 +121,7 @@ def new(
     except (OSError, ValueError) as error:  # ValueError: a null byte, a lone surrogate
         fix = "choose another name"
         raise InputError(str(path), expected="a file to be written", got=told(error), fix=fix) from error
-    print(f"{path}: xplore run {path}")
+    print(f"{visible(str(path))}: {shell('xplore', 'run', path)}")
 
 
 def sample(path: Path) -> str:
@@ -131,7 +131,7 @@ def sample(path: Path) -> str:
 
     words = {key: str(field.description) for key, field in Config.model_fields.items()}
     name = path.name.removesuffix(".toml").replace("\\", "-")  # it names a folder, too
-    lines = [HEAD.format(name=name, file=path), _line("name", name, words["name"]), ""]
+    lines = [HEAD.format(name=visible(name), file=shell(path)), _line("name", name, words["name"]), ""]
     lines.append(f"# {_capital(words['models'])}: functions that return one")
     for use in MODELS:
         lines += ["[[models]]", f"use = {_toml(use)}"]

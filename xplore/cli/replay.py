@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from xplore.cli._app import Folder, app, part
-from xplore.errors import InputError, visible
+from xplore.cli._app import Folder, app, part, show
+from xplore.errors import InputError, shell
 
 
 @app.command()
@@ -42,13 +42,13 @@ def replay(
             f"--finding {finding}",
             expected="the start of a finding's id",
             got="no such finding",
-            fix=f"xplore report {folder} --format csv lists them",
+            fix=f"{shell('xplore', 'report', folder, '--format', 'csv')} lists them",
         )
     wrong = {name: faults for name, faults in came.faults.items() if faults}
     print(f"{len(came.faults)} findings, {len(came.faults) - len(wrong)} reproduce")
     for name, faults in wrong.items():
-        print(visible(f"does not reproduce: {name}: {'; '.join(faults)}"))
+        show(f"does not reproduce: {name}: {'; '.join(faults)}")
     for what in came.unchecked if came.faults else ():
-        print(visible(f"not checked: {what}"))
+        show(f"not checked: {what}")
     if wrong:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xplore.cli._app import Folder, app
+from xplore.cli._app import Folder, app, show
 
 if TYPE_CHECKING:
     from xplore.review import Session
@@ -53,9 +53,9 @@ def _ended(session: Session) -> None:
 
     answers = [answer for _, answer in session.said()]
     path, kept = session.archive.path, len(answers) - answers.count(None)
-    print(f"kept: {kept} answers of {session.reviewer} in {path}, {answers.count(None)} left")
+    show(f"kept: {kept} answers of {session.reviewer} in {path}, {answers.count(None)} left")
     if told := session.told():
-        print(told)
+        show(told)
     for chosen in map(reporter, ("json", "html")) if kept else ():
         if (path.parent / chosen.file_name).is_file():
             print(f"written anew: {chosen.write(session.archive, path.parent)}")

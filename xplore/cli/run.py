@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from xplore.cli._app import INTERRUPTED, Out, Set, app
+from xplore.cli._app import INTERRUPTED, Out, Set, app, show
 from xplore.durations import duration
-from xplore.errors import InputError
+from xplore.errors import InputError, shell
 
 Backend = Literal["local", "ray"]
 
@@ -84,13 +83,13 @@ def run(
     from xplore.configured import run_config
     from xplore.report.wording import counted, not_finite
 
-    command = shlex.join(["xplore", *sys.argv[1:]])
+    command = shell("xplore", *sys.argv[1:])
     result = run_config(loaded, folder, command=command, file=str(configs.find(config)), resume=resume)
     figures = result.summary
     beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
     print(f"{counted(figures)} ({beside}) in {seconds}")
     for line in not_finite(figures["not_finite"], figures["seeds"]):
-        print(line)
+        show(line)
     print(f"report: {folder / 'report.html'}")
     if figures["ended"]:
         why = (
@@ -98,6 +97,6 @@ def run(
             if figures["ended"] == "interrupted"
             else f"ended by its {figures['ended']} budget"
         )
-        print(f"{why}; xplore run {config} --out {folder} --resume goes on")
+        print(f"{why}; {shell('xplore', 'run', Path(config), '--out', folder, '--resume')} goes on")
     if figures["ended"] == "interrupted":
         raise typer.Exit(INTERRUPTED)

@@ -53,6 +53,6 @@ def environment(package: str = "xplore.report") -> Environment:
             for name in ("count", "percent", "interval", "number", "duration", "listing")
         }
     )
-    environment.filters.update(criterion=wording.criterion, spoken=wording.spoken)
+    environment.filters.update(command=wording.command, criterion=wording.criterion, spoken=wording.spoken)
     environment.globals.update(plural=words.plural)
     return environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,13 @@ from xplore.archive import Archive
 from xplore.report._base import Export, storing
 from xplore.report.lines import exported, features, kinds, line, ordered
 from xplore.report.reading import head
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_UNSEEN = r"\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+_FORMULA = re.compile(
+    rf"^(?=[{_UNSEEN}]*[=+@\uff1d\uff0b\uff0d\uff20\u2212\t\r\n-])|(?<=[;\t])(?=[{_UNSEEN}]*[=+@-])"
+)
+"""Where a spreadsheet begins to run a text: at its start, and after what it may take for a cell's end."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,15 @@ class Csv(Export):
 def safe(cell: Any) -> Any:
     """Text that a spreadsheet will not run as a formula; truth values as 0 and 1, anything else as it is.
 
-    >>> safe("=1+1"), safe("lenet1"), safe(-0.5), safe(True)
-    ("'=1+1", 'lenet1', -0.5, 1)
+    An apostrophe is put before text that begins, after spaces and what does not show, as a formula does, in
+    full-width signs too, or with a tab or the end of a line; and before what would begin so where `;` or a
+    tab is taken for the end of a cell. Numbers stay numbers, as text too.
+
+    >>> safe("=1+1"), safe("a;=1"), safe("\uff1d1"), safe("lenet1"), safe(-0.5), safe("-0.5"), safe(True)
+    ("'=1+1", "a;'=1", "'\uff1d1", 'lenet1', -0.5, '-0.5', 1)
     """
     if isinstance(cell, bool):
         return int(cell)
-    risky = isinstance(cell, str) and cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-    return f"'{cell}" if risky else cell
+    if not isinstance(cell, str) or _NUMBER.fullmatch(cell):
+        return cell
+    return _FORMULA.sub("'", cell)

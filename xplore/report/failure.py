@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from xplore.archive import Archive
+from xplore.errors import visible
 from xplore.finding import Finding
 from xplore.report._base import store
 from xplore.report.pictures import decode, png, triptych
@@ -52,7 +53,7 @@ def failure(result: Found) -> list[str]:
     if len(groups) > SHOWN:
         where = "result.save(FOLDER) keeps them" if result.temporary else str(result.folder / "report.html")
         lines.append(f"  and {plural(len(groups) - SHOWN, 'more group')}: {where}")
-    return lines
+    return list(map(visible, lines))
 
 
 def _told(result: Found, reading: Reading, group: Group, kept: set[str]) -> str:

@@ -16,7 +16,7 @@ from xplore.report.reading import Group, Reading, read
 from xplore.report.summary import figures
 
 NONE_FOUND = "no valid finding"
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SIZES = ("margin", "changed", "l1", "l2", "linf", "ssim")
 
 
@@ -42,7 +42,7 @@ class Junit(Reporter):
 
 
 def xml(text: Any) -> str:
-    """Text without the characters that XML 1.0 cannot hold.
+    """Text without the characters that XML 1.0 cannot hold, or that a terminal obeys.
 
     >>> xml("a\\x00b")
     'a\N{REPLACEMENT CHARACTER}b'

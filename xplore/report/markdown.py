@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from xplore.archive import Archive
+from xplore.errors import visible
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, png, triptych
@@ -62,7 +63,7 @@ def cell(value: Any, most: int = LONGEST_CELL) -> str:
     'a\\\\|b &lt;script&gt; \\\\*x\\\\*'
     """
     text = (
-        words.cut(" ".join(str(value).split()), most)
+        words.cut(visible(" ".join(str(value).split())), most)
         .replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;")
@@ -78,7 +79,7 @@ def table(head: list[str], rows: list[list[Any]], left: int = 1) -> list[str]:
 
 def code(text: str) -> str:
     """A command or an id, whatever it holds, in one line; its fence is longer than any in it."""
-    text = words.cut(" ".join(text.split()), LONGEST_CODE)
+    text = words.cut(visible(" ".join(text.split())), LONGEST_CODE)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
@@ -125,7 +126,7 @@ def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         note = "By the inputs on which models differ (by valid findings; by the seeds as they are)."
         parts.append(("Coverage", [_coverage(told), [note]]))
     made = [
-        f"- {key}: {code(wording.spoken(told[key]))}"
+        f"- {key}: {code((wording.command if key == 'command' else wording.spoken)(told[key]))}"
         for key in ("command", "constraint", "search", "device")
         if told[key]
     ]

@@ -5,13 +5,13 @@ Campaigns may be unfinished or killed: whatever `meta` does not say yet is None 
 
 from __future__ import annotations
 
-import shlex
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int
 
 from xplore.archive import Archive
 from xplore.columns import Column, recorded
-from xplore.errors import InputError
+from xplore.errors import InputError, shell
 from xplore.factories import from_zoo
 from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord
 from xplore.groups import fault_groups
@@ -239,8 +239,8 @@ class Reading:
         file = self.meta.get("config_file")
         if not known:
             return f"xplore.replay({folder!r}, models, prefix={name!r})"
-        config = [] if from_zoo(self.meta) or not file else ["--config", file]
-        return shlex.join(["xplore", "replay", folder, *config, "--finding", name])
+        config = [] if from_zoo(self.meta) or not file else ["--config", Path(file)]
+        return shell("xplore", "replay", Path(folder), *config, "--finding", name)
 
 
 def head(archive: Archive) -> Reading:

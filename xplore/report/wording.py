@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
+from xplore.errors import shell
 from xplore.report.reading import Group, Reading
 from xplore.report.rows import Row, Smallest
 from xplore.report.words import (
@@ -89,6 +91,23 @@ def spoken(text: str | None) -> str:
     'Gradient(optimizer=sgd)'
     """
     return re.sub(r"<(?:built-in )?(?:function|method) (\S+)(?: at 0x[0-9a-f]+)?>", r"\1", text or "")
+
+
+def command(text: str | None) -> str:
+    """What made a campaign, as its archive says; a shell runs nothing of what is no command of xplore's.
+
+    >>> command("xplore run mnist --set 'campaign.seeds=5'"), command("xplore.run(...)")
+    ("xplore run mnist --set 'campaign.seeds=5'", 'xplore.run(...)')
+    >>> print(command("xplore run mnist; rm -r ~"), command("$(id)"))
+    'xplore run mnist; rm -r ~' '$(id)'
+    """
+    try:
+        words = shlex.split(text or "")
+    except ValueError:  # a quotation that does not end
+        words = []
+    if not text or text == "xplore.run(...)":
+        return text or ""
+    return text if words[:1] in (["xplore"], ["pytest"]) and shell(*words) == text else shell(text)
 
 
 def reason(name: str) -> str:

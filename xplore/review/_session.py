@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from xplore.archive import Archive
-from xplore.errors import InputError
+from xplore.errors import InputError, shell
 from xplore.report import wording
 from xplore.report.precision import ANSWERS, precision
 from xplore.report.reading import read
@@ -106,8 +105,8 @@ class Session:
 
     def command(self, sample: int) -> str:
         """What goes on with a larger sample."""
-        words = ["xplore", "review", str(self.archive.path.parent), "--reviewer", self.reviewer]
-        return shlex.join([*words, "--sample", str(sample), *(["--rng", str(self.rng)] if self.rng else [])])
+        words = ["xplore", "review", self.archive.path.parent, "--reviewer", self.reviewer]
+        return shell(*words, "--sample", str(sample), *(["--rng", str(self.rng)] if self.rng else []))
 
     def told(self) -> str:
         """The same in words."""
