@@ -44,11 +44,11 @@ capture capture_torch heads host gradient lowering
 layers
 ranges
 table
-devices
+devices settings
 encoding recipe rules units weights torch_file
 stored
 finding
-schema account factories intervals part_code toml
+schema account factories intervals part_code toml forks
 closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
 errors
 """

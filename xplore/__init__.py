@@ -6,6 +6,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xplore import forks as _forks  # noqa: F401 # sees forks from now on
+
 if TYPE_CHECKING:
     from xplore.adapters import adapt as adapt
     from xplore.api import run as run

@@ -49,6 +49,7 @@ from xplore.result import Result, write_reports
 from xplore.schema import FILE, holds
 from xplore.search import Gradient, Random, Search
 from xplore.seeds import First, Held, labelled, opened
+from xplore.settings import own_settings
 from xplore.shrink import Shrinking
 from xplore.trial import prepared
 from xplore.units import Layout
@@ -59,6 +60,7 @@ BASELINE_SEEDS = 10_000
 INTERRUPTED = "interrupted"
 
 
+@own_settings()
 def run(
     models: Sequence[Any],
     inputs: Any,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 
 import numpy as np
 from jaxtyping import Bool
@@ -23,6 +23,7 @@ from xplore.plan import Budget, Plan, Tally
 from xplore.recall import Held, recall
 from xplore.rounds import Rounds
 from xplore.seeds import Block, Seeds
+from xplore.settings import Thread
 from xplore.units import Layout
 from xplore.validity import Judge
 from xplore.work import News, Reading, Task
@@ -76,7 +77,7 @@ class Campaign:
             self._held = recall(archive, self.tally, self._rounds, self.plan.round_size)
             self._seconds = self.tally.seconds
         backend = self.backend(self.method, self.judge, self.plan, self._keep)
-        reader = ThreadPoolExecutor(1, "xplore-reading")
+        reader = Thread("xplore-reading")
         try:
             start = time.perf_counter()
             backend.warm_up(self.seeds.first, self._rounds.aims(-1))
@@ -86,7 +87,7 @@ class Campaign:
             reader.shutdown(wait=True, cancel_futures=True)
             backend.close()
 
-    def _go(self, backend: Backend, reader: ThreadPoolExecutor) -> Iterator[Tally]:
+    def _go(self, backend: Backend, reader: Executor) -> Iterator[Tally]:
         start, admitted = time.perf_counter(), 0
         ahead = self._ahead(reader, 0)
         while (ahead or self._unread or self._left) and not self.ended:
@@ -114,7 +115,7 @@ class Campaign:
         self.tally.seconds = self._seconds + seconds
         self.tally.coverage = self._rounds.coverage
 
-    def _ahead(self, reader: ThreadPoolExecutor, index: int) -> Future[Block | None]:
+    def _ahead(self, reader: Executor, index: int) -> Future[Block | None]:
         """Begin to read the seeds of a round; nothing is read of one all of whose fates are known."""
         size = self.plan.round_size
         done = self._held.get(index, Held()).done(size)

@@ -26,6 +26,7 @@ from xplore.plan import Budget, Plan
 from xplore.search import Search
 from xplore.search._base import Start
 from xplore.seeds import Held, Seeds, lazy, streams
+from xplore.settings import PRNG
 
 Part = TypeVar("Part")
 
@@ -196,7 +197,7 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
         point = search.init(constraint, start)
         return search.propose(constraint, point, start), search.latents(point)
 
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl=PRNG), 2))
     x0 = jax.ShapeDtypeStruct((2, *shape), np.float32)
     try:
         came = jax.eval_shape(drawn, keys, x0)

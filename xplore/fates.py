@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, wait
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -23,6 +22,7 @@ from xplore.finding import Finding, SeedRecord
 from xplore.keeping import kept
 from xplore.lanes import Method
 from xplore.plan import Plan
+from xplore.settings import Thread
 from xplore.validity import Judge, Judgement, Read, Said
 from xplore.work import Here, News, Reading, Seed, Task
 
@@ -50,8 +50,7 @@ class Fates:
     ) -> None:
         self.method, self.judge, self.plan, self._keep = method, judge, plan, keep
         self._engine: Engine | None = None
-        self._beside: Executor = ThreadPoolExecutor(1, "xplore-beside") if beside else Here()
-        self._double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
+        self._beside: Executor = Thread("xplore-beside") if beside else Here()
         self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
         self._waiting: dict[int, deque[Seed]] = {}
@@ -76,25 +75,16 @@ class Fates:
         if self.judge.panel.asks_host(shape):
             # Two programs that wait for Python at once can take all of XLA's threads, and wait for ever.
             self._beside, devices = Here(), devices[:1]
-        judged = self._start(lambda: self.judge.judge(first))
-        as_seed = self._start(lambda: self.judge.measures(first, first, judged.result()))
+        judged = self._beside.submit(lambda: self.judge.judge(first))
+        as_seed = self._beside.submit(lambda: self.judge.measures(first, first, judged.result()))
         models, *_, classes = self.judge.panel.shapes(shape).outputs.shape
         self._engine = Engine(
             self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes), devices
         )
         latents = self._engine.warm_up(aims)  # with them, what is found is measured by another program
-        as_found = self._start(lambda: self.judge.measures(first, first, judged.result(), latents))
+        as_found = self._beside.submit(lambda: self.judge.measures(first, first, judged.result(), latents))
         for compiled in (as_seed, as_found):
             compiled.result()
-
-    def _start(self, job: Callable[[], Any]) -> Future[Any]:
-        """Start a job beside the lanes, with the same kind of numbers as the caller's thread."""
-
-        def alike() -> Any:
-            with jax.enable_x64(self._double):
-                return job()
-
-        return self._beside.submit(alike)
 
     def _do(self, job: Callable[[], tuple[News, list[Seed]]]) -> None:
         """Start a job beside the lanes; what comes of it is kept at once."""
@@ -104,7 +94,7 @@ class Fates:
             self._keep(news)
             return news, opened
 
-        self._under_way.append(self._start(done))
+        self._under_way.append(self._beside.submit(done))
 
     def open(self, task: Task) -> None:
         """Take a task, what was left of others first; it is searched from as its batches are read."""

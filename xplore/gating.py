@@ -26,6 +26,7 @@ from xplore.report.failure import failure
 from xplore.report.reading import head
 from xplore.report.wording import not_finite
 from xplore.result import Result
+from xplore.settings import own_settings
 from xplore.shares import foreseen, share
 
 Decision = Literal["passed", "failed", "undecided"]
@@ -179,6 +180,7 @@ class Verdict:
         return f"  {where}: {told}; up to {line.allowed:.1%} is allowed{beside}{end}"
 
 
+@own_settings()
 def gate(
     old: Any,
     new: Any,

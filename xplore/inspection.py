@@ -19,6 +19,7 @@ from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.seeds import labelled, opened
+from xplore.settings import own_settings
 from xplore.trial import USUALLY, trial, unseen
 from xplore.units import Layer, Layout
 
@@ -121,6 +122,7 @@ class Inspection:
         return [f"  {few}: {told}"] if shares else []
 
 
+@own_settings()
 def inspect(
     models: Sequence[Any],
     inputs: Any,

@@ -14,6 +14,7 @@ from jaxtyping import Int, Shaped
 from xplore.constraints import Constraint
 from xplore.encoding import Encoding
 from xplore.finding import Finding, content_hash
+from xplore.settings import PRNG
 from xplore.validity import Judgement
 
 
@@ -64,7 +65,7 @@ def packed(latents: Any) -> bytes:
 
 def latent_shapes(constraint: Constraint, shape: tuple[int, ...]) -> Any:
     """Shapes and types of one input's latents, `(z, fixed)`, for seeds of a shape."""
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0, impl=PRNG), 1))
     x0 = jax.ShapeDtypeStruct((1, *shape), jnp.result_type(float))
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),

@@ -23,6 +23,7 @@ from xplore.oracles import Oracle
 from xplore.panel import Forward, Panel
 from xplore.search import Search
 from xplore.search._base import Seen, Start, where_rows
+from xplore.settings import PRNG
 
 
 class Method(struct.PyTreeNode):
@@ -184,7 +185,7 @@ def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
 
 def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -> State:
     """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
-    aiming, walking = (jax.random.wrap_key_data(block["key"][:, part]) for part in (0, 1))
+    aiming, walking = (jax.random.wrap_key_data(block["key"][:, part], impl=PRNG) for part in (0, 1))
     before = method.panel.logits(jnp.moveaxis(block["before"], 1, 0))
     aim = method.objective.aim(aiming, before, covered, block["turn"])
     queue, results = state.queue, state.results
@@ -214,7 +215,7 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
 
     def one_try(block: dict[str, Any], covered: Any) -> tuple[Start, Any, Any]:
         x0 = method.constraint.encoding.decode(block["x0"])
-        start = Start(x0, jax.random.wrap_key_data(block["key"][:, 0]), block["turn"])
+        start = Start(x0, jax.random.wrap_key_data(block["key"][:, 0], impl=PRNG), block["turn"])
         aim = method.objective.aim(start.key, jnp.moveaxis(block["before"], 1, 0), covered, start.turn)
         return start, aim, method.search.init(method.constraint, start)
 
@@ -224,7 +225,7 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
 
     def zeros(leaf: Any, rows: int) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(jnp.array(np.zeros((rows, 2), np.uint32)))
+            return jax.random.wrap_key_data(jnp.array(np.zeros((rows, 2), np.uint32)), impl=PRNG)
         return jnp.array(np.zeros((rows, *leaf.shape[1:]), leaf.dtype))
 
     def rows(tree: Any, rows: int) -> Any:

@@ -25,6 +25,7 @@ from xplore.report.charts import growth
 from xplore.report.wording import criterion as in_words
 from xplore.report.words import percent, plural
 from xplore.seeds import opened
+from xplore.settings import own_settings
 from xplore.units import Layer
 
 STYLE = (
@@ -118,6 +119,7 @@ class Chart(Markup):
         return str(self)
 
 
+@own_settings()
 def reach(
     model: Any, inputs: Any, criterion: CellCriterion | None = None, *, constraint: Constraint | None = None
 ) -> Reach:
@@ -153,6 +155,7 @@ def reach(
     return Reach(alone.name, layout.layers, repr(criterion), at, first)
 
 
+@own_settings()
 def coverage_of(
     model: Any, inputs: Any, criterion: CellCriterion | None = None, *, constraint: Constraint | None = None
 ) -> float:

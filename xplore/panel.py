@@ -18,6 +18,7 @@ from xplore.gradient import no_gradient
 from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
 from xplore.lowering import Lowering
 from xplore.model import Model
+from xplore.settings import own_settings
 from xplore.units import Activations, Layout, gather
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -214,7 +215,10 @@ class Panel(struct.PyTreeNode):
 
     def __call__(self, x: Float[Array, "b *x"]) -> Forward:
         """Every model's outputs, and every unit of every model; traced once a shape."""
-        return _forward(self if isinstance(x, jax.core.Tracer) else self.bind(x.shape[1:]), x)
+        if isinstance(x, jax.core.Tracer):
+            return _forward(self, x)
+        with own_settings():
+            return _forward(self.bind(x.shape[1:]), x)
 
     def _replay(self, x: Float[Array, "b *x"]) -> Forward:
         outputs, layers, values = [], [], []

@@ -26,6 +26,7 @@ from xplore.panel import Panel
 from xplore.rejudge import shape_of
 from xplore.report._base import store
 from xplore.report.csv import safe
+from xplore.settings import own_settings
 from xplore.table import Table
 
 INDEX, LARGEST = "regressions.csv", 2**24
@@ -101,6 +102,7 @@ class Regressions:
         return paths
 
 
+@own_settings()
 def judged(
     kept: Sequence[Kept], models: Sequence[Any], chart: Any = None, oracle: Oracle | None = None
 ) -> list[tuple[Kept, tuple[int, ...], bool]]:

@@ -21,6 +21,7 @@ from xplore.identity import fields
 from xplore.model import Model
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.panel import Panel
+from xplore.settings import own_settings
 from xplore.stored import DAMAGE
 from xplore.table import Table
 from xplore.united import parts
@@ -38,6 +39,7 @@ class Replayed:
     unchecked: tuple[str, ...] = ()
 
 
+@own_settings()
 def replay(
     folder: str | Path,
     models: Sequence[Any] | None = None,

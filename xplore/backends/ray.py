@@ -27,6 +27,7 @@ from xplore.fates import Fates
 from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.seeds import Block
+from xplore.settings import own_settings
 from xplore.validity import Judge
 from xplore.work import News, Seed, Task
 
@@ -103,14 +104,16 @@ class Cluster:
     def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Give the workers what all tasks need, and have it compiled on as many as there are."""
         ray = self._ray
-        double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue] # set at run time
+        config: Any = jax.config
         on_host = jax.tree.map(np.asarray, self._given[0])
         self._given = ray.put((on_host, *self._given[1:], first, aims))
         settings = {
-            "JAX_ENABLE_X64": str(int(double)),
+            "JAX_ENABLE_X64": str(int(config.jax_enable_x64)),
             "NPROC": str(self._how.threads),  # XLA's threads
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
+        if precision := config.jax_default_matmul_precision:
+            settings["JAX_DEFAULT_MATMUL_PRECISION"] = precision
         options = {
             "num_cpus": self._needs["CPU"],
             "num_gpus": self._needs["GPU"],
@@ -216,6 +219,7 @@ def _imported() -> Any:
     return ray
 
 
+@own_settings()
 def _warm(campaign: str, given: list[Any]) -> None:
     """Compile what tasks of a campaign run, in this worker process."""
     import ray
@@ -232,6 +236,7 @@ def _warm(campaign: str, given: list[Any]) -> None:
     _held[campaign] = fates
 
 
+@own_settings()
 def _searched(campaign: str, given: list[Any], task: Task) -> tuple[News, float]:
     """What became of a task's seeds, and the seconds that it took."""
     import ray

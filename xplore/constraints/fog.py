@@ -13,6 +13,7 @@ from xplore import struct
 from xplore.constraints._base import cosines, inside
 from xplore.constraints._dials import Dial, Drawn
 from xplore.intervals import COUNT, POSITIVE, SHARE, by_field
+from xplore.settings import PRNG
 from xplore.units import Number
 
 
@@ -63,7 +64,7 @@ class Fog(Drawn):
         share = share / np.sqrt((share**2).sum()) * np.sqrt(height * width)
 
         def one(key: UInt32[Array, " 2"]) -> Float[Array, "h w 1"]:
-            drawn = jax.random.normal(jax.random.wrap_key_data(key), (count, count), dtype)
+            drawn = jax.random.normal(jax.random.wrap_key_data(key, impl=PRNG), (count, count), dtype)
             return jnp.einsum("kr,kl,lc->rc", rows, drawn * share, cols)[..., None]
 
         return jax.vmap(one)(fixed)

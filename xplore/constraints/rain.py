@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, UInt32
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Drawn
 from xplore.intervals import POSITIVE, SHARE, Interval, by_field
+from xplore.settings import PRNG
 from xplore.units import Number
 
 LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
@@ -66,7 +67,9 @@ def _streaks(
     length = np.maximum(2.0, sizes[:, 0] * shape[0])
 
     def one(key: UInt32[Array, " 2"]) -> Float[Array, "layers h w"]:
-        return jax.random.uniform(jax.random.wrap_key_data(key), (len(LAYERS), *shape), dense.dtype)
+        return jax.random.uniform(
+            jax.random.wrap_key_data(key, impl=PRNG), (len(LAYERS), *shape), dense.dtype
+        )
 
     number = jax.vmap(one)(fixed) * (length / sizes[:, 1])[None, :, None, None]
     drops = jnp.clip(4 * (dense - number), 0, 1)

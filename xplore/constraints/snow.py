@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, UInt32
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Drawn
 from xplore.intervals import POSITIVE, by_field
+from xplore.settings import PRNG
 from xplore.units import Number
 
 LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
@@ -58,7 +59,9 @@ def _flakes(
     radius = np.maximum(0.5, sizes[:, 0] * shape[0])
 
     def one(key: UInt32[Array, " 2"]) -> Float[Array, "layers h w"]:
-        return jax.random.uniform(jax.random.wrap_key_data(key), (len(LAYERS), *shape), dense.dtype)
+        return jax.random.uniform(
+            jax.random.wrap_key_data(key, impl=PRNG), (len(LAYERS), *shape), dense.dtype
+        )
 
     number = jax.vmap(one)(fixed) * (np.pi * radius**2 / sizes[:, 1])[None, :, None, None]
     centres = jnp.clip(4 * (dense - number), 0, 1)
