@@ -207,6 +207,7 @@ BOMBS = {
         ("UPDATE meta SET value = ? WHERE key = 'layout'", (LAYERS % (2**26 - 5),)),
         ("UPDATE meta SET value = ? WHERE key = 'criteria'", (json.dumps(["c"] * 1024),)),
     ],
+    "cells": [("INSERT OR REPLACE INTO meta VALUES ('cells', '[1000000000000, 1]')", ())],
     "a long value": [("UPDATE meta SET value = json_quote(hex(zeroblob(40000000))) WHERE key = 'name'", ())],
     "deep": [("UPDATE meta SET value = ? WHERE key = 'classes'", ("[" * 10**6,))],
     "many digits": [("UPDATE findings SET decisions = ? WHERE rowid = 2", (f"[{'9' * 10**6}]",))],

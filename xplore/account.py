@@ -24,6 +24,7 @@ _KINDS: dict[str, Any] = {
     "models": [{"name!": _TEXT, "digest": _TEXT}],
     "layout": [{"name!": _TEXT, "layers!": [_LAYER]}],
     "criteria": [_TEXT],
+    "cells": [(int,)],
     "classes": [_TEXT],
     "notes": [_TEXT],
     "versions": {},

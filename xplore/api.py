@@ -19,9 +19,9 @@ from xplore.campaign import Campaign
 from xplore.checks import (
     checked_arguments,
     checked_chart,
+    checked_criteria,
     checked_objective,
     checked_oracle,
-    checked_part,
     checked_plan,
     checked_search,
     checked_training,
@@ -133,8 +133,7 @@ def run(
     names = tuple(panel.classes or classes or ())
     read = labelled(given_seeds, labels, lambda given, n: checked_truth(given, n, panel, n_classes, names))
     read = read if seeds is None else First(read, seeds)
-    wanted = criteria or [NeuronCoverage(t) for t in THRESHOLDS]
-    criteria = tuple(checked_part("criteria", criterion, CellCriterion) for criterion in wanted)
+    criteria = checked_criteria(criteria or [NeuronCoverage(t) for t in THRESHOLDS], layout)
     plan = _planned(plan, rng, lanes, backend, layout)
     checked_plan(plan, len(criteria))
     asked = checked_search("search", search or Gradient(), steps, tries)

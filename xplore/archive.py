@@ -42,7 +42,7 @@ from xplore.stored import (
 )
 
 MOST_UNITS, MOST_CRITERIA, MOST_CELLS = 2**26, 2**10, 2**28
-"""Limits of what a file may say of itself; cells are units times criteria."""
+"""Limits of what a file may say of itself; cells are those of all units and criteria."""
 
 
 class Archive:
@@ -110,7 +110,7 @@ class Archive:
         self,
         index: int,
         seeds: int,
-        seed_coverage: Bool[np.ndarray, "criteria u"],
+        seed_coverage: Bool[np.ndarray, "rows u"],
         digest: str = "",
         records: Sequence[SeedRecord] = (),
         findings: Sequence[Finding] = (),
@@ -251,24 +251,35 @@ class Archive:
             return sum(units)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """How many units and criteria what is covered has."""
+    def cells(self) -> list[int]:
+        """How many cells a unit each criterion has: one, where nothing else is recorded."""
         with self._reading():
-            units, criteria = self.units, len(self.meta["criteria"])
-            if criteria > MOST_CRITERIA or units * criteria > MOST_CELLS:
-                raise ValueError(f"{criteria} criteria for {units} units")
-            return units, criteria
+            meta = self.meta
+            cells = meta.get("cells") or [1] * len(meta["criteria"])
+            if len(cells) != len(meta["criteria"]) or min(cells, default=1) < 1:
+                raise ValueError(f"{cells} cells of {len(meta['criteria'])} criteria")
+            return cells
 
-    def seed_coverage(self) -> Bool[np.ndarray, "criteria u"]:
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many units what is covered has, and how many rows: one for each cell of each criterion."""
+        with self._reading():
+            units, cells = self.units, self.cells
+            rows = sum(cells)
+            if len(cells) > MOST_CRITERIA or max(units, 1) * rows > MOST_CELLS:
+                raise ValueError(f"{len(cells)} criteria of {rows} cells for {units} units")
+            return units, rows
+
+    def seed_coverage(self) -> Bool[np.ndarray, "rows u"]:
         """What the seeds cover as they are, all of them together."""
         return self._union("SELECT seed_coverage FROM rounds")
 
-    def coverage(self, *, valid: bool = False) -> Bool[np.ndarray, "criteria u"]:
+    def coverage(self, *, valid: bool = False) -> Bool[np.ndarray, "rows u"]:
         """What was covered by inputs on which models differ; with `valid`, by valid findings alone."""
         where = " WHERE valid AND origin = 'search'" if valid else ""
         return self._union("SELECT covered FROM findings" + where)
 
-    def due(self, round_size: int) -> Iterator[tuple[int, Bool[np.ndarray, "criteria u"]]]:
+    def due(self, round_size: int) -> Iterator[tuple[int, Bool[np.ndarray, "rows u"]]]:
         """What guides later rounds: the round from which it counts as known, and what was covered by then."""
         query = (
             "SELECT s.seed / ? + max(s.tries - 1, 0), f.covered FROM seeds s"
@@ -289,7 +300,7 @@ class Archive:
                 told.setdefault(finding, {})[reviewer] = answer
         return told
 
-    def _union(self, query: str) -> Bool[np.ndarray, "criteria u"]:
+    def _union(self, query: str) -> Bool[np.ndarray, "rows u"]:
         with self._reading():
             size = self.size
             covered = np.zeros(size[::-1], bool)

@@ -55,7 +55,8 @@ class Campaign:
         self.fault: Exception | None = None
         self.backend = backend
         self._archive: Archive | None = None
-        self._rounds = Rounds(layout, len(judge.criteria), plan.main_criterion, plan.lag)
+        cells = [criterion.n_cells for criterion in judge.criteria]
+        self._rounds = Rounds(layout, cells, plan.main_criterion, plan.lag)
         self._held: dict[int, Held] = {}
         self._digests: dict[int, tuple[int, str]] = {}
         self._parts: dict[int, list[Reading]] = {}

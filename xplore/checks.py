@@ -13,6 +13,7 @@ from jaxtyping import Int, Shaped
 from xplore import struct
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
+from xplore.coverage import CellCriterion
 from xplore.encoding import Rows
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
@@ -27,8 +28,11 @@ from xplore.search import Search
 from xplore.search._base import Start
 from xplore.seeds import Held, Seeds, lazy, streams
 from xplore.settings import PRNG
+from xplore.units import Layout
 
 Part = TypeVar("Part")
+MOST_CELLS = 2**22
+"""Of a criterion of several cells a unit: a bit each is kept with every finding."""
 
 
 def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constraint, list[str]]:
@@ -142,6 +146,22 @@ def checked_arguments(**given: Any) -> None:
 
 def _names(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def checked_criteria(criteria: Iterable[CellCriterion], layout: Layout) -> tuple[CellCriterion, ...]:
+    """The criteria; an InputError for what is none, or has more cells than a finding can keep."""
+    criteria = tuple(criteria)
+    for criterion in criteria:
+        name = type(checked_part("criteria", criterion, CellCriterion)).__name__
+        whole(f"{name}.n_cells", criterion.n_cells, 1)
+        if criterion.n_cells > 1 and criterion.n_cells * layout.n_units > MOST_CELLS:
+            raise InputError(
+                f"criterion {name}",
+                expected=f"at most {MOST_CELLS:,} cells in all: each finding keeps which ones it reaches",
+                got=f"{criterion.n_cells:,} cells for each of {layout.n_units:,} units",
+                fix="use fewer cells a unit, or include= only some layers",
+            )
+    return criteria
 
 
 def checked_plan(plan: Plan, criteria: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -65,9 +67,9 @@ class Finding:
 
     `before` and `after` are the seed and the finding, as bytes of the type `media`; `origin` is `search`,
     or `seed` for a seed on which models differ as it is; `reasons` tell why a finding is not valid;
-    `covered` has a row a criterion and a column a unit; `hidden` is what the models make of it, their last
-    hidden layers end to end; `latents` made it, where its chart tells its bound by them; `shrunk` is the
-    smallest change that shows the same.
+    `covered` has a column a unit and a row for each cell of each criterion (`rows_of`); `hidden` is what the
+    models make of it, their last hidden layers end to end; `latents` made it, where its chart tells its
+    bound by them; `shrunk` is the smallest change that shows the same.
     """
 
     id: str
@@ -82,7 +84,7 @@ class Finding:
     reasons: tuple[str, ...]
     measures: dict[str, Any]
     steps: int
-    covered: Bool[np.ndarray, "criteria u"] = field(repr=False)
+    covered: Bool[np.ndarray, "rows u"] = field(repr=False)
     hidden: Float16[np.ndarray, " h"] = field(default_factory=lambda: np.zeros(0, np.float16), repr=False)
     latents: bytes = field(default=b"", repr=False)
     shrunk: Shrunk | None = None
@@ -101,6 +103,15 @@ class Finding:
     def expected(self) -> int | None:
         """The label, or what all models answered on the seed."""
         return self.label if self.label is not None else self.measures.get("agreed")
+
+
+def rows_of(cells: Sequence[int]) -> tuple[slice, ...]:
+    """Which rows of `covered` are each criterion's, of criteria of so many cells a unit.
+
+    >>> rows_of([1, 2])
+    (slice(0, 1, None), slice(1, 3, None))
+    """
+    return tuple(slice(end - count, end) for count, end in zip(cells, accumulate(cells), strict=True))
 
 
 def content_hash(data: bytes) -> str:

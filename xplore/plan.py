@@ -70,8 +70,8 @@ _LIMITS = {"seconds": POSITIVE, "findings": COUNT, "queries": COUNT, "coverage":
 class Budget:
     """When a campaign stops though seeds are left: the first limit that is reached; None is no limit.
 
-    `seconds` are those of this run, without compilation; `findings` are valid ones; `coverage` is the share,
-    by the criterion that guides the search, that every model is to reach.
+    `seconds` are those of this run, without compilation; `findings` are valid ones; `coverage` is the share
+    of cells, by the criterion that guides the search, that every model is to reach.
 
     >>> Budget(findings=2).reached(Tally(valid=2), 0.0), Budget(seconds=60).reached(Tally(), 59.0)
     ('findings', None)

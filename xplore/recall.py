@@ -18,7 +18,7 @@ from xplore.seeds import Block
 
 SAME = (
     *("models", "constraint", "search", "objective", "oracle", "rng", "round_size", "lag", "criteria"),
-    *("main_criterion", "layout", "media", "labelled", "classes", "table", "lowering", "dtype"),
+    *("cells", "main_criterion", "layout", "media", "labelled", "classes", "table", "lowering", "dtype"),
 )
 """What makes a campaign that campaign; lanes, the device and versions may change."""
 

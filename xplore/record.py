@@ -41,7 +41,7 @@ def record(
     xplore's own without functions, so that it can be made again. `beside` are a referee and training inputs.
     """
     parts = {key: getattr(method, key) for key in ("constraint", "search", "objective", "oracle")}
-    spans = layout.spans()
+    spans, cells = layout.spans(), [criterion.n_cells for criterion in criteria]
     return {
         "id": uuid.uuid4().hex,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -67,6 +67,7 @@ def record(
         ],
         "hidden": [len(columns) for columns in layout.hidden(outputs)],
         "criteria": [repr(criterion) for criterion in criteria],
+        **({"cells": cells} if any(count > 1 for count in cells) else {}),
         "main_criterion": plan.main_criterion,
         "round_size": plan.round_size,
         "lag": plan.lag,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
 
+from xplore.finding import rows_of
 from xplore.units import Layout
 
 
@@ -17,24 +19,24 @@ class Rounds:
     of the one before. What is known depends on seeds alone, never on lanes or timing. Rounds come in order.
     """
 
-    def __init__(self, layout: Layout, criteria: int, main: int, lag: int) -> None:
-        self._spans, self._main, self._lag = layout.spans(), main, lag
-        self._covered = np.zeros((criteria, layout.n_units), bool)
-        self._known = np.zeros(layout.n_units, bool)
-        self._due: dict[int, Bool[np.ndarray, " u"]] = {}
+    def __init__(self, layout: Layout, cells: Sequence[int], main: int, lag: int) -> None:
+        self._spans, self._main, self._lag = layout.spans(), rows_of(cells)[main], lag
+        self._covered = np.zeros((cells[main], layout.n_units), bool)
+        self._known = np.zeros_like(self._covered)
+        self._due: dict[int, Bool[np.ndarray, "k u"]] = {}
         self._open: Counter[int] = Counter()
 
     @property
     def coverage(self) -> dict[str, float]:
-        """The share of each model's units that was covered, by the main criterion."""
-        row = self._covered[self._main]
-        return {name: float(row[span].mean()) for name, span in self._spans.items() if span.stop > span.start}
+        """The share of each model's cells that was covered, by the main criterion."""
+        shares = {name: self._covered[:, span] for name, span in self._spans.items()}
+        return {name: float(cells.mean()) for name, cells in shares.items() if cells.size}
 
-    def reach(self, due: int, covered: Bool[np.ndarray, "criteria u"]) -> None:
+    def reach(self, due: int, covered: Bool[np.ndarray, "rows u"]) -> None:
         """This is covered, and guides rounds from `due + lag` on."""
-        self._covered |= covered
-        row = covered[self._main]
-        self._due[due] = self._due[due] | row if due in self._due else row.copy()
+        cells = covered[self._main]
+        self._covered |= cells
+        self._due[due] = self._due[due] | cells if due in self._due else cells.copy()
 
     def opened(self, due: int, count: int = 1) -> None:
         """Tries are open that are due in a round; of a negative count, they ended."""
@@ -45,9 +47,10 @@ class Rounds:
         return any(count and due <= index - self._lag for due, count in self._open.items())
 
     def aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
-        """What the seeds of a round take as covered, model by model."""
+        """What the seeds of a round take as covered, model by model: units none of whose cells is left."""
         for due in [due for due in self._due if due <= index - self._lag]:
             self._known = self._known | self._due.pop(due)
         for due in [due for due, count in self._open.items() if not count]:
             del self._open[due]
-        return tuple(self._known[span] for span in self._spans.values())
+        known = self._known.all(axis=0)
+        return tuple(known[span] for span in self._spans.values())

@@ -59,7 +59,7 @@ FIRST_KEPT = (
 LED_TO = "UPDATE seeds SET finding = ? WHERE campaign = ? AND seed = ?"
 
 
-def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
+def pack(covered: Bool[np.ndarray, "rows u"]) -> bytes:
     """Bits, compressed.
 
     >>> unpack(pack(np.eye(3, dtype=bool)), 3, 3).astype(int).tolist()
@@ -68,12 +68,12 @@ def pack(covered: Bool[np.ndarray, "k u"]) -> bytes:
     return zlib.compress(np.packbits(covered, axis=1).tobytes())
 
 
-def unpack(data: bytes, units: int, criteria: int) -> Bool[np.ndarray, "k u"]:
+def unpack(data: bytes, units: int, rows: int) -> Bool[np.ndarray, "rows u"]:
     width = -(-units // 8)
     if not width:  # models without neurons
-        return np.zeros((criteria, 0), bool)
-    rows = np.frombuffer(_inflated(data, width * criteria), np.uint8).reshape(criteria, width)
-    return np.unpackbits(rows, axis=1, count=units).astype(bool)
+        return np.zeros((rows, 0), bool)
+    packed = np.frombuffer(_inflated(data, width * rows), np.uint8).reshape(rows, width)
+    return np.unpackbits(packed, axis=1, count=units).astype(bool)
 
 
 def _inflated(data: bytes, most: int) -> bytes:

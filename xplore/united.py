@@ -13,7 +13,7 @@ from typing import Any
 from xplore.factories import from_zoo
 from xplore.finding import content_hash
 
-SAME = ("models", "layout", "criteria", "media", "classes", "oracle", "decisions", "table")
+SAME = ("models", "layout", "criteria", "cells", "media", "classes", "oracle", "decisions", "table")
 """What campaigns must have in common."""
 _BEGUN = ("created", "name", "command", "rng", "constraint", "search", "config", "models")
 _LISTED = ("name", "command", "device", "constraint", "bound", "search", "objective")

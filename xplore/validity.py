@@ -34,7 +34,7 @@ class Said(NamedTuple):
     """What the models say of inputs, what each input covers, and what their last hidden layers make of it."""
 
     outputs: Float[np.ndarray, "m b k"]
-    covered: Bool[np.ndarray, "b criteria u"]
+    covered: Bool[np.ndarray, "b rows u"]
     hidden: Float16[np.ndarray, "b h"]
 
     def rows(self, kept: Int[np.ndarray, " k"]) -> Said:
@@ -52,7 +52,7 @@ class Judgement(NamedTuple):
     alone: Float[np.ndarray, "m b k"]
     probabilities: Float[np.ndarray, "m b k"]
     decisions: Int[np.ndarray, "m b"]
-    covered: Bool[np.ndarray, "b criteria u"]
+    covered: Bool[np.ndarray, "b rows u"]
     hidden: Float16[np.ndarray, "b h"]
 
     def rows(self, kept: Int[np.ndarray, " k"]) -> Judgement:
@@ -76,14 +76,14 @@ class Read(NamedTuple):
 @jax.jit
 def _read(
     panel: Panel, criteria: tuple[CellCriterion, ...], encoding: Encoding, codes: Shaped[Array, "b *x"]
-) -> tuple[Float[Array, "b m k"], Bool[Array, "b criteria u"], Float16[Array, "b h"]]:
+) -> tuple[Float[Array, "b m k"], Bool[Array, "b rows u"], Float16[Array, "b h"]]:
     """Outputs, coverage and last hidden layers of a batch, in one pass."""
     now = panel(encoding.decode(codes))
-    hits = [criterion.hits(now.activations).any(axis=-1) for criterion in criteria]
+    hits = [jnp.swapaxes(criterion.hits(now.activations), 1, 2) for criterion in criteria]
     columns = np.concatenate(now.activations.layout.hidden(now.outputs.shape[-1]))
     hidden = now.activations.values[:, columns]
     hidden = jnp.nan_to_num(jnp.clip(hidden, -HALF_MOST, HALF_MOST)).astype(jnp.float16)
-    return jnp.moveaxis(now.outputs, 1, 0), jnp.stack(hits, axis=1), hidden
+    return jnp.moveaxis(now.outputs, 1, 0), jnp.concatenate(hits, axis=1), hidden
 
 
 @jax.jit

@@ -71,7 +71,7 @@ class Reading(NamedTuple):
 
     round: int
     seeds: int
-    covered: Bool[np.ndarray, "criteria u"]
+    covered: Bool[np.ndarray, "rows u"]
     records: list[SeedRecord]
     findings: list[Finding]
 

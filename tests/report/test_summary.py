@@ -95,8 +95,8 @@ def test_coverage_by_whom(small):
 
 def test_hits_and_first_reach(small):
     reading = read(small)
-    assert reading.hits.tolist() == [1, 2, 1, 0, 1, 1]
-    assert reading.first.tolist() == [1, 5, 5, 0, 6, 6]
+    assert reading.hits.tolist() == [[1, 2, 1, 0, 1, 1]]
+    assert reading.first.tolist() == [[1, 5, 5, 0, 6, 6]]
 
 
 def test_short_ids_name_one_finding_each(small):
@@ -107,7 +107,7 @@ def test_short_ids_name_one_finding_each(small):
 @given(st.lists(st.text("ab", min_size=8, max_size=12), unique=True, max_size=30))
 def test_short_ids_are_unique_prefixes(ids):
     rows = tuple(Row(i, "search", 0, 1, 1, (1, 2), (0.5, 0.5), (), {}, 1) for i in ids)
-    nothing = np.zeros(0, int)
+    nothing = np.zeros((1, 0), int)
     short = Reading(None, {}, Seeds(), rows, nothing, nothing).short_ids
     for name in ids:
         others = [other for other in ids if other != name and other.startswith(short[name])]

@@ -60,7 +60,7 @@ def histogram(values: Sequence[float], name: str, means: str) -> Markup:
 def coverage_curve(reading: Reading, criterion: str) -> Markup:
     """How much of each model was reached as seeds were processed."""
     spans = zip(reading.models, reading.spans, strict=True)  # a black box has no neurons
-    first = {model: reading.first[span] for model, span in spans if span.stop > span.start}
+    first = {model: reading.first[:, span].ravel() for model, span in spans if span.stop > span.start}
     short = dict(zip(reading.models, short_names(reading.models), strict=True))
     told = f"{criterion} over {plural(reading.seeds.count, 'seed')}"
     return growth(first, reading.seeds.count, told, "seeds processed", short)
@@ -73,7 +73,7 @@ def growth(
     axis: str,
     short: Mapping[str, str] | None = None,
 ) -> Markup:
-    """How coverage grows: by name, for each unit the number of the first input that reaches it; 0 is none."""
+    """How coverage grows: by name, for each cell the number of the first input that reaches it; 0 is none."""
     width, height, left, right, top, base = 920, 260, 46, 210, 14, 218
     seeds = max(inputs, 1)
     ticks = [t for t in _ticks(0, seeds, 6) if t <= seeds and t == int(t)]
@@ -121,7 +121,7 @@ def growth(
 
 
 def _steps(first: np.ndarray, seeds: int, most: int = 240) -> list[tuple[int, int]]:
-    """Where the covered units grow: (seeds processed, units covered), at most `most` points."""
+    """Where the cells reached grow: (seeds processed, cells reached), at most `most` points."""
     at, grown = np.unique(first, return_counts=True)
     points = list(zip(at.tolist(), np.cumsum(grown).tolist(), strict=True)) or [(seeds, 0)]
     return points[:: -(-len(points) // most)] + points[-1:]

@@ -194,7 +194,7 @@ def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
             for model, covered in told["coverage"].items()
             for name, n in covered.items()
         ]
-        head = ["model", "criterion", "only A", "only B", "both", "neurons"]
+        head = ["model", "criterion", "only A", "only B", "both", "cells"]
         lines += ["## Coverage", "", *rows(head, body, left=2), ""]
     return "\n".join([*lines, *(f"- {note}" for note in NOTES), ""])
 

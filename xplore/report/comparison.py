@@ -145,6 +145,12 @@ def _layers(reading: Reading, model: str) -> list[tuple[str, int]]:
     return [(str(la["name"]), la["units"]) for la in reading.layout[reading.models.index(model)]["layers"]]
 
 
+def _cells(reading: Reading, criterion: str) -> int:
+    """How many cells of a unit a campaign counts by a criterion; 0 for none."""
+    rows = reading.covered_rows.get(criterion, slice(0, 0))
+    return rows.stop - rows.start
+
+
 def _pairs(a: Reading, b: Reading) -> dict[str, int] | None:
     """Which seeds have a valid finding in which campaign; None where they are not known to be the same."""
     rounds = list(a.archive.rounds())
@@ -169,11 +175,11 @@ def _sizes(reading: Reading, name: str, smallest: bool) -> float | None:
 
 
 def _coverage(a: Reading, b: Reading) -> dict[str, dict[str, dict[str, int]]]:
-    """`{model: {criterion: {only_a, only_b, both, units}}}`: units reached where models differ."""
+    """`{model: {criterion: {only_a, only_b, both, units}}}`: cells reached where models differ."""
     models = [m for m in a.models if _layers(a, m) and _layers(a, m) == _layers(b, m)]
-    criteria = [name for name in a.criteria if name in b.criteria]
-    if not (models and criteria):
+    if not (models and a.complete and b.complete):
         return {}
+    criteria = [name for name in a.criteria if _cells(a, name) == _cells(b, name)]
     one, other = a.archive.coverage(), b.archive.coverage()
     told: dict[str, dict[str, dict[str, int]]] = {}
     for model in models:
@@ -181,7 +187,7 @@ def _coverage(a: Reading, b: Reading) -> dict[str, dict[str, dict[str, int]]]:
         if spans[0].stop == spans[0].start:  # a black box has no neurons
             continue
         for name in criteria:
-            x, y = one[a.criteria.index(name), spans[0]], other[b.criteria.index(name), spans[1]]
+            x, y = one[a.covered_rows[name], spans[0]], other[b.covered_rows[name], spans[1]]
             counts = {"only_a": x & ~y, "only_b": y & ~x, "both": x & y}
             told.setdefault(model, {})[name] = {k: int(v.sum()) for k, v in counts.items()} | {
                 "units": x.size

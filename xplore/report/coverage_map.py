@@ -1,4 +1,4 @@
-"""One cell a neuron: how often the inputs on which models differ reach it."""
+"""A square for each cell of each neuron: how often the inputs on which models differ reach it."""
 
 from __future__ import annotations
 
@@ -24,44 +24,45 @@ _WIDE = 3000
 
 
 def coverage_map(reading: Reading) -> list[dict[str, Any]]:
-    """Each model's layers, each with its cells as markup.
+    """Each model's layers, each with its cells as markup; neuron after neuron, where one has several.
 
     Cells are elements of the page up to `MOST_CELLS` of them; beyond that one picture a layer, a pixel a
-    neuron, with the counts beside it for the pointer.
+    cell, with the counts beside it for the pointer.
     """
     if not (reading.spans and reading.criteria):
         return []
-    inputs, units, models = max(len(reading.rows), 1), len(reading.hits), []
+    inputs, cells, models = max(len(reading.rows), 1), reading.hits.size, []
+    each = len(reading.hits)
     for name, model, span in zip(reading.models, reading.layout, reading.spans, strict=True):
         if span.stop == span.start:  # a black box has no neurons
             continue
         start, layers = span.start, []
         for layer in model["layers"]:
-            hits = reading.hits[start : start + layer["units"]]
+            hits = reading.hits[:, start : start + layer["units"]].T.ravel()
             start += layer["units"]
             reached = int((hits > 0).sum())
-            draw = _cells if units <= MOST_CELLS else _picture
+            draw = _cells if cells <= MOST_CELLS else _picture
             layers.append(
                 {
                     "name": layer.get("name") or "",
                     "kind": layer.get("kind", ""),
-                    "units": layer["units"],
+                    "count": len(hits),
                     "reached": reached,
-                    "cells": draw(layer.get("name") or "", hits, inputs, units),
+                    "cells": draw(layer.get("name") or "", hits, inputs, cells, each),
                 }
             )
         models.append(
             {
                 "name": name,
                 "layers": layers,
-                "units": span.stop - span.start,
+                "count": (span.stop - span.start) * each,
                 "reached": sum(layer["reached"] for layer in layers),
             }
         )
     return models
 
 
-def levels(hits: Int[np.ndarray, " u"], inputs: int) -> Int[np.ndarray, " u"]:
+def levels(hits: Int[np.ndarray, " n"], inputs: int) -> Int[np.ndarray, " n"]:
     """0 for never, else 1 to 5: rising steps of the share of inputs that hit.
 
     >>> levels(np.array([0, 1, 5, 20, 50, 51, 100]), 100).tolist()
@@ -70,17 +71,16 @@ def levels(hits: Int[np.ndarray, " u"], inputs: int) -> Int[np.ndarray, " u"]:
     return np.where(hits > 0, 1 + np.searchsorted(LEVELS, hits / inputs - 1e-12), 0).clip(0, len(LEVELS))
 
 
-def _cells(layer: str, hits: Int[np.ndarray, " u"], inputs: int, units: int) -> Markup:
-    cells = "".join(
-        f'<i class="h{level}" title="neuron {i}: {n if n else "never"}"></i>'
+def _cells(layer: str, hits: Int[np.ndarray, " n"], inputs: int, cells: int, each: int) -> Markup:
+    squares = "".join(
+        f'<i class="h{level}" title="{_name(i, each)}: {n if n else "never"}"></i>'
         for i, (n, level) in enumerate(zip(hits.tolist(), levels(hits, inputs).tolist(), strict=True))
     )
-    return Markup(
-        f'<div class="cells" role="img" aria-label="{escape(_told(layer, hits, inputs))}">{cells}</div>'
-    )
+    told = escape(_told(layer, hits, inputs, each))
+    return Markup(f'<div class="cells" role="img" aria-label="{told}">{squares}</div>')
 
 
-def _picture(layer: str, hits: Int[np.ndarray, " u"], inputs: int, units: int) -> Markup:
+def _picture(layer: str, hits: Int[np.ndarray, " n"], inputs: int, cells: int, each: int) -> Markup:
     wide = len(hits) > _WIDE
     columns, pixels = min(_COLUMNS[wide], max(len(hits), 1)), _PIXELS[wide]
     rows = max(-(-len(hits) // columns), 1)
@@ -91,16 +91,23 @@ def _picture(layer: str, hits: Int[np.ndarray, " u"], inputs: int, units: int) -
     # Too small to outline: never is filled with the colour of the outline.
     palette = [NEVER, *COLOURS[1:], "#ffffff"]
     image.putpalette([int(colour[k : k + 2], 16) for colour in palette for k in (1, 3, 5)])
-    counts = f' data-hits="{" ".join(map(str, hits.tolist()))}"' if units <= MOST_COUNTS else ""
+    counts = f' data-hits="{" ".join(map(str, hits.tolist()))}"' if cells <= MOST_COUNTS else ""
+    counts += f' data-each="{each}"' if counts and each > 1 else ""
     return Markup(
         f'<img class="neurons" width="{columns * pixels}" height="{rows * pixels}" data-columns="{columns}"'
-        f' src="{embed(png(image), "png")}" alt="{escape(_told(layer, hits, inputs))}"{counts}>'
+        f' src="{embed(png(image), "png")}" alt="{escape(_told(layer, hits, inputs, each))}"{counts}>'
     )
 
 
-def _told(layer: str, hits: Int[np.ndarray, " u"], inputs: int) -> str:
+def _name(number: int, each: int) -> str:
+    """What a square stands for."""
+    return f"neuron {number}" if each == 1 else f"neuron {number // each}, cell {number % each}"
+
+
+def _told(layer: str, hits: Int[np.ndarray, " n"], inputs: int, each: int) -> str:
     reached = int((hits > 0).sum())
+    of = plural(len(hits), "neuron" if each == 1 else "cell")
     return (
-        f"{layer}: {count(reached)} of {plural(len(hits), 'neuron')} reached by {plural(inputs, 'input')} "
+        f"{layer}: {count(reached)} of {of} reached by {plural(inputs, 'input')} "
         f"({percent(reached / len(hits) if len(hits) else 0)})"
     )

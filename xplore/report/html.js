@@ -193,14 +193,16 @@
   gallery.ontoggle = () => { if (gallery.open && !data) fill(); };
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = d.open || d.id !== "gallery"; }));
 
-  /* Large models are drawn a pixel a neuron; the pointer asks which. */
+  /* Large models are drawn a pixel a cell; the pointer asks which. */
   document.querySelectorAll("img[data-hits]").forEach((image) => {
     let hits;
     image.onmousemove = (event) => {
       hits ??= image.dataset.hits.split(" ");
       const columns = Number(image.dataset.columns), size = image.clientWidth / columns;
-      const neuron = Math.floor(event.offsetY / size) * columns + Math.floor(event.offsetX / size);
-      image.title = neuron < hits.length ? `neuron ${neuron}: ${hits[neuron] === "0" ? "never" : hits[neuron]}` : "";
+      const cell = Math.floor(event.offsetY / size) * columns + Math.floor(event.offsetX / size);
+      const each = Number(image.dataset.each ?? 1);
+      const name = each === 1 ? `neuron ${cell}` : `neuron ${Math.floor(cell / each)}, cell ${cell % each}`;
+      image.title = cell < hits.length ? `${name}: ${hits[cell] === "0" ? "never" : hits[cell]}` : "";
     };
   });
 })();

@@ -62,7 +62,8 @@ class Html(Reporter):
             "shrunk": wording.shrunk(shared["f"]),
             "groups": [named(reading, group) for group in reading.groups[:MOST_LISTED]],
             "map": coverage_map(reading),
-            "map_pictures": len(reading.hits) > MOST_CELLS,
+            "map_of": "neuron" if len(reading.hits) == 1 else "cell",
+            "map_pictures": reading.hits.size > MOST_CELLS,
             "legend": LEGEND,
             "curve": coverage_curve(reading, _criterion(reading))
             if reading.spans and reading.criteria

@@ -21,7 +21,7 @@ from xplore.archive import Archive
 from xplore.columns import Column, recorded
 from xplore.errors import InputError, shell
 from xplore.factories import from_zoo
-from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord
+from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
 from xplore.groups import fault_groups
 from xplore.media import SETS
 from xplore.report.rows import Row, least_changed, row_of
@@ -77,16 +77,16 @@ class Group:
 class Reading:
     """All of an archive but its pictures.
 
-    `hits` counts, for each unit, the inputs on which models differ that cover it by the main criterion;
-    `first` is how many seeds had been processed when it was first covered, 0 for never.
+    `hits` counts, for each cell of each unit by the main criterion, the inputs on which models differ that
+    reach it; `first` is how many seeds had been processed when it was first reached, 0 for never.
     """
 
     archive: Archive = field(repr=False)
     meta: dict[str, Any]
     seeds: Seeds
     rows: tuple[Row, ...] = field(repr=False)
-    hits: Int[np.ndarray, " u"] = field(repr=False)
-    first: Int[np.ndarray, " u"] = field(repr=False)
+    hits: Int[np.ndarray, "k u"] = field(repr=False)
+    first: Int[np.ndarray, "k u"] = field(repr=False)
 
     @cached_property
     def layout(self) -> list[dict[str, Any]]:
@@ -106,6 +106,11 @@ class Reading:
         return tuple(map(str, self.meta.get("criteria") or ()))
 
     @cached_property
+    def covered_rows(self) -> dict[str, slice]:
+        """Of each criterion the rows of `covered` that are its own: one for each cell of a unit."""
+        return dict(zip(self.criteria, rows_of(self.archive.cells), strict=True))
+
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """What the rows of a table hold; empty for images."""
         return recorded((self.meta.get("table") or {}).get("columns") or ())
@@ -122,7 +127,7 @@ class Reading:
 
     @cached_property
     def main(self) -> int:
-        """The row of `covered` that the cards, the curve and the map show."""
+        """The number of the criterion that the curve and the map show."""
         return _main(self.meta)
 
     @cached_property
@@ -245,7 +250,7 @@ class Reading:
 
 def head(archive: Archive) -> Reading:
     """What an archive tells of itself, without its seeds and findings."""
-    nothing = np.zeros(0, int)
+    nothing = np.zeros((1, 0), int)
     return Reading(archive, archive.meta, Seeds(), (), nothing, nothing)
 
 
@@ -264,11 +269,13 @@ def _read(archive: Archive) -> Reading:
     if not told.complete:
         return replace(told, seeds=seeds)
     meta = told.meta
-    main, rows = _main(meta), []
-    hits, first = np.zeros(archive.units, int), np.full(archive.units, np.iinfo(int).max)
+    main, rows = rows_of(archive.cells)[_main(meta)], []
+    units, _ = archive.size
+    hits = np.zeros((main.stop - main.start, units), int)
+    first = np.full_like(hits, np.iinfo(int).max)
     for finding in archive.findings(origin=None):
         rows.append(told.row(finding))
-        covered: Bool[np.ndarray, " u"] = finding.covered[main]
+        covered: Bool[np.ndarray, "k u"] = finding.covered[main]
         hits += covered
         at = seeds.processed(finding.campaign, finding.seed)
         first[covered & (first > at)] = at

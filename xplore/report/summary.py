@@ -164,9 +164,9 @@ def quantiles(values: Sequence[float | None]) -> dict[str, float] | None:
 def _coverage(reading: Reading, measure: Any) -> dict[str, dict[str, float]]:
     if not (reading.spans and reading.criteria):
         return {}
-    covered: Bool[np.ndarray, "criteria u"] = measure()
+    covered: Bool[np.ndarray, "rows u"] = measure()
     return {
-        model: {criterion: float(covered[row, span].mean()) for row, criterion in enumerate(reading.criteria)}
+        model: {name: float(covered[rows, span].mean()) for name, rows in reading.covered_rows.items()}
         for model, span in zip(reading.models, reading.spans, strict=True)
         if span.stop > span.start  # a black box has no neurons
     }
