@@ -28,6 +28,7 @@ from xplore.checks import (
     checked_truth,
     climbable,
     fits,
+    stored,
 )
 from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
@@ -124,6 +125,7 @@ def run(
     )  # fmt: skip
     chart, notes = checked_chart(constraint, inputs)
     given_seeds = opened(inputs, labels, chart)
+    notes = notes + stored(chart.encoding, given_seeds.first)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(given_seeds.first.shape[1:])
     panel = panel.bind(shape)

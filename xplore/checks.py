@@ -14,11 +14,12 @@ from xplore import struct
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
 from xplore.coverage import CellCriterion
-from xplore.encoding import Rows
+from xplore.encoding import Encoding, Rows
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
 from xplore.intervals import check_numbers
 from xplore.lowering import Lowering
+from xplore.media import MOST_IN_COLOUR, PNG
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
@@ -44,6 +45,27 @@ def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constrain
     if lazy(inputs) or streams(inputs) or (not is_frame(inputs) and np.ndim(inputs) != 2):
         return Occlusion(), []
     return Features.infer(inputs), ["no constraint was given: Features.infer(X) says what may change"]
+
+
+def stored(encoding: Encoding, seeds: Shaped[np.ndarray, "n *x"]) -> list[str]:
+    """What is to be said of how inputs like the first seed are stored.
+
+    Raises:
+        InputError: they cannot be stored and read again as they are.
+    """
+    code = np.asarray(seeds[0])
+    try:
+        same = np.array_equal(encoding.unpack(encoding.pack(code)), code)
+        came = "" if same else f"shape {code.shape}, of which it makes others"
+    except InputError as error:
+        came = f"shape {code.shape} ({error})"
+    if came:
+        raise InputError("seeds", expected=f"inputs that {encoding.media} holds as they are", got=came)
+    if encoding.media == PNG and code.shape[-1] > MOST_IN_COLOUR:
+        return [
+            f"images of {code.shape[-1]} channels are stored exactly; pictures show the channels side by side"
+        ]
+    return []
 
 
 def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ()) -> Int[np.ndarray, " n"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import warnings
 import zlib
@@ -13,23 +14,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from xplore.errors import InputError, told
+from xplore.errors import InputError, told, visible
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MOST_PIXELS = 2**26
 """Of one picture: a small file may say that it holds more than fits into memory."""
+MOST_IN_COLOUR = 4
+"""Channels of an image that a PNG holds as such."""
+CHANNELS = "xplore channels"
+"""The keyword of a PNG's text that says how many there are in a grid."""
 PNG, NPY, SETS = "image/png", "application/x-npy", "application/json"
 
 
 def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """A lossless PNG of a grey (`c = 1`) or colour (`c = 3`) image."""
-    from PIL import Image
+    """A lossless PNG of a grey (`c = 1`) or colour (`c = 3`) image, or of one with transparency (2, 4).
 
+    Of an image of more channels the picture is a grid of them, each in grey, and says how many there are.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    channels, said = codes.shape[-1], PngInfo()
+    if channels > MOST_IN_COLOUR:
+        said.add_text(CHANNELS, str(channels))
+        codes = _grid(codes)
     image = Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes)
     buffer = io.BytesIO()
-    image.save(buffer, "png")
+    image.save(buffer, "png", pnginfo=said)
     return buffer.getvalue()
 
 
@@ -38,6 +51,8 @@ def from_png(data: bytes) -> UInt8[np.ndarray, "h w c"]:
 
     >>> from_png(to_png(np.eye(3, dtype=np.uint8)[..., None]))[..., 0].tolist()
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    >>> from_png(to_png(np.zeros((2, 3, 13), np.uint8))).shape
+    (2, 3, 13)
 
     Raises:
         InputError: it is anything else, or holds more than `MOST_PIXELS`.
@@ -45,8 +60,36 @@ def from_png(data: bytes) -> UInt8[np.ndarray, "h w c"]:
     image = opened_png(data)
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         raise InputError("a stored picture", expected="a PNG of 8 bits a channel", got=image.mode)
-    pixels = np.asarray(image)
+    pixels, channels = np.asarray(image), image.info.get(CHANNELS)
+    if channels is not None:
+        return _from_grid(pixels, str(channels))
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _sides(channels: int) -> tuple[int, int]:
+    """Rows and columns of a grid of channels."""
+    columns = math.isqrt(channels - 1) + 1
+    return -(-channels // columns), columns
+
+
+def _grid(codes: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "gh gw 1"]:
+    """The channels side by side, black where the grid has room for more."""
+    high, wide, channels = codes.shape
+    rows, columns = _sides(channels)
+    filled = np.pad(codes, ((0, 0), (0, 0), (0, rows * columns - channels)))
+    cells = filled.reshape(high, wide, rows, columns).transpose(2, 0, 3, 1)
+    return cells.reshape(rows * high, columns * wide, 1)
+
+
+def _from_grid(pixels: UInt8[np.ndarray, "gh gw *one"], said: str) -> UInt8[np.ndarray, "h w c"]:
+    """The image whose channels lie side by side, so many as is `said`."""
+    channels = int(said) if said.isascii() and said.isdecimal() and len(said) < 9 else 0
+    rows, columns = _sides(channels) if channels > MOST_IN_COLOUR else (0, 0)
+    if pixels.ndim > 2 or not rows or pixels.shape[0] % rows or pixels.shape[1] % columns:
+        came = f"{visible(said[:20])} channels in {pixels.shape}"
+        raise InputError("a stored picture", expected="a grid of grey channels", got=came)
+    cells = pixels.reshape(rows, pixels.shape[0] // rows, columns, -1).transpose(1, 3, 0, 2)
+    return cells.reshape(*cells.shape[:2], rows * columns)[..., :channels]
 
 
 def opened_png(data: bytes) -> Image.Image:

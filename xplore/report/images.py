@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from xplore.archive import Archive
 from xplore.errors import InputError
-from xplore.media import PNG, from_png, to_png
+from xplore.media import MOST_IN_COLOUR, PNG, from_png, to_png
 from xplore.report._base import Export, store, storing
 from xplore.report.csv import safe
 from xplore.report.png import file_name
@@ -39,6 +39,14 @@ class Images(Export):
                 expected="a campaign on images",
                 got="rows or sets, of which there are no pictures",
                 fix="use --format parquet, npz, csv or jsonl",
+            )
+        first = next((from_png(finding.after) for finding in self.findings(reading)), None)
+        if first is not None and first.shape[2] > MOST_IN_COLOUR:
+            raise InputError(
+                "export format png",
+                expected=f"images of up to {MOST_IN_COLOUR} channels, of which pictures tell all",
+                got=f"{first.shape[2]} channels",
+                fix="use --format npz",
             )
         labels = _words(reading)
         with (
