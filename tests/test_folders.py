@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,19 @@ def test_a_second_writer_is_refused_before_it_computes(
         pass
     run(folder, resume=True)
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_who_waits_is_alone_in_turn(tmp_path: Path) -> None:
+    """Each counts one up many times; the lock is removed by each, while others wait for that very file."""
+    code = "import sys; from pathlib import Path; from xplore.folders import alone\n"
+    code += "folder = Path(sys.argv[1])\nfor _ in range(150):\n    with alone(folder, wait=60):\n"
+    code += "        count = int((folder / 'n').read_text()); (folder / 'n').write_text(str(count + 1))"
+    (tmp_path / "n").write_text("0")
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with ExitStack() as stack:
+        each = [stack.enter_context(subprocess.Popen(command, cwd=ROOT)) for _ in range(4)]
+    assert [one.returncode for one in each] == [0] * 4
+    assert (tmp_path / "n").read_text() == "600" and [path.name for path in tmp_path.iterdir()] == ["n"]
 
 
 def test_where_an_error_comes_no_folder_is_left_behind(tmp_path: Path) -> None:

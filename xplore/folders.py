@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -11,28 +12,46 @@ from pathlib import Path
 from xplore.errors import InputError, told
 
 LOCK = ".xplore.lock"
+REMOVED = 1
+"""What stands in a lock, as its version, once its file is removed: others may have opened it before."""
 LOGS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file while it is written."""
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """A folder, made where there is none, in which no other process writes a campaign meanwhile.
+def alone(folder: Path, *, wait: float = 0) -> Iterator[None]:
+    """A folder, made where there is none, in which no other process writes meanwhile.
 
-    The lock is SQLite's, on an empty file: it ends with its process, however that ends. Where an error comes
-    before anything was written, no folder is left behind.
+    It waits for another one at most so many seconds. The lock is SQLite's, on an empty file: it ends with its
+    process, however that ends. Where an error comes before anything was written, no folder is left behind.
 
     Raises:
         InputError: another process writes there, or the folder cannot be written.
     """
-    with _made(folder):
+    with _made(folder), closing(_locked(folder, wait)) as lock:
         try:
-            lock = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None, check_same_thread=False)
+            yield
+        finally:
+            with suppress(OSError, sqlite3.Error):  # what cannot be removed is the lock of the next one
+                lock.execute(f"PRAGMA user_version={REMOVED}")
+                (folder / LOCK).unlink()
+                lock.execute("COMMIT")
+
+
+def _locked(folder: Path, wait: float) -> sqlite3.Connection:
+    """The lock of a folder. Who gets one that was removed while it waited locks nobody out: it tries anew."""
+    until = time.monotonic() + wait
+    while True:
+        try:
+            left = max(0.0, until - time.monotonic())
+            lock = sqlite3.connect(folder / LOCK, timeout=left, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise _unwritable(folder, error) from error
-        with closing(lock):
+        with ExitStack() as undo:
+            undo.callback(lock.close)
             try:
                 lock.executescript("PRAGMA journal_mode=MEMORY; BEGIN EXCLUSIVE;")  # no file beside it
+                removed = lock.execute("PRAGMA user_version").fetchone()[0] == REMOVED
             except sqlite3.Error as error:
                 if "locked" not in str(error):
                     raise _unwritable(folder, error) from error
@@ -42,10 +61,9 @@ def alone(folder: Path) -> Iterator[None]:
                     got="another one that writes there",
                     fix="let that one end, or choose a new folder with --out; nothing was changed",
                 ) from error
-            try:
-                yield
-            finally:
-                _drop(folder / LOCK)
+            if not removed:
+                undo.pop_all()
+                return lock
 
 
 @contextmanager

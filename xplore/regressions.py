@@ -1,14 +1,15 @@
 """Regression inputs: what a test once found, as plain files to be committed and judged first ever after.
 
 A folder with `regressions.csv` (file, test, expected, decisions) and one file an input: PNG, or CSV for a row
-of a table, or JSON for a set.
+of a table, or JSON for a set. A file has one line for each test that found it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import numpy as np
 
 from xplore.adapters.predictor import reading
 from xplore.claims import ask
-from xplore.errors import InputError
+from xplore.errors import InputError, told
 from xplore.files import contents, inside, text
-from xplore.finding import Finding
+from xplore.finding import Finding, content_hash
+from xplore.folders import alone
 from xplore.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
@@ -31,6 +33,10 @@ from xplore.table import Table
 
 INDEX, LARGEST = "regressions.csv", 2**24
 COLUMNS = ("file", "test", "expected", "decisions")
+NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
+WAIT = 60.0
+"""Seconds that a process waits for others which keep inputs in the same folder."""
+Row = tuple[str, str, str, str]
 SUFFIXES = {PNG: ".png", NPY: ".csv", SETS: ".json"}
 
 
@@ -67,39 +73,60 @@ class Regressions:
         """
         return [kept for kept in self._all() if kept.test == test]
 
-    def _all(self) -> Iterable[Kept]:
+    def _all(self) -> Iterator[Kept]:
+        for name, test, expected, decisions in self._rows():
+            yield Kept(inside(self.folder, name), test, int(expected) if expected else None, decisions)
+
+    def _rows(self) -> Iterator[Row]:
+        """The lines of the index, as they stand there."""
         index = self.folder / INDEX
         if not index.is_file():
             return
-        lines = csv.DictReader(io.StringIO(text(index, "a CSV file", LARGEST)), strict=True)
-        if tuple(lines.fieldnames or ()) != COLUMNS:
-            raise InputError(
-                str(index), expected=f"the columns {', '.join(COLUMNS)}", got=str(lines.fieldnames)
-            )
-        for line in lines:
-            expected = line["expected"]
-            if expected and not expected.lstrip("-").isdigit():
-                what = f"{index}, line {lines.line_num}"
-                raise InputError(what, expected="a class number", got=repr(expected))
-            label = int(expected) if expected else None
-            yield Kept(inside(self.folder, line["file"]), line["test"], label, line["decisions"])
+        lines = csv.reader(io.StringIO(text(index, "a CSV file", LARGEST), newline=""), strict=True)
+        try:
+            for number, line in enumerate(filter(None, lines)):
+                if len(line) != len(COLUMNS) or (not number and tuple(line) != COLUMNS):
+                    raise _damaged(index, lines.line_num, f"the columns {', '.join(COLUMNS)}", str(line))
+                if line[2] and number and not NUMBER.fullmatch(line[2]):
+                    raise _damaged(index, lines.line_num, "a class number", repr(line[2]))
+                if number:
+                    yield (line[0], line[1], line[2], line[3])
+        except csv.Error as error:
+            raise _damaged(index, lines.line_num, "CSV", told(error)) from error
 
     def keep(self, test: str, findings: Sequence[Finding], columns: Sequence[str] = ()) -> list[Path]:
-        """Write findings of a test beside what is there; the smallest change, where there is one."""
-        lines = {kept.path.name: _line(kept) for kept in self._all()}
-        paths = []
-        for finding in findings:
-            after = finding.after if finding.shrunk is None else finding.shrunk.after
-            path = self.folder / f"{finding.id}{SUFFIXES[finding.media]}"
-            store(path, after if finding.media != NPY else _told(after, columns))
-            expected = "" if finding.expected is None else str(finding.expected)
-            lines[path.name] = (path.name, test, expected, " ".join(map(str, finding.decisions)))
-            paths.append(path)
-        out = io.StringIO(newline="")
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([COLUMNS, *(lines[name] for name in sorted(lines))])
-        store(self.folder / INDEX, out.getvalue())
+        """Write findings of a test beside what is there; the smallest change, where there is one.
+
+        A line is of one file and one test: other tests keep theirs, of the same file too. One process writes
+        at a time, others wait for it.
+
+        Raises:
+            InputError: the folder cannot be written, or its index is none; what is there stays as it is.
+        """
+        if not findings:
+            return []
+        with alone(self.folder, wait=WAIT):
+            rows = {row[:2]: row for row in self._rows()}
+            paths = []
+            for finding in findings:
+                after = finding.after if finding.shrunk is None else finding.shrunk.after
+                data = after if finding.media != NPY else _told(after, columns)
+                path = store(self._place(finding, data), data)
+                expected = "" if finding.expected is None else str(finding.expected)
+                decisions = " ".join(map(str, finding.decisions))
+                rows[path.name, test] = (path.name, test, expected, decisions)
+                paths.append(path)
+            out = io.StringIO(newline="")
+            csv.writer(out, lineterminator="\n").writerows([COLUMNS, *(rows[key] for key in sorted(rows))])
+            store(self.folder / INDEX, out.getvalue())
         return paths
+
+    def _place(self, finding: Finding, data: bytes) -> Path:
+        """Where an input goes: by its finding's id; another test may have shrunk the same one otherwise."""
+        path = self.folder / f"{finding.id}{SUFFIXES[finding.media]}"
+        if not path.exists() or path.read_bytes() == data:
+            return path
+        return path.with_stem(f"{finding.id}-{content_hash(data)[:12]}")
 
 
 @own_settings()
@@ -112,22 +139,22 @@ def judged(
     table = chart if isinstance(chart, Table) else None
     panel, judge = Panel.of([reading(model, table) for model in models]), oracle or LabelsDiffer()
     bound: dict[tuple[int, ...], Panel] = {}
-    told = []
+    answers = []
     for one in kept:
         media, data = one.read()
         shape = shape_of(media, data)
         if shape not in bound:
             bound[shape] = panel.bind(shape)
         answer = ask(bound[shape], judge, media, data)
-        told.append((one, answer.decisions, answer.differ))
-    return told
+        answers.append((one, answer.decisions, answer.differ))
+    return answers
 
 
-def _line(kept: Kept) -> tuple[str, str, str, str]:
-    return kept.path.name, kept.test, "" if kept.expected is None else str(kept.expected), kept.decisions
+def _damaged(index: Path, line: int, expected: str, got: str) -> InputError:
+    return InputError(f"{index}, line {line}", expected=expected, got=got, fix="mend this line, or delete it")
 
 
-def _told(row: bytes, columns: Sequence[str]) -> str:
+def _told(row: bytes, columns: Sequence[str]) -> bytes:
     """A row of a table as CSV, exactly."""
     values = from_npy(row)
     names = columns if len(columns) == len(values) else [f"x{at}" for at in range(len(values))]
@@ -135,7 +162,7 @@ def _told(row: bytes, columns: Sequence[str]) -> str:
     csv.writer(out, lineterminator="\n").writerows(
         [map(safe, names), [repr(float(value)) for value in values]]
     )
-    return out.getvalue()
+    return out.getvalue().encode()
 
 
 def _row(path: Path, data: bytes) -> bytes:
