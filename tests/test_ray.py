@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +19,10 @@ import pytest
 import small
 from laws.parts import double
 
+import xplore
 from xplore.backends import Ray
+from xplore.backends.ray import WAIT
+from xplore.errors import InputError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -157,3 +162,28 @@ def test_what_fails_on_a_worker_is_told_as_what_it_is(on_it: Ray, tmp_path: Path
     with pytest.raises(InputError, match="referee: expected digits"):
         for _ in running.run():
             pass
+
+
+def nobody() -> int:
+    """A port at which nobody listens."""
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:{}", "localhost:{}", "ray://127.0.0.1:{}", "there", "there:x"]
+)
+@pytest.mark.parametrize("named", ["argument", "environment"])
+def test_an_address_where_nobody_listens_is_refused_at_once(
+    address: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(x: Any) -> Any:
+        raise AssertionError("a model was asked")
+
+    address = address.format(nobody())
+    monkeypatch.setenv("RAY_ADDRESS", address if named == "environment" else "")
+    backend, start = Ray(address if named == "argument" else None), time.perf_counter()
+    with pytest.raises(InputError, match=re.escape(f"Ray address {address}: expected a cluster")):
+        xplore.run([asked, asked], np.zeros((2, 4, 4, 1)), out=tmp_path / "new", backend=backend)
+    assert time.perf_counter() - start < 2 * WAIT and not (tmp_path / "new").exists()

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from xplore import struct
+from xplore.backends import Ray
 from xplore.columns import is_frame
 from xplore.constraints import Constraint, Features, Occlusion
 from xplore.coverage import CellCriterion
@@ -164,6 +165,8 @@ def checked_arguments(**given: Any) -> None:
         if value is not None and not fits(value):
             raise InputError(name, expected=expected, got=repr(value), fix=f"leave {name} out, or give that")
     (given.get("budget") or Budget()).check()
+    if isinstance(backend := given.get("backend"), Ray):
+        backend.check()
 
 
 def _names(value: Any) -> bool:

@@ -8,6 +8,7 @@ so run twice, late, or in any order: aims follow rounds, and what came is kept b
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 import uuid
@@ -16,13 +17,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from xplore.devices import keep_compilations
-from xplore.errors import MissingExtraError
+from xplore.errors import InputError, MissingExtraError, told
 from xplore.fates import Fates
 from xplore.lanes import Method
 from xplore.plan import Plan
@@ -35,6 +37,10 @@ RETRIES = 10
 """Losses of a task's worker after which it is given up: a model may crash its process each time."""
 AHEAD = 2
 """Tasks for each place that a task can run at: one runs, one waits."""
+WAIT = 5.0
+"""Seconds until a cluster has to take a connection."""
+CLIENT_PORT = 10001
+"""Of an address that begins with ray://, where it names none."""
 _held: dict[str, Fates] = {}
 
 
@@ -63,6 +69,28 @@ class Ray:
         """Those that a worker computes with, where that is a CPU."""
         return max(1, int(self.cpus))
 
+    def check(self) -> None:
+        """Is there a cluster to connect to? Asked before anything else is done.
+
+        Raises:
+            InputError: nobody listens at the address: Ray would wait for minutes, and end the process.
+        """
+        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        if _imported().is_initialized() or address in ("auto", "local"):
+            return
+        fault = ""
+        try:
+            place = urlsplit(address if "://" in address else f"//{address}")
+            port = place.port or (CLIENT_PORT if place.scheme == "ray" else None)
+            if not place.hostname or port is None:
+                fault = "no host and port"
+            else:
+                socket.create_connection((place.hostname, port), timeout=WAIT).close()
+        except (OSError, ValueError) as error:
+            fault = told(error)
+        if fault:
+            raise _no_cluster(address, fault)
+
     def __call__(self, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None]) -> Cluster:
         return Cluster(self, method, judge, plan, keep)
 
@@ -80,7 +108,10 @@ class Cluster:
             with warnings.catch_warnings():  # that processes are started beside JAX's threads
                 warnings.simplefilter("ignore", RuntimeWarning)
                 started = {} if how.address else {"include_dashboard": False}
-                ray.init(how.address, log_to_driver=False, logging_level="error", **started)
+                try:
+                    ray.init(how.address, log_to_driver=False, logging_level="error", **started)
+                except (Exception, SystemExit) as error:
+                    raise _no_cluster(how.address or "local", told(error)) from error
         has_gpus = bool(ray.cluster_resources().get("GPU"))
         self._needs = {"CPU": how.cpus, "GPU": float(has_gpus) if how.gpus is None else how.gpus}
         self._campaign = uuid.uuid4().hex
@@ -209,6 +240,11 @@ class Cluster:
             return self._ray.get(ended)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error
+
+
+def _no_cluster(address: str, came: str) -> InputError:
+    fix = "start one there (ray start --head), name another, or compute without Ray"
+    return InputError(f"Ray address {address}", expected="a cluster that answers", got=came, fix=fix)
 
 
 def _imported() -> Any:
