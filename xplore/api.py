@@ -33,7 +33,7 @@ from xplore.checks import (
 from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.devices import keep_compilations
+from xplore.devices import compilation_cache
 from xplore.errors import InputError, visible
 from xplore.fates import Fates
 from xplore.folders import alone
@@ -62,6 +62,7 @@ INTERRUPTED = "interrupted"
 
 
 @own_settings()
+@compilation_cache()
 def run(
     models: Sequence[Any],
     inputs: Any,
@@ -144,7 +145,6 @@ def run(
     _check_baseline(baseline, panel, shape, inputs)
     known = checked_training(training, given_seeds, chart)
     judge = Judge(panel, judging, chart, criteria, referee, known, min(BATCH, plan.lanes))
-    keep_compilations()
     with faults():
         first = read.peek(min(BATCH, plan.round_size))
         judge, method, more = prepared(judge, checked_objective(objective, panel), search and asked, first)

@@ -5,9 +5,14 @@ None of it decides what is found (in 64-bit numbers; in 32 bits last digits may 
 
 from __future__ import annotations
 
+import glob
 import math
 import os
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -37,6 +42,9 @@ SHARE = 0.25
 """Of a device's memory that the activations of a step may take."""
 COPIES = 4
 """A step holds each activation for the slope, and some of what is made of it."""
+
+UNREADABLE = "Error reading persistent compilation cache entry for '(.+?)':"
+"""What JAX says of a compiled program that it cannot read."""
 
 
 def loops_on_device(platform: str) -> bool:
@@ -123,9 +131,47 @@ def mesh_of(devices: Sequence[Any]) -> Mesh | None:
     return Mesh(np.asarray(devices), (AXIS,)) if len(devices) > 1 else None
 
 
-def keep_compilations() -> None:
-    """Compiled programs are kept between runs, unless the user has said where or that they are not."""
+@contextmanager
+def compilation_cache() -> Iterator[None]:
+    """Compiled programs are kept between runs, unless the user has said where or that they are not.
+
+    A program that cannot be read, as where a process was killed while it wrote, is removed and compiled anew.
+    JAX would leave it there, and warn of it in each run.
+    """
+    folder = kept_between_runs()
     chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] # set at run time
-    if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(kept_between_runs()))
+    if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ and _writable(folder):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    with warnings.catch_warnings():
+        if chosen in (None, str(folder)):
+            warnings.filterwarnings("always", UNREADABLE)
+            warnings.showwarning = _removing(folder, warnings.showwarning)
+        yield
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+def _removing(folder: Path, show: Callable[..., None]) -> Callable[..., None]:
+    """What shows warnings, but for those of damaged programs: these are removed, and it is said once."""
+    removed: list[str] = []
+
+    def shown(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
+        damaged = re.match(UNREADABLE, str(message))
+        if damaged is None:
+            show(message, category, filename, lineno, *rest)
+            return
+        for program in folder.glob(f"{glob.escape(damaged[1])}-*-cache"):
+            program.unlink(missing_ok=True)
+        if not removed:
+            told = f"compiled programs in {folder} were damaged: they are removed and compiled anew"
+            show(UserWarning(told), UserWarning, filename, lineno)
+        removed.append(damaged[1])
+
+    return shown

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from xplore.devices import keep_compilations
+from xplore.devices import compilation_cache
 from xplore.errors import InputError, MissingExtraError, told
 from xplore.fates import Fates
 from xplore.lanes import Method
@@ -256,6 +256,7 @@ def _imported() -> Any:
 
 
 @own_settings()
+@compilation_cache()
 def _warm(campaign: str, given: list[Any]) -> None:
     """Compile what tasks of a campaign run, in this worker process."""
     import ray
@@ -264,7 +265,6 @@ def _warm(campaign: str, given: list[Any]) -> None:
         return
     for other in [*_held]:
         _held.pop(other).close()
-    keep_compilations()
     method, judge, plan, first, aims = ray.get(given[0])
     single = (os.environ.get("NPROC") or "1") == "1" and jax.default_backend() == "cpu"
     fates = Fates(method, judge, plan, beside=not single)
@@ -273,6 +273,7 @@ def _warm(campaign: str, given: list[Any]) -> None:
 
 
 @own_settings()
+@compilation_cache()
 def _searched(campaign: str, given: list[Any], task: Task) -> tuple[News, float]:
     """What became of a task's seeds, and the seconds that it took."""
     import ray
