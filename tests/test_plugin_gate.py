@@ -184,13 +184,16 @@ def test_the_random_state_is_another_in_each_run_but_in_ci(
     assert drawn() == "0"
 
 
-def test_workers_share_one_random_state(pytester: pytest.Pytester) -> None:
-    body = RUN.format(new="mended").replace(
-        "assert not result.valid", "assert result.summary['rng'] == {rng}"
-    )
-    for name in ("a", "b"):
-        pytester.makepyfile(**{f"test_{name}": body.replace("{rng}", "11")})
+def test_workers_use_the_random_state_that_is_told(pytester: pytest.Pytester) -> None:
+    used = "open(f'rng-{__name__}', 'w').write(str(result.summary['rng'])); assert not result.valid"
+    body = RUN.format(new="two").replace("assert not result.valid", used)
+    pytester.makepyfile(test_a=body, test_b=body)
     pytester.makeconftest(f"import sys; sys.path.insert(0, {str(Path(tiny.__file__).parent)!r})")
-    done = pytester.runpytest_subprocess(*QUIET, "-n", "2", "--xplore-rng", "11")
-    done.assert_outcomes(passed=2)
-    assert "xplore: 2 campaigns, 0 valid findings; --xplore-rng 11" in done.stdout.str()
+    done = pytester.runpytest_subprocess(*CACHELESS, "-n", "2")
+    done.assert_outcomes(failed=2)
+    rngs = {(pytester.path / f"rng-test_{name}").read_text() for name in "ab"}
+    assert len(rngs) == 1 and rngs == set(re.findall(r"--xplore-rng (\d+)", done.stdout.str()))
+    for name in "ab":
+        command = rf"^search as here: +pytest test_{name}.py::test_agree --xplore-rng {min(rngs)}$"
+        assert re.search(command, done.stdout.str(), re.M)
+    assert re.search(rf"^xplore: 2 campaigns, .*; --xplore-rng {min(rngs)}$", done.stdout.str(), re.M)

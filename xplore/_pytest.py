@@ -110,8 +110,11 @@ class Campaigns:
                 names = [str(column["name"]) for column in meta.get("columns", ())]
                 self._keep.keep(self._node.nodeid, _examples(result), names)
         replays = [word for result in self._results for word in ("--xplore-replay", result.folder)]
-        again = shell("pytest", self._node.nodeid, *replays)
-        return ["\n".join([*failure(result), f"judge them again:  {again}"]) for result in self._results]
+        commands = [
+            "judge them again:  " + shell("pytest", self._node.nodeid, *replays),
+            "search as here:    " + shell("pytest", self._node.nodeid, "--xplore-rng", str(self._rng)),
+        ]
+        return ["\n".join([*failure(result), *commands]) for result in self._results]
 
     @property
     def properties(self) -> list[tuple[str, Any]]:

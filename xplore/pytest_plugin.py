@@ -52,19 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     drawn = 0 if ci else random.SystemRandom().randrange(2**31)
     config.stash[_rng] = int(given) if given is not None else worker.get("xplore_rng", drawn)
-    if config.pluginmanager.hasplugin("dsession"):
-        config.pluginmanager.register(_Nodes(config.stash[_rng]))
 
 
-class _Nodes:
-    """Tells the workers of pytest-xdist the run's random state."""
-
-    def __init__(self, rng: int) -> None:
-        self._rng = rng
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput["xplore_rng"] = self._rng
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of pytest-xdist gets the run's random state."""
+    node.workerinput["xplore_rng"] = node.config.stash[_rng]
 
 
 @pytest.fixture
