@@ -29,13 +29,14 @@ from xplore.constraints import Ball, Lighting  # noqa: E402
 from xplore.data import mnist  # noqa: E402
 from xplore.gating import WHERE, Measured, compared  # noqa: E402
 from xplore.record import device  # noqa: E402
+from xplore.search import Gradient  # noqa: E402
 
 SOUND = [f"sound{rng}" for rng in range(1, 15)]
 MISLABELLED = ["mislabelled21", "mislabelled22"]
 OLD = SOUND[:3]
 SEARCHES: dict[str, dict[str, Any]] = {
     "Ball(0.05)": {"constraint": Ball(0.05), "steps": 10, "tries": 1},
-    "Lighting()": {"constraint": Lighting(), "steps": 6, "tries": 4},
+    "Lighting()": {"constraint": Lighting(), "search": Gradient(steps=6, tries=4)},
 }
 FOUR, NINE, HALF = 4, 9, 0.5
 DRAWS = 400

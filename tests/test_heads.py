@@ -84,6 +84,44 @@ def test_all_else_is_logits(end: str, layout: str) -> None:
     assert followed(lambda x: LAYOUTS[layout](LOGITS[end](x))).output == "logits"
 
 
+SEEN = ("softmax", "by hand", "of a logarithm", "compiled, mapped", "remat")
+"""Ends of which the logits are seen; those of the others lie across, or inside a step."""
+
+
+@pytest.mark.parametrize("end", sorted(SEVERAL))
+@pytest.mark.parametrize("size", [3, 6])  # three classes: what lies across has the outputs' shape, too
+def test_the_logits_before_a_softmax_are_what_it_reads(end: str, size: int) -> None:
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3)), jnp.float32)
+    both = [
+        Model(f, {"fc": {"kernel": weights}}, name="m")
+        for f in (
+            lambda p, x: SEVERAL[end](x @ p["fc"]["kernel"]),
+            lambda p, x: x @ p["fc"]["kernel"],
+        )
+    ]
+    model, bare = (one.bind((3,), 4) for one in both)
+    assert model.shows_logits((3,)) == (end in SEEN)
+    if end in SEEN:
+        ask = Model.captured
+        scores = jax.jit(jax.grad(lambda x, m: (m.captured(x)[3][:, 1] ** 2).sum()))
+        x = ROWS[:size]
+        outputs, layers, values, logits = ask(model.replace(before_head=True), x)
+        np.testing.assert_allclose(logits, x @ weights, atol=1e-6)
+        np.testing.assert_allclose(outputs, model(x), atol=1e-7)
+        np.testing.assert_allclose(scores(x, model.replace(before_head=True)), scores(x, bare), atol=1e-5)
+        assert layers == ask(model, x)[1]
+        for one, other in zip(values, ask(model, x)[2], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+def test_the_logit_before_a_sigmoid_is_that_of_the_second_class() -> None:
+    model = followed(lambda x: jax.nn.sigmoid(x[:, :1]))
+    assert model.shows_logits((3,))
+    logits = model.replace(before_head=True).captured(ROWS)[3]
+    np.testing.assert_allclose(logits, jnp.stack([0 * ROWS[:, 0], ROWS[:, 0]], axis=1), atol=1e-6)
+    assert not followed(lambda x: 1 / (1 + jnp.exp(-x[:, :1]))).replace(output="logits").shows_logits((3,))
+
+
 def test_what_is_declared_stays() -> None:
     assert followed(jax.nn.softmax, output="logits").output == "logits"
     assert Model(jax.nn.softmax).replace(output="values").bind((3,), 4).output == "values"

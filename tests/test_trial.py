@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xplore
-from xplore.constraints import Ball
+from xplore.constraints import Ball, Lighting
 from xplore.errors import InputError
 from xplore.model import Model
 from xplore.objectives import Joint
@@ -226,6 +226,67 @@ class TestGradients:
         models = [flat("rounded", name) for name in "ab"]
         result = xplore.run(models, IMAGES[:8], search=Flips(), **HOW)
         assert result.summary["notes"] == []
+
+
+def ending(end: Any, shift: float) -> Model:
+    """A linear model that ends in the open."""
+    weights = WEIGHTS["w"] + np.float32(shift) * np.roll(WEIGHTS["w"], 1, axis=0)
+    return Model(lambda p, x: end((x - 0.5).reshape(len(x), -1) @ p["w"]), {"w": weights}, name=f"by {shift}")
+
+
+@pytest.mark.parametrize("on", ["logits", "log_odds"])
+@pytest.mark.parametrize(
+    "end", [jax.nn.softmax, lambda z: jnp.exp(jax.nn.log_softmax(z)), jax.jit(jax.nn.softmax)], ids=str
+)
+def test_a_search_on_logits_takes_the_steps_of_one_on_bare_logits(end: Any, on: str) -> None:
+    how = HOW | {"steps": 6, "tries": 2, "objective": Joint(on=on), "constraint": Ball(0.05)}
+    plain, soft = (xplore.run([ending(one, 0.0), ending(one, 0.1)], IMAGES, **how) for one in (linear, end))
+    assert plain.valid and len(plain.findings) < len(IMAGES)
+    assert {f.seed: f.steps for f in soft.findings} == {f.seed: f.steps for f in plain.findings}
+    assert not [note for note in soft.summary["notes"] if "logits" in note]
+
+
+@pytest.mark.parametrize("on", ["logits", "log_odds"])
+def test_where_logits_cannot_be_seen_it_is_said(on: str) -> None:
+    how = HOW | {"objective": Joint(on=on)}
+    models = [
+        model(softmax, name="unseen", output="probabilities"),
+        ending(jax.nn.softmax, 0.1),
+        ending(linear, 0.2),
+        ending(lambda z: jnp.abs(z) / jnp.abs(z).sum(axis=-1, keepdims=True), 0.3).replace(
+            name="shares", output="probabilities"
+        ),
+    ]
+    said = [note for note in xplore.run(models, IMAGES, **how).summary["notes"] if "on='logits'" in note]
+    assert [note.split()[0] for note in said] == (["unseen", "shares"] if on == "logits" else [])
+
+
+def test_light_is_swept_unless_a_search_is_named() -> None:
+    how = HOW | {"constraint": Lighting(0.2), "steps": None, "tries": None}
+    models = [ending(linear, 0.0), ending(linear, 0.1)]
+    result = xplore.run(models, IMAGES, **how)
+    assert result.summary["search"].startswith("Sweep(steps=32, tries=1, first='farthest')")
+    agree = len(IMAGES) - result.summary["already_differ"]
+    assert result.summary["queries"] <= 32 * agree
+    few = xplore.run(models, IMAGES, **how | {"steps": 2})
+    assert few.summary["search"].startswith("Sweep(steps=2") and few.summary["queries"] <= 2 * agree
+    # Each level by hand: which seeds can be divided, and by both ends alone?
+    weights = [np.asarray(one.params["w"], np.float64) for one in models]
+
+    def divided(levels: Any) -> set[int]:
+        found = set()
+        for level in levels:
+            x = np.clip(IMAGES.astype(int) + level, 0, 255).reshape(40, -1) / 255 - 0.5
+            first, other = (np.argmax(x @ w, axis=1) for w in weights)
+            shows = (x != x[:, :1]).any(axis=1)
+            found |= set(np.flatnonzero((first != other) & shows).tolist())
+        return found - divided([0]) if 0 not in levels else found
+
+    assert {f.seed for f in few.findings} == divided([-51, 51])
+    assert {f.seed for f in result.findings} <= divided([*range(-51, 0), *range(1, 52)])
+    assert len({f.seed for f in result.findings}) >= len(divided([-51, 51]))
+    climbed = xplore.run(models, IMAGES, **how | {"search": Gradient(steps=2, tries=1)})
+    assert climbed.summary["search"].startswith("Gradient")
 
 
 def test_some_models_alone_deviate_in_turn() -> None:

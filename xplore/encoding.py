@@ -47,7 +47,9 @@ class Encoding(struct.PyTreeNode, abc.ABC):
         """The inputs that models read; `encode(decode(c)) == c`."""
 
     @abc.abstractmethod
-    def counts(self, codes: Shaped[Array, "b *x"]) -> Bool[Array, " b"]:
+    def counts(
+        self, codes: Shaped[Array, "b *x"] | Shaped[np.ndarray, "b *x"]
+    ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
         """Which inputs show something? One that shows nothing is no finding."""
 
     @abc.abstractmethod
@@ -78,7 +80,9 @@ class Pixels(Encoding):
     ) -> Float[Array, "b h w c"]:
         return decode(codes)
 
-    def counts(self, codes: UInt8[Array, "b h w c"]) -> Bool[Array, " b"]:
+    def counts(
+        self, codes: UInt8[Array, "b h w c"] | UInt8[np.ndarray, "b h w c"]
+    ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
         return (codes != codes[:, :1, :1, :1]).any(axis=(1, 2, 3))
 
     def pack(self, codes: UInt8[np.ndarray, "h w c"]) -> bytes:
@@ -113,8 +117,10 @@ class Rows(Encoding):
     def decode(self, codes: Float32[Array, "b d"] | Float32[np.ndarray, "b d"]) -> Float[Array, "b d"]:
         return jnp.asarray(codes, jnp.result_type(float))
 
-    def counts(self, codes: Float32[Array, "b d"]) -> Bool[Array, " b"]:
-        return jnp.ones(len(codes), bool)
+    def counts(
+        self, codes: Float32[Array, "b d"] | Float32[np.ndarray, "b d"]
+    ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
+        return np.ones(len(codes), bool)
 
     def pack(self, codes: Float32[np.ndarray, " d"]) -> bytes:
         return media.to_npy(codes)
@@ -167,8 +173,10 @@ class Sparse(Encoding):
         none = jnp.zeros((len(codes), self.features), jnp.result_type(float))
         return none.at[jnp.arange(len(codes))[:, None], jnp.asarray(codes)].set(1, mode="drop")
 
-    def counts(self, codes: Int32[Array, "b k"]) -> Bool[Array, " b"]:
-        return jnp.ones(len(codes), bool)
+    def counts(
+        self, codes: Int32[Array, "b k"] | Int32[np.ndarray, "b k"]
+    ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
+        return np.ones(len(codes), bool)
 
     def pack(self, codes: Int32[np.ndarray, " k"]) -> bytes:
         ones = codes[codes < self.features].tolist()

@@ -6,16 +6,20 @@ calls are seen through; what any library's softmax and sigmoid are traced to is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 from jax.extend import core
 
+from xplore.closure import bind
 from xplore.heads import Head
 
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+INLINE = ("jit", "pjit")
 LAYOUTS = {
     *("reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy"),
     *("copy_p", "reduce_precision", "stop_gradient", "optimization_barrier", "name", "device_put"),
@@ -28,11 +32,15 @@ POSITIVE = ("exp", "sigmoid")
 
 @dataclass(eq=False)
 class _Step:
-    """A step and what it reads, without layout; a constant has a value."""
+    """A step and what it reads, without layout; a constant has a value.
+
+    `arrays` are what it reads, with layout, where it is evaluated.
+    """
 
     kind: str
     reads: tuple[_Step, ...] = ()
     value: Any = None
+    arrays: tuple[Any, ...] = ()
 
     def is_number(self, low: float, high: float) -> bool:
         """Is it one number, the same everywhere, in these limits?"""
@@ -59,6 +67,58 @@ def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> Head | None:
     last = _unlimited(last)
     single = shape in ((), (1,))
     return "probabilities" if _is_softmax(last) or (single and last.kind == "sigmoid") else None
+
+
+def with_logits(f: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """`f`, and with its outputs what the softmax or sigmoid at its end reads: the logits `[b c]`.
+
+    They are None where `f` ends otherwise, or inside a step that is not taken apart.
+
+    >>> import jax.numpy as jnp
+    >>> both = with_logits(lambda w, x: jax.nn.softmax(x @ w))
+    >>> [out.round(2).tolist() for out in both(jnp.eye(2), jnp.array([[3.0, 1.0]]))]
+    [[[0.8799999952316284, 0.11999999731779099]], [[3.0, 1.0]]]
+    """
+
+    def both(*args: Any) -> tuple[Any, Any]:
+        traced, shape = jax.make_jaxpr(f, return_shape=True)(*args)
+        given = [(_Step("given"), leaf) for leaf in jax.tree.leaves(args)]
+        came = _Run().evaluate(traced.jaxpr, traced.consts, given)
+        outputs = jax.tree.unflatten(jax.tree.structure(shape), [array for _, array in came])
+        logits = _logits(_unlimited(came[0][0])) if len(came) == 1 else None
+        return outputs, None if getattr(logits, "shape", None) != outputs.shape else logits
+
+    return both
+
+
+def _logits(step: _Step) -> Any:
+    """What a softmax or a sigmoid reads, as an array; None, where that is not known."""
+    match step.kind, step.reads:
+        case "div", (part, _) if _is_softmax(step) and part.kind == "exp":
+            return _unshifted(part)
+        case "exp", (read,) if _is_softmax(step):
+            return _unshifted(read)
+        case "sigmoid", (_,):
+            return step.arrays[0] if step.arrays else None
+    return None
+
+
+def _unshifted(step: _Step) -> Any:
+    """What a step reads, before the largest of its row or the logarithm of its sum was taken away."""
+    array = step.arrays[0] if step.arrays else None
+    one = step.reads[0] if step.kind == "exp" else step
+    while one.kind == "sub" and (_is_largest(one.reads[1], one.reads[0]) or one is step):
+        array = one.arrays[0] if one.arrays else None
+        one = one.reads[0]
+    return array
+
+
+def _is_largest(step: _Step, of: _Step) -> bool:
+    """Is it the largest of a row, however it is guarded?"""
+    free = [read for read in step.reads if not read.is_number(-np.inf, np.inf)]
+    if step.kind == "max" and len(free) == 1:
+        return _is_largest(free[0], of)
+    return step.kind == "reduce_max" and step.reads[0] is of
 
 
 @dataclass(eq=False)
@@ -90,17 +150,74 @@ class _Trail:
             made.update(zip(eqn.outvars, outs, strict=False))
         return [step(v) for v in jaxpr.outvars]
 
-    def step(self, eqn: Any, reads: list[_Step]) -> _Step:
+    def step(self, eqn: Any, reads: list[_Step], arrays: Sequence[Any] = ()) -> _Step:
         """The step of an equation, or an equal one before it."""
         same = tuple((read.number,) if read.is_number(-np.inf, np.inf) else id(read) for read in reads)
         key = eqn.primitive.name, same, id(eqn) if eqn.primitive.name in LOOPS else str(eqn.params)
-        return self.steps.setdefault(key, _known(_Step(eqn.primitive.name, tuple(reads))))
+        made = _Step(eqn.primitive.name, tuple(reads), arrays=tuple(arrays))
+        return self.steps.setdefault(key, _known(made))
+
+
+class _Run(_Trail):
+    """The steps of a jaxpr, evaluated."""
+
+    def evaluate(
+        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[tuple[_Step, Any]]
+    ) -> list[tuple[_Step, Any]]:
+        """The outputs, each with the step that made it."""
+        env: dict[Any, tuple[_Step, Any]] = {
+            v: (_Step("constant", value=c), c) for v, c in zip(jaxpr.constvars, consts, strict=True)
+        }
+        env.update(zip(jaxpr.invars, args, strict=True))
+
+        def read(v: Any) -> tuple[_Step, Any]:
+            return (_Step("constant", value=v.val), v.val) if isinstance(v, core.Literal) else env[v]
+
+        for eqn in jaxpr.eqns:
+            scope = str(eqn.source_info.name_stack)
+            with jax.named_scope(scope) if scope else nullcontext():
+                outs = self.equation(eqn, [read(v) for v in eqn.invars])
+            env.update(zip(eqn.outvars, outs, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def equation(self, eqn: Any, given: list[tuple[_Step, Any]]) -> list[tuple[_Step, Any]]:
+        kind, inner = eqn.primitive.name, next((eqn.params[k] for k in CALLS if k in eqn.params), None)
+        if kind in INLINE and isinstance(inner, core.ClosedJaxpr):
+            return self.evaluate(inner.jaxpr, inner.consts, given)
+        reads, arrays = [step for step, _ in given], [array for _, array in given]
+        out = bind(eqn, arrays)
+        outs = list(out) if eqn.primitive.multiple_results else [out]
+        body = getattr(inner, "jaxpr", inner)
+        if isinstance(body, core.Jaxpr) and len(body.invars) == len(reads) and kind not in LOOPS:
+            known = dict(zip(body.invars, given, strict=True))
+            steps = _Inside(self.steps, dict(known)).outputs(
+                body, {v: step for v, (step, _) in known.items()}
+            )
+        elif kind in LAYOUTS:
+            steps = reads
+        else:
+            steps = [self.step(eqn, reads, arrays)] * len(outs)
+        return list(zip(steps, outs, strict=True))
+
+
+@dataclass(eq=False)
+class _Inside(_Trail):
+    """The steps of a call that is evaluated as one: of its own arrays, only what it is given is known."""
+
+    given: dict[Any, tuple[_Step, Any]] = field(default_factory=dict)
+
+    def step(self, eqn: Any, reads: list[_Step], arrays: Sequence[Any] = ()) -> _Step:
+        known = [
+            self.given.get(v, (None, None))[1] if not isinstance(v, core.Literal) else v.val
+            for v in eqn.invars
+        ]
+        return super().step(eqn, reads, known)
 
 
 def _known(step: _Step) -> _Step:
     """A sigmoid, however it is written, by that name."""
     if step.kind == "logistic":
-        return _Step("sigmoid", step.reads)
+        return _Step("sigmoid", step.reads, arrays=step.arrays)
     one, below = step.reads if step.kind == "div" else (step, step)
     if one.is_number(1, 1) and below.kind == "add":
         kinds = {"one" if read.is_number(1, 1) else read.kind for read in below.reads}

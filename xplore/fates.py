@@ -233,7 +233,7 @@ class Fates:
             return News(records=records)
         codes = np.stack([outcome.codes for _, outcome in found])
         judged = self.judge.judge(codes)
-        stands = self.judge.differ(judged.outputs)
+        stands = self.judge.differ(judged.outputs) & self.judge.constraint.encoding.counts(codes)
         rows = np.flatnonzero(stands)
         findings = self._findings([found[row] for row in rows], codes[rows], judged.rows(rows))
         named = dict(zip(rows.tolist(), findings, strict=True))

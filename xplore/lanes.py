@@ -137,7 +137,7 @@ def step(method: Method, state: State) -> State:
     found = live & differ & (lanes.x != lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))
     point = search.advance(constraint, lanes.point, lanes.start, seen)
     done = lanes.done + 1
-    ends = found | (live & (done >= search.steps))
+    ends = found | (live & (done >= search.looks))
     out = state.results
     slot = jnp.where(ends, lanes.slot, out.finished.size)
     results = Results(

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 from xplore import struct
 from xplore.capture import capture
 from xplore.closure import Trace, call, trace
-from xplore.ending import found_head
+from xplore.ending import found_head, with_logits
 from xplore.errors import InputError
-from xplore.heads import Head, head_layer, spread
+from xplore.heads import Head, head_layer, log_scores, spread
 from xplore.host import HostFunction
 from xplore.lowering import Lowering, lower
 from xplore.units import Layer, Number, Unit
@@ -65,6 +65,7 @@ class Model(struct.PyTreeNode):
     weights_elsewhere: int = struct.field(pytree_node=False, default=0, kw_only=True)
     alone: bool = struct.field(pytree_node=False, default=False, kw_only=True)
     climbs: bool = struct.field(pytree_node=False, default=True, kw_only=True)
+    before_head: bool = struct.field(pytree_node=False, default=False, kw_only=True)
     declared: bool | None = struct.field(pytree_node=False, default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -161,11 +162,13 @@ class Model(struct.PyTreeNode):
         number = jnp.asarray(number, x.dtype)
         return number.reshape((1,) * (x.ndim - number.ndim) + number.shape) if number.ndim else number
 
-    def _call(self, params: Any, x: Float[Array, "b *x"]) -> Any:
+    def _outputs(self, params: Any, x: Float[Array, "b *x"]) -> Any:
         if self.given is not None and self.closed:
-            outputs = call(self.name, self._ask, self.given, self.closed, params, self.read(x))
-        else:
-            outputs = self._ask(params, self.read(x))
+            return call(self.name, self._ask, self.given, self.closed, params, self.read(x))
+        return self._ask(params, self.read(x))
+
+    def _call(self, params: Any, x: Float[Array, "b *x"]) -> Any:
+        outputs = self._outputs(params, x)
         if not isinstance(outputs, jax.Array):
             raise InputError(
                 f"model {self.name}",
@@ -173,8 +176,27 @@ class Model(struct.PyTreeNode):
                 got=type(outputs).__name__,
                 fix="return the logits alone, by a function around the model",
             )
-        outputs = spread(outputs, self.output)
+        return self._by_class(outputs, self.output)
+
+    def _by_class(self, outputs: Any, head: Head) -> Any:
+        """A column a class, in the panel's order."""
+        outputs = spread(outputs, head)
         return outputs[..., np.asarray(self.order)] if self.order else outputs
+
+    def _with_logits(self, params: Any, x: Float[Array, "b *x"]) -> tuple[Any, Any]:
+        outputs, logits = with_logits(self._outputs)(params, x)
+        return self._by_class(outputs, self.output), self._by_class(logits, "logits")
+
+    def shows_logits(self, shape: tuple[int, ...]) -> bool:
+        """Can what its softmax or sigmoid reads be seen, for inputs `[b *shape]`? It is traced alone.
+
+        Of two batch sizes: what lies across (classes first) has the outputs' shape in one at most.
+        """
+        if isinstance(self.f, HostFunction) or self.output != "probabilities":
+            return False
+        inputs = [jax.ShapeDtypeStruct((size, *shape), jnp.result_type(float)) for size in (2, 3)]
+        both = with_logits(self._outputs)
+        return all(jax.eval_shape(both, self.params, x)[1] is not None for x in inputs)
 
     def __call__(self, x: Float[Array, "b *x"]) -> Float[Array, "b *o"]:
         """The model as written, without capture."""
@@ -182,15 +204,23 @@ class Model(struct.PyTreeNode):
 
     def captured(
         self, x: Float[Array, "b *x"], lowering: Lowering = "as_written"
-    ) -> tuple[Any, list[Layer], list[Array]]:
-        """Outputs, layers, and each layer's value (batch first, channels last)."""
+    ) -> tuple[Any, list[Layer], list[Array], Any]:
+        """Outputs, layers, each layer's value (batch first, channels last), and the outputs' logits.
+
+        Logits are log-probabilities up to a constant a row, or what the softmax reads, if `before_head`.
+        """
         how = lower if lowering == "fast" else None
-        outputs, layers, values = capture(self._call, self.params, x, how)
+        if self.before_head:
+            (outputs, logits), layers, values = capture(self._with_logits, self.params, x, how)
+        else:
+            outputs, layers, values = capture(self._call, self.params, x, how)
+            logits = log_scores(outputs, self.output)
         head = head_layer(outputs, self.output)
         if head is not None and layers:  # a black box has no neurons, of the head neither
             layers, values = [*layers, Layer(head[0], "head", head[1].shape[1:])], [*values, head[1]]
         kept = [i for i, layer in enumerate(layers) if self._chosen(layer)]
-        return outputs, [layers[i]._replace(unit=self.unit) for i in kept], [values[i] for i in kept]
+        chosen = [layers[i]._replace(unit=self.unit) for i in kept]
+        return outputs, chosen, [values[i] for i in kept], logits
 
     def _chosen(self, layer: Layer) -> bool:
         def fits(patterns: tuple[str, ...]) -> bool:

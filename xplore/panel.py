@@ -30,8 +30,8 @@ BATCH = 64
 class Forward(struct.PyTreeNode):
     """What a panel says of a batch: scores a model and class, and every unit's activation.
 
-    `logits` are log-probabilities up to a constant a row: a model that returns probabilities is read
-    through its logarithm.
+    `logits` are log-probabilities up to a constant a row: of a model that returns probabilities, their
+    logarithm, or what its softmax reads, where that is asked for (`Model.before_head`).
     """
 
     outputs: Float[Array, "m b *c"]
@@ -221,18 +221,19 @@ class Panel(struct.PyTreeNode):
             return _forward(self.bind(x.shape[1:]), x)
 
     def _replay(self, x: Float[Array, "b *x"]) -> Forward:
-        outputs, layers, values = [], [], []
+        outputs, logits, layers, values = [], [], [], []
         short = self.dtype == "bfloat16"
         for model in self.models:
             asked = jax.tree.map(_shorter, (model, x)) if short else (model, x)
-            out, model_layers, model_values = asked[0].captured(asked[1], self.lowering)
+            out, model_layers, model_values, scores = asked[0].captured(asked[1], self.lowering)
             outputs.append(out.astype(x.dtype) if short else out)
+            logits.append(scores.astype(x.dtype) if short else scores)
             layers.append((model.name, tuple(model_layers)))
             values.extend(value.astype(x.dtype) if short else value for value in model_values)
         layout = Layout(tuple(layers))
         empty = jnp.zeros((len(x), 0), x.dtype)
         activations = gather(values, layout) if values else Activations(empty, empty, empty, layout)
-        return Forward(jnp.stack(outputs), self.logits(outputs), activations)
+        return Forward(jnp.stack(outputs), jnp.stack(logits), activations)
 
     def plain(self, x: Float[Array, "b *x"]) -> Float[Array, "m b *c"]:
         """Every model's outputs as written, without capture: what judges a stored finding."""

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from xplore.checks import climbable
+from xplore.constraints import Constraint
 from xplore.errors import InputError, first
 from xplore.heads import EXCLUSIVE
 from xplore.lanes import Method
@@ -22,7 +23,7 @@ from xplore.model import Model
 from xplore.objectives import Objective
 from xplore.objectives._base import among
 from xplore.panel import Panel
-from xplore.search import Flips, Gradient, Search
+from xplore.search import Flips, Gradient, Search, Sweep
 from xplore.seeds import Block
 from xplore.validity import Judge
 
@@ -36,6 +37,8 @@ USUALLY = (
     "usually the preprocessing (scale=, mean=, std=, layout=, size=), the order of the classes (classes=) or"
     " what the outputs mean (output=)"
 )
+POINTS = 32
+"""Of a change that is one number, those that are tried."""
 FEWEST = 20
 """Fewer labelled seeds say nothing of chance."""
 
@@ -102,20 +105,46 @@ def prepared(
     x, climbed = judge.constraint.encoding.decode(block.codes), panel
     notes += unseen(panel, x.shape[1:])
     if search is None:
-        search, climbed, objective, more = default_search(panel, objective, x)
+        search, climbed, objective, more = default_search(panel, objective, judge.constraint, x)
         notes += more
     else:
         climbable(panel, search, x)
+    if objective.reads_logits and (search.climbs or search.scores):
+        climbed, more = before_heads(climbed, x.shape[1:])
+        notes += more
     method = Method(climbed, objective, judge.constraint, judge.oracle, search)
     return replace(judge, panel=panel), method, notes
 
 
-def default_search(panel: Panel, objective: Objective, x: Any) -> tuple[Search, Panel, Objective, list[str]]:
+def before_heads(panel: Panel, shape: tuple[int, ...]) -> tuple[Panel, list[str]]:
+    """The panel, whose models are read before their softmax where that can be seen; and where it cannot."""
+    models, notes = [], []
+    for model in panel.models:
+        seen = model.shows_logits(shape)
+        models.append(model.replace(before_head=seen, declared=model.declared))
+        if model.output == "probabilities" and not seen:
+            notes.append(
+                f"{model.name} returns probabilities, and what they are made of cannot be seen:"
+                " on='logits' climbs their logarithm, which is another score; give the model without its"
+                " softmax, or choose on='log_odds'"
+            )
+    return panel.replace(models=tuple(models)), notes
+
+
+def default_search(
+    panel: Panel, objective: Objective, constraint: Constraint, x: Any
+) -> tuple[Search, Panel, Objective, list[str]]:
     """Up the gradient where a model has one, and what is to be said of that.
 
-    Models without one are not climbed, and never those that are to deviate: a search would push them away
-    from where they do. Where one of them has to be, or none has a gradient, it is the search that needs none.
+    A change that is one number is swept, from far to near: the points divide models on as many digits as each
+    level does, for a quarter of a climb's queries (docs/results/mnist.md).
+
+    Models without a gradient are not climbed, and never those that are to deviate: a search would push them
+    away from where they do. Where one of them has to be, or none has a gradient, it is the search that needs
+    none.
     """
+    if constraint.one_number:
+        return Sweep(POINTS, first="farthest"), panel, objective, []
     blind = panel.without_gradient(x)
     if not blind:
         return Gradient(), panel, objective, []

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from laws.parts import double, examples, small_network, small_weights
 from reference import original
 
+import xplore
 from models import lenet
 from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.errors import InputError
 from xplore.lanes import Method, look
+from xplore.media import from_png
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim
@@ -273,6 +275,57 @@ def test_steps_are_the_originals(edit, clip):
     places = np.array(corners)
     assert ((places >= 0) & (places <= 3)).all()
     assert (places == places[0]).all() == (edit != "blackout")
+
+
+def brightness(t, name):
+    """Is an image brighter than `t`?"""
+    return Model(
+        lambda p, x: jnp.stack([p["t"] - x.mean(axis=(1, 2, 3)), x.mean(axis=(1, 2, 3)) - p["t"]], 1),
+        {"t": np.float32(t)},
+        name=name,
+    )
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_the_input_after_each_step_is_looked_at_the_last_one_too(steps):
+    """Light moves by the mean of the gradient over its rms: here by one step exactly, up or down."""
+    images = np.full((1, 4, 4, 1), 100, np.uint8)
+    images[0, 0, 0, 0] = 90
+    models = [brightness(0.5, "a"), brightness(0.55, "b")]
+    search = Original("light", step=0.05, steps=steps)
+    result = xplore.run(
+        models,
+        images,
+        constraint=Lighting(None),
+        search=search,
+        progress=False,
+        shrink=False,
+        objective=Joint(on="logits", lambda2=0.0, lambda1=2.0, deviate=1),
+    )
+    # 0.39 + 0.05 n lies between 0.5 and 0.55 first at n = 3.
+    assert len(result.findings) == int(steps >= 3)
+    assert result.summary["steps"] == min(steps, 3) + 1, "looks: the seed's, and one after each step"
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_images_of_one_colour_are_no_findings_of_the_originals(clip):
+    rng = np.random.default_rng(0)
+    images = rng.integers(200, 256, (12, 4, 4, 1), np.uint8)
+    models = [brightness(1.0 - 1e-6, "a"), brightness(3.0, "b")]  # differ where all is white
+    search = Original("light", step=0.6, steps=4, clip=clip)
+    result = xplore.run(
+        models,
+        images,
+        constraint=Lighting(None),
+        search=search,
+        progress=False,
+        shrink=False,
+        objective=Joint(on="logits", lambda1=2.0, lambda2=0.0, deviate=0),
+    )
+    for found in result.findings:
+        assert np.ptp(from_png(found.after)) > 0
+    if not clip:
+        assert result.summary["rejudged_away"] > 0
 
 
 @examples(20)

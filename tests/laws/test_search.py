@@ -61,7 +61,7 @@ def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, 
             assert found.valid and found.measures["settings"]
         else:
             assert found.valid == bool(constraint.within(decode(seed[None]), decode(pixels[None]))[0])
-        assert 1 <= found.steps <= search.steps * search.tries
+        assert 1 <= found.steps <= search.looks * search.tries
         smaller = from_png(found.shrunk.after)
         labels = np.asarray(plain(decode(smaller[None]))).argmax(axis=-1)[:, 0]
         assert tuple(labels.tolist()) == found.decisions and (smaller != seed).any()

@@ -19,6 +19,42 @@ from xplore.recipe import Recipe
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
+ROUNDING = 1e-5
+"""How far levels of 8 bits, as floats, are from what they stand for."""
+
+
+def level_bound(bound: Any) -> Any:
+    """The largest whole number of levels of 8 bits that is not above a bound, as a share of 255.
+
+    >>> [round(float(level_bound(bound)) * 255, 3) for bound in (0.2, 0.3, 0.003)]
+    [51.0, 76.0, 0.0]
+    """
+    return jnp.floor(255 * jnp.asarray(bound) + 1e-3) / 255
+
+
+def whole_levels(z: Float[Array, "*z"]) -> Float[Array, "*z"]:
+    """The nearest whole levels of 8 bits; the gradient passes."""
+    return passed(z, jnp.round(255 * z) / 255)
+
+
+def levels_below(z: Float[Array, "*z"]) -> Float[Array, "*z"]:
+    """The whole levels of 8 bits next to these on the side of 0; the gradient passes."""
+    return passed(z, jnp.trunc(255 * z + 1e-3 * jnp.sign(z)) / 255)
+
+
+def passed(z: Float[Array, "*z"], value: Float[Array, "*z"]) -> Float[Array, "*z"]:
+    """The value, with the gradient of `z`."""
+    return z + jax.lax.stop_gradient(value - z)
+
+
+def check_level(name: str, bound: Any) -> None:
+    """An InputError for a bound on pixels below one level of 8 bits: nothing that is stored could move."""
+    if bound is not None and float(level_bound(bound)) == 0:
+        raise InputError(
+            f"constraint {name}",
+            expected="a bound of one level of 8 bits, 1/255, or more: images are stored so",
+            got=f"{float(bound):g}, which is {float(bound) * 255:.2g} levels",
+        )
 
 
 class Constraint(struct.PyTreeNode, abc.ABC):
@@ -64,6 +100,11 @@ class Constraint(struct.PyTreeNode, abc.ABC):
     def ascent(self) -> Recipe:
         """The optimizer that climbs this chart best, as measured; a search may bring another."""
         return Recipe.of(optax.sign_sgd, learning_rate=0.35)
+
+    @property
+    def one_number(self) -> bool:
+        """Is a latent one number an input? `Sweep` then tries it from far to near, cheaper than a climb."""
+        return False
 
     @property
     @abc.abstractmethod

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
-from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.constraints._base import ROUNDING, Constraint, check_level, inside, level_bound, levels_below
 from xplore.intervals import POSITIVE, by_field
 from xplore.units import Number
 
@@ -17,21 +17,27 @@ from xplore.units import Number
 class Ball(Constraint):
     """`x = x0 + z`, `|z| <= bound` in L-infinity or L2, inside [0, 1].
 
-    A first try starts at the seed, a restart at a random point of the ball. `bound=None` allows every
-    image.
+    The bound holds for what is stored: in L-infinity it is the next lower whole number of levels of 8 bits;
+    in L2 each pixel's change is rounded towards the seed. A first try starts at the seed, a restart at a
+    random point of the ball. `bound=None` allows every image.
 
     >>> x0, z = jnp.array([[[[0.5]], [[0.125]]]]), jnp.array([[[[0.5]], [[-0.5]]]])
     >>> Ball(0.25).project(z, (), x0).ravel().tolist()  # the bound; what [0, 1] leaves
-    [0.25, -0.125]
+    [0.24705882370471954, -0.125]
     """
 
     intervals = by_field(bound=POSITIVE)
     bound: Number = 0.2
     norm: Literal["inf", "2"] = struct.field(pytree_node=False, default="inf")
 
+    def check_moves(self) -> None:
+        check_level("Ball", self.bound)
+
     @property
     def reach(self) -> Any:
-        return 1.0 if self.bound is None else self.bound
+        if self.bound is None:
+            return 1.0
+        return level_bound(self.bound) if self.norm == "inf" else self.bound
 
     @property
     def words(self) -> str:
@@ -57,13 +63,15 @@ class Ball(Constraint):
     def render(
         self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
-        return x0 + z
+        if self.bound is None or self.norm == "inf":
+            return x0 + z
+        return inside(x0 + levels_below(z))
 
     def project(
         self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
         if self.bound is not None and self.norm == "inf":
-            z = jnp.clip(z, -self.bound, self.bound)
+            z = jnp.clip(z, -self.reach, self.reach)
         if self.bound is not None and self.norm == "2":
             z = z * jnp.minimum(1, self.bound / jnp.maximum(_length(z), 1e-12))[:, None, None, None]
         return jnp.clip(z, -x0, 1 - x0)
@@ -75,8 +83,8 @@ class Ball(Constraint):
             return jnp.ones(len(before), bool)
         change = after - before
         if self.norm == "inf":
-            return (jnp.abs(change) <= self.bound + HALF_LEVEL).all(axis=(1, 2, 3))
-        return _length(change) <= self.bound + HALF_LEVEL * change[0].size ** 0.5
+            return (jnp.abs(change) <= self.reach + ROUNDING).all(axis=(1, 2, 3))
+        return _length(change) <= self.bound + ROUNDING
 
 
 def _length(z: Float[Array, "b h w c"]) -> Float[Array, " b"]:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.constraints._base import ROUNDING, Constraint, check_level, level_bound, whole_levels
 from xplore.intervals import PART, by_field
 from xplore.recipe import Recipe
 from xplore.units import Number
@@ -31,24 +31,34 @@ def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:
 class Lighting(Constraint):
     """`x = clip(x0 + z, 0, 1)`, one `z` for the whole image, `|z| <= bound` (Pei et al., 2017, section 6).
 
-    The score is no hill in `z`, so tries are many and short: the first starts at the end that the seed's
-    slope points to, the next at both ends, then amid the widest gap left (`rungs`). Without a bound
-    `|z| <= 0.5`: beyond it every seed nears a constant image.
+    `z` is a whole number of levels of 8 bits, so that every pixel that is not clipped moves alike in what is
+    stored, and a bound between two levels is the lower one. The score is no hill in `z`: of a gradient's
+    tries, the first starts at the end that the seed's slope points to, the next at both ends, then amid the
+    widest gap left (`rungs`). Without a bound `|z| <= 0.5`: beyond it every seed nears a constant image.
 
-    >>> Lighting().render(jnp.array([0.25]), (), jnp.array([[[[0.5]], [[0.9]]]])).ravel().tolist()
-    [0.75, 1.0]
+    >>> lit = Lighting().render(jnp.array([0.25]), (), jnp.array([[[[0.4]], [[0.9]]]]))  # 64 levels
+    >>> (255 * lit).round(2).ravel().tolist(), round(float(Lighting(0.3).limit * 255), 2)
+    ([166.0, 255.0], 76.0)
     """
 
     intervals = by_field(bound=PART)
     bound: Number = 0.3
 
+    def check_moves(self) -> None:
+        check_level("Lighting", self.bound)
+
     @property
     def limit(self) -> Any:
-        return 0.5 if self.bound is None else self.bound
+        """The largest `|z|`: a whole number of levels, at most the bound."""
+        return level_bound(0.5 if self.bound is None else self.bound)
 
     @property
     def reach(self) -> Any:
         return self.limit
+
+    @property
+    def one_number(self) -> bool:
+        return True
 
     @property
     def ascent(self) -> Recipe:
@@ -56,7 +66,9 @@ class Lighting(Constraint):
 
     @property
     def words(self) -> str:
-        return f"every pixel lighter or darker by at most {float(self.limit):g}"
+        return (
+            f"every pixel lighter or darker by at most {0.5 if self.bound is None else float(self.bound):g}"
+        )
 
     def init(
         self,
@@ -80,7 +92,7 @@ class Lighting(Constraint):
     def render(
         self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
-        return jnp.clip(x0 + z[:, None, None, None], 0, 1)
+        return jnp.clip(x0 + whole_levels(z)[:, None, None, None], 0, 1)
 
     def project(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, " b"]:
         return jnp.clip(z, -self.limit, self.limit)
@@ -91,12 +103,18 @@ class Lighting(Constraint):
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:
-        change = after - before
-        free = (after > 0) & (after < 1)
-        shift = jnp.where(free, change, 0).sum(axis=(1, 2, 3)) / jnp.maximum(free.sum(axis=(1, 2, 3)), 1)
-        largest = change.reshape(len(change), -1)[
-            jnp.arange(len(change)), jnp.abs(change).reshape(len(change), -1).argmax(axis=1)
-        ]
-        shift = jnp.where(free.any(axis=(1, 2, 3)), shift, largest)[:, None, None, None]
-        uniform = (jnp.abs(jnp.clip(before + shift, 0, 1) - after) <= 2 * HALF_LEVEL).all(axis=(1, 2, 3))
-        return uniform & (jnp.abs(change) <= self.limit + HALF_LEVEL).all(axis=(1, 2, 3))
+        shift = self._shift(before, after)
+        lit = jnp.clip(before + shift, 0, 1)
+        uniform = (jnp.abs(lit - after) <= ROUNDING).all(axis=(1, 2, 3))
+        return uniform & (jnp.abs(shift) <= self.limit + ROUNDING)[:, 0, 0, 0]
+
+    def settled(self, x: Float[Array, "b h w c"], x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return jnp.clip(x0 + whole_levels(self._shift(x0, x)), 0, 1)
+
+    def _shift(
+        self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]
+    ) -> Float[Array, "b 1 1 1"]:
+        """The amount: the largest change, which is clipped nowhere unless all are."""
+        change = (after - before).reshape(len(after), -1)
+        largest = jnp.take_along_axis(change, jnp.abs(change).argmax(axis=1, keepdims=True), axis=1)
+        return largest[:, :, None, None]

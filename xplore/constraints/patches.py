@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
-from xplore.constraints._base import HALF_LEVEL, Constraint
+from xplore.constraints._base import ROUNDING, Constraint, check_level, level_bound
 from xplore.errors import InputError
 from xplore.intervals import PART, by_field
 from xplore.units import Number
@@ -34,9 +34,12 @@ class Patches(Constraint):
     boxes: tuple[tuple[int, int, int, int], ...] = struct.field(pytree_node=False)
     bound: Number = 0.5
 
+    def check_moves(self) -> None:
+        check_level("Patches", self.bound)
+
     @property
     def reach(self) -> Any:
-        return 1.0 if self.bound is None else self.bound
+        return 1.0 if self.bound is None else level_bound(self.bound)
 
     @property
     def words(self) -> str:
@@ -90,12 +93,12 @@ class Patches(Constraint):
     def project(
         self, z: Float[Array, "b h w c"], fixed: tuple[()], x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
-        z = z if self.bound is None else jnp.clip(z, -self.bound, self.bound)
+        z = z if self.bound is None else jnp.clip(z, -self.reach, self.reach)
         return jnp.clip(z, -x0, 1 - x0) * self._mask(x0.shape[1:])
 
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:
         elsewhere = (before == after) | self._mask(before.shape[1:])
-        small = True if self.bound is None else jnp.abs(after - before) <= self.bound + HALF_LEVEL
+        small = True if self.bound is None else jnp.abs(after - before) <= self.reach + ROUNDING
         return (elsewhere & small).all(axis=(1, 2, 3))

@@ -34,6 +34,11 @@ class Objective(struct.PyTreeNode, abc.ABC):
         """The heads whose outputs it can read."""
         return EXCLUSIVE
 
+    @property
+    def reads_logits(self) -> bool:
+        """Is its score read before the softmax, so that log-probabilities will not do?"""
+        return False
+
     def fits(self, models: int, head: Head) -> None:
         """An InputError for a panel of so many models with this head that cannot be aimed at."""
         if head not in self.heads:

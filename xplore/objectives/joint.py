@@ -31,7 +31,8 @@ class Joint(Objective):
     has covered yet (any, once all are), its activation the unscaled mean over space. `F` is read as
     `on` says: on probabilities, and on log-probabilities of a model that is sure of c, there is almost no
     gradient to leave c; on `"log_odds"` the model that is to deviate is read as log p / (1 - p), which
-    never flattens, and the others as log p, which does once they are sure.
+    never flattens, and the others as log p, which does once they are sure. `"logits"` are what the softmax
+    at a model's end reads, where that can be seen; a campaign says so, where it cannot.
 
     >>> before = jnp.array([[[2.0, 0.0]], [[1.0, 0.0]]])  # two models' logits on one seed
     >>> aim = Joint().aim(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
@@ -46,6 +47,10 @@ class Joint(Objective):
         pytree_node=False, default="log_odds"
     )
     deviate: Deviate = struct.field(pytree_node=False, default="weakest")
+
+    @property
+    def reads_logits(self) -> bool:
+        return self.on == "logits"
 
     def aim(
         self,

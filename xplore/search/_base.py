@@ -86,6 +86,11 @@ class Search(struct.PyTreeNode, abc.ABC):
         return None
 
     @property
+    def looks(self) -> int:
+        """How many inputs one try looks at; every look is a step of it."""
+        return self.steps
+
+    @property
     def queries_a_step(self) -> int:
         """Model queries a step: one forward, and as much again for a gradient."""
         return 2 if self.climbs else 1

@@ -30,7 +30,8 @@ class Original(Search):
     `edit` is `light` (every pixel moves by the gradient's mean), `occlusion` (one rectangle, drawn once,
     moves) or `blackout` (a small rectangle drawn anew at each step moves by -1 if its mean gradient is
     negative). As published, pixels are not clipped on the way, so what it claims is judged again once
-    stored and mostly gone; `clip=True` mends that. The campaign's constraint only checks the bound.
+    stored and mostly gone; `clip=True` mends that. It takes `steps` steps and looks at the input after each,
+    so that with the look at the seed a try has one more. The campaign's constraint only checks the bound.
 
     Of rows, `features` moves those that `Features` let move, such as only grow upwards, in shares of their
     ranges (the published ones are standardised), and whole ones are rounded when they are stored; `manifest`
@@ -52,6 +53,10 @@ class Original(Search):
     @property
     def climbs(self) -> bool:
         return True
+
+    @property
+    def looks(self) -> int:
+        return self.steps + 1
 
     @property
     def as_stored(self) -> bool:

@@ -1,19 +1,21 @@
-"""Sweep: the plain grid over a constraint of one dimension; the baseline for lighting."""
+"""Sweep: the plain grid over a constraint of one dimension."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from xplore import struct
 from xplore.constraints import Constraint
+from xplore.constraints.lighting import rungs
 from xplore.search._base import Blind, Seen, Start
 
 
 class Sweep(Blind):
-    """`z` over `steps` points evenly spaced, the nearest to the seed first, both signs in turn.
+    """`z` over `steps` points, both signs in turn: the nearest to the seed first, evenly spaced, or the
+    `farthest` first, each next one amid the widest gap left (van der Corput, 1935); further tries go on.
 
     >>> import jax
     >>> from xplore.constraints import Lighting
@@ -26,14 +28,17 @@ class Sweep(Blind):
 
     steps: int = struct.field(pytree_node=False, default=50)
     tries: int = struct.field(pytree_node=False, default=1)
+    first: Literal["nearest", "farthest"] = struct.field(pytree_node=False, default="nearest")
 
-    def _latent(self, constraint: Constraint, done: Int[Array, " b"]) -> Float[Array, " b"]:
-        rungs = (self.steps + 1) // 2
+    def _latent(self, constraint: Constraint, start: Start, done: Int[Array, " b"]) -> Float[Array, " b"]:
+        if self.first == "farthest":
+            return rungs(start.turn * self.steps + done) * constraint.reach
+        count = (self.steps + 1) // 2
         sign = jnp.where(done % 2 == 0, 1, -1)
-        return sign * (done // 2 + 1) / rungs * constraint.reach
+        return sign * (done // 2 + 1) / count * constraint.reach
 
     def init(self, constraint: Constraint, start: Start) -> Float[Array, " b"]:
-        return self._latent(constraint, jnp.zeros_like(start.turn)).astype(start.x0.dtype)
+        return self._latent(constraint, start, jnp.zeros_like(start.turn)).astype(start.x0.dtype)
 
     def propose(
         self, constraint: Constraint, point: Float[Array, " b"], start: Start
@@ -50,4 +55,4 @@ class Sweep(Blind):
         start: Start,
         seen: Seen,
     ) -> Float[Array, " b"]:
-        return self._latent(constraint, seen.done + 1).astype(point.dtype)
+        return self._latent(constraint, start, seen.done + 1).astype(point.dtype)
