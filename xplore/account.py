@@ -59,7 +59,8 @@ def checked(meta: dict[str, Any]) -> dict[str, Any]:
     models, layout, decided = (meta.get(key) or () for key in ("models", "layout", "decisions"))
     if models and layout and [m["name"] for m in models] != [m["name"] for m in layout]:
         raise ValueError("`models` and `layout` name other models")
-    if decided and decided.get("kind") == "values" and not ({"apart", "unit"} <= {*decided}):
+    needed = {"values": ("apart", "unit"), "angles": ("apart",)}
+    if decided and any(decided.get(key) is None for key in needed.get(decided.get("kind"), ())):
         raise ValueError("`decisions` do not say how far apart values are")
     for part in meta.get("merged") or ():
         checked({key: value for key, value in part.items() if key != "merged"})

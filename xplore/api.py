@@ -33,7 +33,7 @@ from xplore.checks import (
 from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.devices import compilation_cache
+from xplore.devices import compilation_cache, most_lanes
 from xplore.errors import InputError, visible
 from xplore.fates import Fates
 from xplore.folders import alone
@@ -138,7 +138,7 @@ def run(
     read = read if seeds is None else First(read, seeds)
     criteria = checked_criteria(criteria or [NeuronCoverage(t) for t in THRESHOLDS], layout)
     plan = _planned(plan, rng, lanes, backend, layout)
-    checked_plan(plan, len(criteria))
+    checked_plan(plan, len(criteria), most_lanes(layout, shape) if backend is None else None)
     asked = checked_search("search", search or Gradient(), steps, tries)
     climbable(panel, asked if search is not None else Random(), shape)
     fits(chart, shape, asked)
@@ -233,7 +233,8 @@ def _go(
     archive: Archive, campaign: Campaign, baseline: Search | None, name: str, shrink: bool, progress: bool
 ) -> None:
     """Run a campaign to its end; then shrink what was found, and run the baseline."""
-    if archive.meta["finished"] and not archive.meta.get("ended") and archive.meta["seeds_total"]:
+    held = archive.meta
+    if held.get("finished") and not held.get("ended") and held.get("seeds_total"):
         return  # resumed, and nothing was left
     tally = _watched(campaign, archive, name, progress)
     archive.note(**_ending(tally), ended=campaign.ended, seeds_total=campaign.seeds.total or tally.seeds)

@@ -35,6 +35,8 @@ from xplore.units import Layout
 Part = TypeVar("Part")
 MOST_CELLS = 2**22
 """Of a criterion of several cells a unit: a bit each is kept with every finding."""
+LARGEST = 2**31 - 1
+"""Steps, tries, seeds and lanes are counted in 32 bits, on every device."""
 
 
 def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constraint, list[str]]:
@@ -173,7 +175,7 @@ def _names(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str)
 
 
-def checked_criteria(criteria: Iterable[CellCriterion], layout: Layout) -> tuple[CellCriterion, ...]:
+def checked_criteria(criteria: Iterable[Any], layout: Layout) -> tuple[CellCriterion, ...]:
     """The criteria; an InputError for what is none, or has more cells than a finding can keep."""
     criteria = tuple(criteria)
     for criterion in criteria:
@@ -189,13 +191,18 @@ def checked_criteria(criteria: Iterable[CellCriterion], layout: Layout) -> tuple
     return criteria
 
 
-def checked_plan(plan: Plan, criteria: int) -> None:
-    """An InputError for a number that no campaign can have."""
+def checked_plan(plan: Plan, criteria: int, most: int | None = None) -> None:
+    """An InputError for a number that no campaign can have, and for more lanes than memory has room for."""
     for name, least in {"lanes": 1, "rng": 0, "round_size": 1, "lag": 1, "main_criterion": 0}.items():
         whole(name, getattr(plan, name), least)
     for name, known in (("lowering", get_args(Lowering)), ("dtype", get_args(Precision))):
         if getattr(plan, name) not in known:
             raise InputError(name, expected=" or ".join(known), got=repr(getattr(plan, name)))
+    if most is not None and plan.lanes > most:
+        fix = "leave lanes out: as many as are fast are chosen"
+        raise InputError(
+            "lanes", expected=f"as many as fit into memory, {most}", got=str(plan.lanes), fix=fix
+        )
     if plan.main_criterion >= criteria:
         raise InputError(
             "main_criterion",
@@ -283,7 +290,10 @@ def climbable(panel: Panel, search: Search, x: Any) -> None:
 
 
 def whole(name: str, value: Any, least: int) -> None:
-    """An InputError for what is no whole number, or too small."""
+    """An InputError for what is no whole number, too small, or too large to be counted in 32 bits."""
+    if not isinstance(value, bool) and isinstance(value, (int, np.integer)) and value > LARGEST:
+        wanted = f"a whole number from {least} to {LARGEST}"
+        raise InputError(name, expected=wanted, got=repr(value), fix="give a smaller one")
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(
             name,

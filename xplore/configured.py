@@ -14,6 +14,7 @@ from xplore.columns import is_frame
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
+from xplore.devices import memory
 from xplore.errors import InputError
 from xplore.files import let_go
 from xplore.gating import Verdict, gate
@@ -133,11 +134,23 @@ def _inputs(key: str, part: dict[str, Any]) -> tuple[Any, int]:
 
 def repeated(inputs: Any, labels: Any, n: int, total: int | None) -> tuple[Any, Any]:
     """The first `total` of `n` inputs, and their labels; from the first on again, where there are fewer."""
+    if total is not None and total * _bytes(inputs, n) > (room := memory()):
+        raise InputError(
+            "campaign.seeds",
+            expected=f"as many as fit into memory, {room // _bytes(inputs, n)} of these",
+            got=str(total),
+            fix="set fewer, and a search with more tries",
+        )
     rows = np.arange(n if total is None else total) % n
     labels = None if labels is None else np.asarray(labels)[rows]
     if lazy(inputs):
         return (inputs if len(rows) == n else _Repeated(inputs, len(rows))), labels
     return (inputs.iloc[rows] if is_frame(inputs) else np.asarray(inputs)[rows]), labels
+
+
+def _bytes(inputs: Any, n: int) -> int:
+    """What a seed takes: its number and its label, and itself where it is not read from disk."""
+    return 32 + (0 if lazy(inputs) or is_frame(inputs) else np.asarray(inputs).nbytes // n)
 
 
 class _Repeated(Sequence[Any]):

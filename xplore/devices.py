@@ -118,6 +118,26 @@ def default_lanes(
     return max(2 ** int(math.log2(lanes)), FEWEST)
 
 
+def most_lanes(layout: Layout, shape: Sequence[int], devices: Sequence[Any] | None = None) -> int:
+    """So many inputs of a shape fit into memory, with what a step holds of them and of their activations.
+
+    >>> from xplore.units import Layer
+    >>> layout = Layout((("m", (Layer("conv", "conv", (8, 8, 16)),)),))
+    >>> most_lanes(layout, (8, 8, 1)) > 2**16 > 2**16 * most_lanes(layout, (2**20, 2**20, 3))
+    True
+    """
+    devices = jax.local_devices() if devices is None else devices
+    told = {} if devices[0].platform == "cpu" else devices[0].memory_stats() or {}
+    room = told["bytes_limit"] * len(devices) if "bytes_limit" in told else memory()
+    a_lane = COPIES * 4 * (math.prod(shape) + sum(math.prod(layer.shape) for layer in layout.layers))
+    return room // a_lane
+
+
+def memory() -> int:
+    """Bytes of this machine's memory, so far as it tells them."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**36
+
+
 def placed(tree: Any, devices: Sequence[Any], *, split: bool = False) -> Any:
     """A tree on the devices: whole on each of them, or `split` along its leaves' first axes."""
     mesh = mesh_of(devices)

@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+LONGEST = 600
+"""Characters of what came that are told; a model, say, prints all of its weights."""
+
 
 class InputError(ValueError):
     """Input that cannot be used: what it is, what was expected, what came, how to mend it.
@@ -16,7 +19,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, what: str, *, expected: str, got: str, fix: str = "") -> None:
-        super().__init__(visible(f"{what}: expected {expected}, got {got}" + (f"; {fix}" if fix else "")))
+        came = got if len(got) <= LONGEST else f"{got[: LONGEST - 3]}..."
+        super().__init__(visible(f"{what}: expected {expected}, got {came}" + (f"; {fix}" if fix else "")))
         self.what = what
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -15,6 +15,9 @@ import numpy as np
 from xplore import struct
 from xplore.errors import InputError
 
+LARGEST = 1e18
+"""Numbers of parts are no larger: their squares are numbers of float32."""
+
 
 class Interval(NamedTuple):
     """From `low` to `high`; `above` and `below` leave out the ends.
@@ -30,9 +33,11 @@ class Interval(NamedTuple):
     whole: bool = False
 
     def __contains__(self, value: Any) -> bool:
+        if not -LARGEST <= value <= LARGEST:  # NaN, too
+            return False
         inside = self.low < value if self.above else self.low <= value
         inside = inside and (value < self.high if self.below else value <= self.high)
-        return inside and math.isfinite(value) and (not self.whole or isinstance(value, numbers.Integral))
+        return inside and (not self.whole or isinstance(value, numbers.Integral))
 
     def __str__(self) -> str:
         if self.whole:
@@ -97,7 +102,12 @@ def check_number(what: str, value: Any, interval: Interval) -> None:
         return
     number = value.item() if _scalar(value) and hasattr(value, "item") else value
     if isinstance(number, (bool, str)) or not isinstance(number, (int, float)) or number not in interval:
-        raise InputError(what, expected=str(interval), got=repr(number))
+        fix = f"no number is larger than {LARGEST:g}"
+        raise InputError(what, expected=str(interval), got=repr(number), fix=fix * _large(number))
+
+
+def _large(number: Any) -> bool:
+    return isinstance(number, (int, float)) and abs(number) > LARGEST
 
 
 def _scalar(value: Any) -> bool:

@@ -64,10 +64,12 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     if now["seeds_total"] is not None and now["seeds_total"] < read:
         raise InputError("seeds", expected=f"at least the {read} that were read", got=str(now["seeds_total"]))
     archive = Archive.open(folder, write=True)
-    more = before["seeds_total"] != now["seeds_total"]
-    runs = [*before.get("runs", []), {key: now.get(key) for key in ("created", "command", "device", "lanes")}]
-    archive.note(runs=runs, seeds_total=now["seeds_total"], **({"finished": False} if more else {}))
-    if "digests" in before and not comparable(before, now) and UNCOMPARED not in (notes := before["notes"]):
+    more = before.get("seeds_total") != now["seeds_total"]
+    runs, notes = (before.get(key) or [] for key in ("runs", "notes"))
+    again = {key: now.get(key) for key in ("created", "command", "device", "lanes")}
+    finished = {"finished": False} if more else {}
+    archive.note(runs=[*runs, again], seeds_total=now["seeds_total"], **finished)
+    if "digests" in before and not comparable(before, now) and UNCOMPARED not in notes:
         archive.note(notes=[*notes, UNCOMPARED])
     return archive
 

@@ -175,18 +175,20 @@ def _replaying(
     table = Table.recorded(meta["table"]) if meta.get("table") else None
     panel = Panel.of([reading(model, table) for model in models])
     panel = panel if shape is None else panel.bind(shape)
-    if len(panel.models) != len(meta["models"]):
+    tested = meta.get("models") or []
+    if len(panel.models) != len(tested):
         raise InputError(
             f"models of {folder}",
-            expected=", ".join(known["name"] for known in meta["models"]),
+            expected=", ".join(known["name"] for known in tested) or "models that the archive tells of",
             got=", ".join(panel.names),
             fix="give the models of that campaign, in its order",
         )
-    for model, known in zip(panel.models, meta["models"], strict=True):
-        if as_tested and shape is not None and model.digest() != known["digest"]:
+    for model, known in zip(panel.models, tested, strict=True):
+        digest = known.get("digest") or "not recorded"
+        if as_tested and shape is not None and model.digest() != digest:
             raise InputError(
                 f"model {model.name}",
-                expected=f"the weights that were tested (sha256 {known['digest'][:12]})",
+                expected=f"the weights that were tested (sha256 {digest[:12]})",
                 got=model.digest()[:12],
                 fix="load the weights of that campaign",
             )
@@ -200,7 +202,7 @@ def _model(part: dict[str, Any]) -> Model:
 
 def _oracle(meta: dict[str, Any], folder: str | Path) -> Oracle:
     """The oracle of a campaign, if it is one of xplore's; of `NegativeFlips` how it divides single inputs."""
-    told = meta.get("decisions", {"kind": "labels"})
+    told = meta.get("decisions") or {"kind": "labels"}
     made: Oracle | None = None
     match told.get("kind"):
         case "labels":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def check_plain(value: Any, key: str = "", depth: int = 0) -> None:
     """An InputError for what an archive could not record: NaN, a date, a huge number, a null byte."""
     fault = _fault(value, depth)
     if fault:
-        name, came = key.removeprefix("."), str(value) if isinstance(value, float) else repr(value)
+        came = str(value) if isinstance(value, float) else reprlib.repr(value)  # one of any depth has a repr
+        name = key.removeprefix(".")
         last = name.rsplit(".", 1)[-1]
         raise InputError(
             f"config key {name[:80]}", expected=fault, got=came[:80], fix=f"set {last[:80]} to that"
