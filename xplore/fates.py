@@ -53,7 +53,7 @@ class Fates:
         self._beside: Executor = Thread("xplore-beside") if beside else Here()
         self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
-        self._waiting: dict[int, deque[Seed]] = {}
+        self._waiting: dict[tuple[int, bool], deque[Seed]] = {}
         self._open: dict[int, Seed] = {}
         self._ended: list[tuple[Seed, Outcome]] = []
         self._reading: Counter[int] = Counter()
@@ -131,7 +131,7 @@ class Fates:
         engine = self._engine
         assert engine is not None, "warm up first"
         came, before = News(), engine.lane_steps
-        self._collect(came, at_least=int(not engine.busy and not self._waiting.keys() & self._aims.keys()))
+        self._collect(came, at_least=int(not engine.busy and not self._ready()))
         self._push(engine)
         for outcome in engine.advance():
             came.steps += outcome.steps
@@ -141,16 +141,24 @@ class Fates:
         self._hand_over()
         return came
 
+    def _ready(self) -> list[tuple[int, bool]]:
+        """Whose aims are known: older rounds first, and last of each the seeds that are answered wrongly.
+
+        Nothing valid can come of those: they wait until all are read, so that a budget goes to the others.
+        """
+        known = (key for key in self._waiting if key[0] in self._aims)
+        return sorted((index, wrong) for index, wrong in known if not (wrong and self._reading[index]))
+
     def _push(self, engine: Engine) -> None:
-        """Fill the engine's queue, older rounds first."""
-        for index in sorted(self._waiting.keys() & self._aims.keys()):
-            tries = self._waiting[index]
+        """Fill the engine's queue."""
+        for key in self._ready():
+            tries = self._waiting[key]
             batch = [tries.popleft() for _ in range(min(engine.room, len(tries)))]
             if batch:
                 rows = [Try(seed.number, seed.turn, seed.codes, seed.outputs) for seed in batch]
-                engine.push(rows, self._aims[index])
+                engine.push(rows, self._aims[key[0]])
             if not tries:
-                del self._waiting[index]
+                del self._waiting[key]
         rounds = {seed.round for seed in self._open.values()} | {i for i, n in self._reading.items() if n}
         self._aims = {index: aims for index, aims in self._aims.items() if index in rounds}
 
@@ -180,7 +188,7 @@ class Fates:
         """These seeds wait for a lane."""
         for seed in seeds:
             self._open[seed.number] = seed
-            self._waiting.setdefault(seed.round, deque()).append(seed)
+            self._waiting.setdefault((seed.round, not seed.right), deque()).append(seed)
 
     def _end(self, outcome: Outcome, came: News) -> None:
         """A try ended: judge it, try again, or give the seed up."""

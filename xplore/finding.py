@@ -47,6 +47,15 @@ class SeedRecord:
             and (len(set(self.decisions)) == 1)
         )
 
+    @property
+    def never_valid(self) -> str:
+        """Why no search from it finds what is valid: `agree_wrongly`, `no_answer`; empty, where one may."""
+        if self.fate == "already_differ":
+            return ""
+        if NO_ANSWER in self.decisions:
+            return "no_answer"
+        return "" if self.label is None or self.label in self.decisions else "agree_wrongly"
+
 
 @dataclass(frozen=True, eq=False)
 class Shrunk:

@@ -36,7 +36,8 @@ NOT_FINITE = "NaN or infinity"
 class Seeds:
     """What became of the seeds, counted while they are read: no archive is too long for that.
 
-    `agree_wrongly` holds the first of those on which all models agree, but wrongly.
+    `agree_wrongly` holds the first of those on which all models agree, but wrongly; `never_valid` counts, by
+    why, those that were searched from though nothing valid could come of it.
     """
 
     count: int = 0
@@ -48,6 +49,7 @@ class Seeds:
     agree_wrongly: tuple[SeedRecord, ...] = ()
     fates: Counter[str] = field(default_factory=Counter)
     not_finite: Counter[int] = field(default_factory=Counter)
+    never_valid: Counter[str] = field(default_factory=Counter)
     order: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def processed(self, campaign: int, seed: int) -> int:
@@ -285,6 +287,7 @@ def _read(archive: Archive) -> Reading:
 def _seeds(records: Iterable[SeedRecord]) -> Seeds:
     fates: Counter[str] = Counter()
     lost: Counter[int] = Counter()
+    never: Counter[str] = Counter()
     order, wrong = array("q"), []
     answers = steps = queries = agree = 0
     labelled = False
@@ -294,11 +297,12 @@ def _seeds(records: Iterable[SeedRecord]) -> Seeds:
         lost.update(i for i, decision in enumerate(record.decisions) if decision == NO_ANSWER)
         steps, queries = steps + record.steps, queries + record.queries
         answers, labelled = answers or len(record.decisions), labelled or record.label is not None
+        never.update([record.never_valid] if record.never_valid else [])
         if record.agree_wrongly:
             agree += 1
             wrong += [record] if agree <= MOST_AGREED else []
     kept = np.sort(np.array(order, np.int64))
-    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, lost, kept)
+    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, lost, never, kept)
 
 
 def _place(campaign: int, seed: int) -> int:

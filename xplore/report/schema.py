@@ -164,6 +164,9 @@ class Summary(_Exact):
     """How many seeds ended how: `already_differ`, `found`, `rejudged_away`, `not_found`."""
     already_differ: int = Count
     agree_wrongly: int = Count
+    never_valid: dict[str, int]
+    """Seeds that were searched from though no valid finding could come of them, by why: all models agree, and
+    wrongly (`agree_wrongly`), or none gives an answer (`no_answer`)."""
     not_found: int = Count
     found: int = Count
     rejudged_away: int = Count

@@ -49,7 +49,11 @@ def figures(reading: Reading) -> dict[str, Any]:
     return clean(
         {
             **{key: meta.get(key) for key in told},
-            "notes": [*(meta.get("notes") or ()), *wording.not_finite(reading.not_finite, seeds)],
+            "notes": [
+                *(meta.get("notes") or ()),
+                *wording.not_finite(reading.not_finite, seeds),
+                *wording.never_valid(dict(reading.seeds.never_valid), seeds),
+            ],
             "finished": bool(meta.get("finished", False)),
             "ended": meta.get("ended") or "",
             "inputs": reading.inputs,
@@ -62,6 +66,7 @@ def figures(reading: Reading) -> dict[str, Any]:
             "fates": dict(fates),
             "already_differ": fates["already_differ"],
             "agree_wrongly": reading.seeds.agree_wrongly_count,
+            "never_valid": dict(reading.seeds.never_valid),
             "not_found": fates["not_found"],
             "found": fates["found"] + fates["rejudged_away"],
             "rejudged_away": fates["rejudged_away"],

@@ -64,6 +64,17 @@ def not_finite(models: dict[str, dict[str, int]], seeds: int) -> list[str]:
     return lines
 
 
+def never_valid(reasons: dict[str, int], seeds: int) -> list[str]:
+    """Of how many of so many seeds nothing valid could come, and why; a line a reason.
+
+    >>> never_valid({"agree_wrongly": 3}, 40)
+    ['of 3 of 40 seeds no valid finding can come, and they are searched last: all models agree, and wrongly']
+    """
+    why = {"agree_wrongly": "all models agree, and wrongly", "no_answer": "no model gives an answer"}
+    told = "no valid finding can come, and they are searched last"
+    return [f"of {count(n)} of {plural(seeds, 'seed')} {told}: {why[name]}" for name, n in reasons.items()]
+
+
 def part(group: Group) -> str:
     """Which of the clusters of one disagreement a group is; nothing, where it is all of it."""
     return f", cluster {group.part + 1} of {group.parts}" if group.parts > 1 else ""
