@@ -48,7 +48,12 @@ def _plain(panel: Panel, encoding: Encoding, codes: Shaped[Array, "1 *x"]) -> An
 def ask(panel: Panel, oracle: Oracle, media: str, data: bytes) -> Answer:
     """What the models say of one stored input, as written and by itself."""
     encoding = encoding_of(media, data)
-    outputs, scores = _plain(panel, encoding, encoding.unpack(data)[None])
+    codes = encoding.unpack(data)[None]
+    try:
+        outputs, scores = _plain(panel, encoding, codes)
+    except Exception:
+        panel.check_alone(encoding.decode(codes))
+        raise
     said = np.asarray(outputs)[:, 0]
     sure = np.where(np.isfinite(said).all(axis=-1, keepdims=True), np.asarray(scores)[:, 0], np.nan)
     decisions = tuple(np.asarray(oracle.decisions(outputs))[:, 0].tolist())

@@ -70,7 +70,18 @@ class Fates:
         return waiting + (self._engine.busy if self._engine else 0)
 
     def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
-        """Compile every program that will run; two at a time."""
+        """Compile every program that will run; two at a time.
+
+        Raises:
+            InputError: a model does not answer a single input, as one is judged.
+        """
+        try:
+            self._compile(first, aims)
+        except Exception:
+            self.judge.panel.check_alone(self.judge.constraint.encoding.decode(first))
+            raise
+
+    def _compile(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         shape, devices = self.method.constraint.encoding.shape(first.shape[1:]), jax.local_devices()
         if self.judge.panel.asks_host(shape):
             # Two programs that wait for Python at once can take all of XLA's threads, and wait for ever.

@@ -79,8 +79,8 @@ class Model(struct.PyTreeNode):
         """The same with other values of some fields; an `output` that is given is declared."""
         return super().replace(**({"declared": True} if "output" in changes else {}) | changes)
 
-    def followed(self, shape: tuple[int, ...]) -> Model:
-        """With what its outputs mean, unless declared, by how `f` ends on what it reads, `[b *shape]`.
+    def followed(self, shape: tuple[int, ...], batch: int = 2) -> Model:
+        """With what its outputs mean, unless declared, by how `f` ends on what it reads, `[batch *shape]`.
 
         It is traced, and nothing is computed.
         """
@@ -90,7 +90,7 @@ class Model(struct.PyTreeNode):
         if isinstance(self.f, HostFunction):
             found = self.f.head(shape)
         else:
-            x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+            x = jax.ShapeDtypeStruct((batch, *shape), jnp.result_type(float))
             traced, out = jax.make_jaxpr(self._ask, return_shape=True)(self.params, x)
             found = found_head(traced, out.shape[1:]) if isinstance(out, jax.ShapeDtypeStruct) else None
         return self.replace(output=found or "logits", declared=False)
@@ -117,7 +117,7 @@ class Model(struct.PyTreeNode):
             found = trace(self._ask, self.params, reads)
         except Exception:  # a function of the user's own; `Panel.check` says what is wrong
             return known
-        return known.followed(reads.shape[1:]).replace(given=found, closed=found.arrays)
+        return known.followed(reads.shape[1:], batch).replace(given=found, closed=found.arrays)
 
     def unseen(self, shape: tuple[int, ...]) -> dict[str, int]:
         """The parts whose layers cannot be seen, and how many weights each holds, for inputs `[b *shape]`."""

@@ -16,6 +16,7 @@ from xplore.capture import primitives
 from xplore.errors import InputError, told
 from xplore.gradient import no_gradient
 from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
+from xplore.host import faults
 from xplore.lowering import Lowering
 from xplore.model import Model
 from xplore.settings import own_settings
@@ -154,7 +155,7 @@ class Panel(struct.PyTreeNode):
 
         It is asked `at` inputs, or at a shape alone.
         """
-        x = jax.ShapeDtypeStruct((2, *at), jnp.result_type(float)) if isinstance(at, tuple) else at
+        x = jax.ShapeDtypeStruct((BATCH, *at), jnp.result_type(float)) if isinstance(at, tuple) else at
         for number, reason in self.without_gradient(x).items():
             raise InputError(
                 f"model {self.models[number].name}",
@@ -162,6 +163,23 @@ class Panel(struct.PyTreeNode):
                 got=reason,
                 fix=f"use a search that does without: {instead}",
             )
+
+    def check_alone(self, x: Float[Array, "1 *x"]) -> None:
+        """An InputError that names a model which does not answer a single input, as one is judged."""
+        for model in self.models:
+            try:
+                with faults():
+                    shape = np.asarray(model(x)).shape
+                came = "" if len(shape) > 1 and shape[0] == 1 else f"outputs of shape {shape}"
+            except Exception as error:  # a function of the user's own may raise anything
+                came = told(error)
+            if came:
+                raise InputError(
+                    f"model {model.name}",
+                    expected="answers to a batch of one: each finding is judged by itself, too",
+                    got=came,
+                    fix="give a function around it that repeats a single input and returns the first answer",
+                )
 
     def shapes(self, shape: tuple[int, ...]) -> Forward:
         """What the panel says of `BATCH` inputs `[b *shape]`, as shapes and types alone."""
