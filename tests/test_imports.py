@@ -23,7 +23,7 @@ _pytest
 configured
 gating
 api merging
-inspection measuring regressions
+entry inspection measuring regressions
 trial
 rejudge record result checks progress shrink review
 campaign report config

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import xplore
-from xplore.errors import InputError, shell, visible
+from xplore.entry import Entry, forget
+from xplore.errors import InputError, shell, told, visible
 from xplore.regressions import Regressions
 from xplore.report.failure import failure
-from xplore.schema import FILE
 
 if TYPE_CHECKING:
     from xplore.coverage import CellCriterion
     from xplore.finding import Finding
     from xplore.gating import Verdict
     from xplore.result import Result
+
+KEEP = "--xplore-keep"
+FAULTS = (InputError, OSError, sqlite3.Error)
+"""What a disk or a damaged file may do: it is told beside the test's own failure."""
 
 
 class Campaigns:
@@ -32,21 +36,32 @@ class Campaigns:
     are judged first always.
     """
 
-    def __init__(self, node: pytest.Item, folders: pytest.TempPathFactory, rng: int) -> None:
-        self._node, self._folders, self._rng = node, folders, rng
+    def __init__(self, node: pytest.Item, rng: int) -> None:
+        self._node, self._rng = node, rng
+        self._entry: Entry | None = None
         self._results: list[Result] = []
         self._verdicts: list[Verdict] = []
+        self._passed, self._failed = False, True  # until it ends: what is found before an interrupt stays
         config = node.config
-        place = Path(config.getoption("--xplore-out") or config.rootpath / ".xplore")
-        self.entry = place / _slug(node.nodeid)
-        kept = config.getoption("--xplore-keep")
-        self._keep = None if kept is None else Regressions(Path(kept))
-        committed = Regressions(Path(config.rootpath, config.getini("xplore_regressions")))
-        self._places = [committed] if self._keep is None else [committed, self._keep]
+        self._start = config.invocation_params.dir  # a test may be anywhere by now
+        committed, kept = Path(config.rootpath, config.getini("xplore_regressions")), config.getoption(KEEP)
+        self._keep = None if kept is None else Regressions(self._start / kept)
+        places = [committed] if self._keep is None else [committed, self._keep.folder]
+        self._places = list(map(Regressions, dict.fromkeys(place.resolve() for place in places)))
+
+    @property
+    def entry(self) -> Entry:
+        """This test's folder, taken at its first campaign."""
+        if self._entry is None:
+            config = self._node.config
+            out = config.getoption("--xplore-out")
+            place = config.rootpath / ".xplore" if out is None else self._start / out
+            self._entry = Entry(place / _slug(self._node.nodeid))
+        return self._entry
 
     def run(self, models: Sequence[Any], inputs: Any, labels: Any = None, **how: Any) -> Result:
         """`xplore.run`; findings of the last run that still show are the result, and nothing is searched."""
-        self._regress(models, how)
+        self._regress(lambda: (models, how))
         again = self._replayed(lambda: models, how.get("oracle"))
         return self._ran(again or xplore.run(models, inputs, labels, **self._how(how)))
 
@@ -54,14 +69,13 @@ class Campaigns:
         """`xplore.gate`; the test fails where it does, or where regression inputs are answered wrongly."""
         from xplore.gating import gate, replayed
 
-        self._regress([old, new], how, gated=True)
-        again = self._again()
-        if again is not None:
-            folder, asked = again
+        self._regress(lambda: ([old, new], how), gated=True)
+        for folder, asked in self._again():
             still = self._still(folder, [old, new], how.get("oracle"), asked)
-            verdict = replayed(_narrowed(folder, still), how.get("allow"), bool(how.get("null")), asked)
-            if verdict is not None:
-                return self._judged(verdict)
+            if still is not None:
+                verdict = replayed(_narrowed(folder, still), how.get("allow"), bool(how.get("null")), asked)
+                if verdict is not None:
+                    return self._judged(verdict)
         return self._judged(gate(old, new, inputs, labels, **self._how(how)))
 
     def _judged(self, verdict: Verdict) -> Verdict:
@@ -78,7 +92,7 @@ class Campaigns:
     def configured(self, config: str, **settings: Any) -> Result:
         """A config's campaign, with settings of its `campaign` table, `steps` and `tries` of its search."""
         from xplore.config import build_model, load
-        from xplore.configured import run_config
+        from xplore.configured import judging, run_config
 
         given = {**self._budget(), **settings}
         place = Path(self._node.config.rootpath, config)
@@ -88,33 +102,64 @@ class Campaigns:
         loaded = load(
             name, [f"{tables.get(key, 'campaign')}.{key}={value}" for key, value in settings.items()]
         )
+        self._regress(lambda: judging(loaded))
         again = self._replayed(lambda: [build_model(part) for part in loaded.models])
         command = shell("pytest", self._node.nodeid)
         return self._ran(again or run_config(loaded, self._folder(), command=command, progress=False))
 
-    def ended(self, failed: bool) -> list[str]:
-        """The test ended: what it found is kept and told, or forgotten."""
-        if not failed:
-            shutil.rmtree(self.entry, ignore_errors=True)
+    def ended(self, *, passed: bool, failed: bool) -> list[str]:
+        """The test ended: where it failed, what it found is kept and told."""
+        self._passed, self._failed = passed, failed
+        if not failed or (self._entry is None and not self._results):
             return []
-        for number, result in enumerate(self._results):
-            place = self.entry / str(number)
-            if result.folder != place and self._node.config.getoption("--xplore-replay") is None:
-                self._forget(place)
-                shutil.copytree(result.folder, place)
-                kept = xplore.Result(place)
-                kept.only(finding.id for finding in result.findings)
-                self._results[number] = kept
-            if self._keep is not None:
+        sections = [self._told(number) for number in range(len(self._results))]
+        lines = [f"search as here:    {self._command('--xplore-rng', str(self._rng))}"]
+        if self._results:
+            replays = [word for result in self._results for word in ("--xplore-replay", str(result.folder))]
+            lines.insert(0, f"judge them again:  {self._command(*replays)}")
+        if self._entry is not None and self._entry.why:
+            lines.append(visible(f"kept in {self._entry.folder}, for this run alone: {self._entry.why}"))
+        return ["\n".join([*section, *lines]) for section in sections or [[]]]
+
+    def close(self) -> None:
+        """The test's folder is let go; what is not to stay is forgotten."""
+        if self._entry is not None:
+            self._entry.end(passed=self._passed, failed=self._failed)
+
+    def _told(self, number: int) -> list[str]:
+        """What a campaign found, kept for the next run; where that cannot be, that is told as well."""
+        faults = []
+        try:
+            self._results[number] = self._saved(number)
+        except FAULTS as error:
+            faults.append(f"not kept for the next run: {told(error, 500)}")
+        result = self._results[number]
+        if self._keep is not None:
+            try:
                 meta = result.archive.meta.get("table") or {}
                 names = [str(column["name"]) for column in meta.get("columns", ())]
                 self._keep.keep(self._node.nodeid, _examples(result), names)
-        replays = [word for result in self._results for word in ("--xplore-replay", result.folder)]
-        commands = [
-            "judge them again:  " + shell("pytest", self._node.nodeid, *replays),
-            "search as here:    " + shell("pytest", self._node.nodeid, "--xplore-rng", str(self._rng)),
-        ]
-        return ["\n".join([*failure(result), *commands]) for result in self._results]
+            except FAULTS as error:
+                faults.append(f"not kept as regression inputs: {told(error, 500)}")
+        try:
+            return [*failure(result), *map(visible, faults)]
+        except FAULTS as error:
+            return [*map(visible, [f"not told: {told(error, 500)}", *faults])]
+
+    def _saved(self, number: int) -> Result:
+        """A campaign's result in this test's folder, where nothing else is kept of it."""
+        result = self._results[number]
+        if self._node.config.getoption("--xplore-replay") is not None:
+            return result
+        if result.folder.parent != self.entry.folder:
+            kept = xplore.Result(result.save(self.entry.new(number)))
+            kept.only(finding.id for finding in result.findings)
+            result = kept
+        self.entry.only(number, result.folder)
+        return result
+
+    def _command(self, *options: str) -> str:
+        return shell("pytest", self._node.nodeid, *options)
 
     @property
     def properties(self) -> list[tuple[str, Any]]:
@@ -145,21 +190,17 @@ class Campaigns:
         return told if time is None else {**told, "seconds": duration(time, "--xplore-time")}
 
     def _folder(self) -> Path:
-        return self._folders.mktemp("xplore") / "campaign"
+        return self.entry.new(len(self._results))
 
     def _ran(self, result: Result) -> Result:
         self._results.append(result)
         return result
 
-    def _forget(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def _again(self) -> tuple[Path, bool] | None:
-        """The folder to be judged again before this campaign, and whether it was asked for."""
+    def _again(self) -> list[tuple[Path, bool]]:
+        """The folders to be judged again before this campaign, and whether that was asked for."""
         asked, number = self._node.config.getoption("--xplore-replay"), len(self._results)
         if asked is None:
-            folder = self.entry / str(number)
-            return (folder, False) if (folder / FILE).is_file() else None
+            return [(folder, False) for folder in self.entry.kept(number)]
         if number >= len(asked):
             raise InputError(
                 "--xplore-replay",
@@ -167,36 +208,38 @@ class Campaigns:
                 got=f"{len(asked)}",
                 fix="give the option once for each, in their order",
             )
-        return Path(asked[number]), True
+        return [(self._start / asked[number], True)]
 
     def _replayed(self, models: Callable[[], Sequence[Any]], oracle: Any = None) -> Result | None:
         """What an earlier run found, if some still shows or it was asked for; else that is forgotten."""
-        again = self._again()
-        if again is None:
-            return None
-        folder, asked = again
-        still = self._still(folder, models(), oracle, asked)
-        if still or asked:
-            return _narrowed(folder, still)
-        self._forget(folder)
+        for folder, asked in self._again():
+            still = self._still(folder, models(), oracle, asked)
+            if still is not None and (still or asked):
+                return _narrowed(folder, still)
+            forget(folder)
         return None
 
-    def _still(self, folder: Path, models: Sequence[Any], oracle: Any, asked: bool) -> list[str]:
-        """The findings in a folder that still show."""
+    def _still(self, folder: Path, models: Sequence[Any], oracle: Any, asked: bool) -> list[str] | None:
+        """The findings in a folder that still show; None where they cannot be judged: it is forgotten."""
         try:
-            told = xplore.replay(folder, models, as_tested=False, oracle=oracle)
+            shows = xplore.replay(folder, models, as_tested=False, oracle=oracle)
         except InputError:  # of another version, of models of another kind: nothing to go by
             if asked:
                 raise
-            self._forget(folder)
-            return []
-        return [name for name, shows in told.items() if shows]
+            forget(folder)
+            return None
+        return [name for name, yes in shows.items() if yes]
 
-    def _regress(self, models: Sequence[Any], how: dict[str, Any], *, gated: bool = False) -> None:
+    def _regress(
+        self, method: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]], *, gated: bool = False
+    ) -> None:
         """Fail where models differ on regression inputs of this test; in a gate, where the new one errs."""
         from xplore.regressions import judged
 
         kept = [one for place in self._places for one in place.of(self._node.nodeid)]
+        if not kept:
+            return
+        models, how = method()
         faults = []
         for one, decisions, differ in judged(kept, models, how.get("constraint"), how.get("oracle")):
             wrong = decisions[-1] != one.expected if gated and one.expected is not None else differ

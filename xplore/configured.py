@@ -64,6 +64,14 @@ def gate_config(
     return gate(old, new, images, labels, allow=allow, null=null, out=out, classes=classes, **_method(config))
 
 
+def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:
+    """A config's models, and its constraint and its oracle, if it names one: what judges stored inputs."""
+    how = {"constraint": checked_part("constraint", build(config.constraint), Constraint)}
+    if config.oracle is not None:
+        how["oracle"] = checked_part("oracle", build(config.oracle), Oracle)
+    return [build_model(part) for part in config.models], how
+
+
 def _method(config: Config) -> dict[str, Any]:
     """How a config searches and for what, as `xplore.run` takes it; what it leaves out is left out."""
     settings = config.campaign

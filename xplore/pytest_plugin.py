@@ -61,13 +61,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.fixture
-def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaigns]:
+def campaign(request: pytest.FixtureRequest) -> Iterator[Campaigns]:
     """Campaigns, gates and coverage from a test: `campaign.gate(old, new, images, labels, allow=0.02)`."""
     from xplore._pytest import Campaigns
 
-    made = Campaigns(request.node, tmp_path_factory, request.config.stash[_rng])
+    made = Campaigns(request.node, request.config.stash[_rng])
     request.node.stash[_campaigns] = made
     yield made
+    made.close()
 
 
 @pytest.fixture
@@ -86,9 +87,10 @@ def pytest_runtest_makereport(
     """What a test's campaigns found: kept where it failed, told in its report, forgotten where it passed."""
     report = yield
     made = item.stash.get(_campaigns, None)
-    if made is not None and call.when == "call" and not report.skipped:
-        for text in made.ended(report.failed):
+    if made is not None and (call.when == "call" or (call.when == "setup" and not report.passed)):
+        for text in made.ended(passed=report.passed, failed=report.failed):
             report.sections.append(("xplore", text))
+    if made is not None and call.when == "call" and not report.skipped:
         item.user_properties += made.properties  # of the teardown's report, which JUnit XML reads
         report.user_properties = list(item.user_properties)
     return report

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from xplore.archive import Archive
-from xplore.errors import visible
+from xplore.errors import InputError, visible
 from xplore.finding import Finding
 from xplore.report._base import store
 from xplore.report.pictures import decode, png, triptych
@@ -69,7 +69,10 @@ def _told(result: Found, reading: Reading, group: Group, kept: set[str]) -> str:
     if not reading.in_words and not result.temporary:
         after = finding.after if finding.shrunk is None else finding.shrunk.after
         picture = png(triptych(decode(finding.before), decode(after)))
-        place = str(store(result.folder / "findings" / file_name(finding), picture))
+        try:
+            place = str(store(result.folder / "findings" / file_name(finding), picture))
+        except InputError as error:  # a folder that is only read, a full disk
+            place = f"no picture: {error}"
     said = f"expected {reading.class_name(row.expected)}; {answers}{part(group)}"
     head = f"  {row.id}  seed {reading.seed_name(row)}: {said}"
     return f"{head}  {plural(len(rows), 'finding')}{size}  {place}"
