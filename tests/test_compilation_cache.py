@@ -47,9 +47,14 @@ def told(cache: Path, *how: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "damage", ["lambda data: data[:len(data) // 2]", "lambda data: b''", "lambda data: b'x' * 99"]
+    ("damage", "how"),
+    [
+        ("lambda data: data[:len(data) // 2]", ()),
+        ("lambda data: b''", ("-W", "error")),
+        ("lambda data: b'x' * 99", ()),
+    ],
+    ids=["cut off", "empty, and warnings are errors", "others"],
 )
-@pytest.mark.parametrize("how", [(), ("-W", "error")], ids=["", "warnings are errors"])
 def test_damaged_programs_are_said_once_and_compiled_anew(
     damage: str, how: tuple[str, ...], tmp_path: Path
 ) -> None:
