@@ -202,7 +202,9 @@ def arguments(part: Any, gives: str) -> dict[str, Any]:
             got=why,
             fix="name it yourself: nothing else that an archive names is run",
         )
-    return {key: _argument(value) for key, value in part.items() if key != "use"}
+    kinds = FACTORIES[part["use"]].arguments
+    given = {key: _argument(value) for key, value in part.items() if key != "use"}
+    return {key: None if value == "none" and kinds[key] is BOUND else value for key, value in given.items()}
 
 
 def _argument(value: Any) -> Any:
@@ -211,7 +213,7 @@ def _argument(value: Any) -> Any:
         return make(value, FACTORIES[value["use"]].gives)
     if isinstance(value, (list, tuple)):
         return tuple(map(_argument, value))
-    return None if value == "none" else value
+    return value
 
 
 def from_zoo(meta: dict[str, Any]) -> bool:

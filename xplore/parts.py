@@ -79,7 +79,7 @@ def build_model(part: Part) -> Any:
 
     own, reading = _split(part)
     weights = reading.pop("weights", None)
-    model = adapt(build(own), **{key: _value(value, None) for key, value in reading.items()})
+    model = adapt(build(own), **{key: _value(value, READING[key]) for key, value in reading.items()})
     return model if weights is None else with_weights(model, weights)
 
 
@@ -145,8 +145,8 @@ def _value(value: Any, hint: Any) -> Any:
             return Recipe.of(named(value["use"]), **{k: v for k, v in value.items() if k != "use"})
         return build(value)
     if isinstance(value, list):
-        return tuple(_value(item, None) for item in value)
-    return None if value == "none" else value
+        return tuple(_value(item, str) for item in value)  # a class may be called "none"
+    return None if value == "none" and hint is not str else value
 
 
 def _hints(target: Any) -> dict[str, Any]:

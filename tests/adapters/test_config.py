@@ -15,9 +15,12 @@ from mutation import mutated
 
 from xplore import config as configs
 from xplore import weights
-from xplore.adapters import with_weights
+from xplore.adapters import adapt, with_weights
+from xplore.config import build, build_model
 from xplore.errors import InputError
+from xplore.factories import arguments, make
 from xplore.model import Model
+from xplore.models.lenet import lenet1
 
 XPLORE = Path(sysconfig.get_path("scripts")) / "xplore"
 FACTORY = """
@@ -171,3 +174,14 @@ def test_mutated_configs_are_told(tmp_path: Path, data: st.DataObject) -> None:
         assert str(error).startswith((str(path), "config "))
     else:
         assert len(config.models) > 1
+
+
+@pytest.mark.parametrize("key", ["name", "classes"])
+def test_a_name_of_none_is_a_name(key: str) -> None:
+    """Only of what may be left out is "none" no text: in a config, and in what an archive says."""
+    said = {"name": "none"} if key == "name" else {"classes": [*"012345678", "none"]}
+    part = {"use": "xplore.models.lenet:lenet1", **said}
+    for model in (build_model(part), adapt(lenet1(), **arguments(part, "model"))):
+        assert getattr(model, key) == ("none" if key == "name" else tuple(said["classes"]))
+    bound = {"use": "xplore.constraints:Occlusion", "bound": "none"}
+    assert build(bound).bound is None and make(bound, "constraint").bound is None
