@@ -236,7 +236,9 @@ def ending(end: Any, shift: float) -> Model:
 
 @pytest.mark.parametrize("on", ["logits", "log_odds"])
 @pytest.mark.parametrize(
-    "end", [jax.nn.softmax, lambda z: jnp.exp(jax.nn.log_softmax(z)), jax.jit(jax.nn.softmax)], ids=str
+    "end",
+    [jax.nn.softmax, lambda z: jnp.exp(jax.nn.log_softmax(z)), jax.jit(jax.nn.softmax)],
+    ids=["softmax", "of a logarithm", "compiled"],
 )
 def test_a_search_on_logits_takes_the_steps_of_one_on_bare_logits(end: Any, on: str) -> None:
     how = HOW | {"steps": 6, "tries": 2, "objective": Joint(on=on), "constraint": Ball(0.05)}

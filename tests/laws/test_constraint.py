@@ -33,6 +33,8 @@ from xplore.encoding import decode, encode
 from xplore.errors import InputError
 
 ROWS = 4
+BY_LEVELS = [Lighting, Ball, lambda b: Ball(b, "2"), lambda b: Patches(((2, 3, 4, 5),), b)]
+"""Charts whose bound is one of pixels."""
 seeds = st.integers(0, 2**31)
 PAIRS = [(c, GREY) for c in CONSTRAINTS]
 PAIRS += [(c, COLOUR) for c in {type(c): c for c in CONSTRAINTS[::-1]}.values()]  # the first of each class
@@ -207,9 +209,7 @@ def test_latents_beyond_the_bound_are_seen(constraint, shape):
         assert not within(constraint, x0, image, (far, fixed)).any(), f"latents {number}"
 
 
-@pytest.mark.parametrize(
-    "make", [Lighting, Ball, lambda b: Ball(b, "2"), lambda b: Patches(((2, 3, 4, 5),), b)], ids=str
-)
+@pytest.mark.parametrize("make", BY_LEVELS, ids=["lighting", "ball", "ball in L2", "patches"])
 @given(bound=st.floats(1 / 255, 1), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=15, deadline=None)
 def test_bounds_on_pixels_hold_for_what_is_stored(make, bound, seed):
@@ -233,7 +233,7 @@ def test_bounds_on_pixels_hold_for_what_is_stored(make, bound, seed):
 
 
 @pytest.mark.parametrize("bound", [0.0039, 0.002, 1e-9])
-@pytest.mark.parametrize("make", [Lighting, Ball, lambda b: Patches(((2, 3, 4, 5),), b)], ids=str)
+@pytest.mark.parametrize("make", BY_LEVELS, ids=["lighting", "ball", "ball in L2", "patches"])
 def test_a_bound_below_one_level_is_refused(make, bound):
     with pytest.raises(InputError, match="one level of 8 bits"):
         make(bound).check_moves()
