@@ -102,8 +102,8 @@ def test_the_logits_before_a_softmax_are_what_it_reads(end: str, size: int) -> N
     model, bare = (one.bind((3,), 4) for one in both)
     assert model.shows_logits((3,)) == (end in SEEN)
     if end in SEEN:
-        ask = Model.captured
-        scores = jax.jit(jax.grad(lambda x, m: (m.captured(x)[3][:, 1] ** 2).sum()))
+        ask = Model.scored
+        scores = jax.jit(jax.grad(lambda x, m: (m.scored(x)[3][:, 1] ** 2).sum()))
         x = ROWS[:size]
         outputs, layers, values, logits = ask(model.replace(before_head=True), x)
         np.testing.assert_allclose(logits, x @ weights, atol=1e-6)
@@ -117,7 +117,7 @@ def test_the_logits_before_a_softmax_are_what_it_reads(end: str, size: int) -> N
 def test_the_logit_before_a_sigmoid_is_that_of_the_second_class() -> None:
     model = followed(lambda x: jax.nn.sigmoid(x[:, :1]))
     assert model.shows_logits((3,))
-    logits = model.replace(before_head=True).captured(ROWS)[3]
+    logits = model.replace(before_head=True).scored(ROWS)[3]
     np.testing.assert_allclose(logits, jnp.stack([0 * ROWS[:, 0], ROWS[:, 0]], axis=1), atol=1e-6)
     assert not followed(lambda x: 1 / (1 + jnp.exp(-x[:, :1]))).replace(output="logits").shows_logits((3,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -22,7 +23,8 @@ from xplore.settings import Thread, own_settings
 @contextmanager
 def everywhere(**settings: Any) -> Iterator[None]:
     """Settings of JAX for every thread, as `jax.config.update` makes them."""
-    before = {name: getattr(jax.config, name) for name in settings}
+    with ThreadPoolExecutor(1) as other:  # in this thread a test may have others for itself alone
+        before = other.submit(lambda: {name: getattr(jax.config, name) for name in settings}).result()
     for name, value in settings.items():
         jax.config.update(name, value)
     try:

@@ -204,8 +204,14 @@ class Model(struct.PyTreeNode):
 
     def captured(
         self, x: Float[Array, "b *x"], lowering: Lowering = "as_written"
+    ) -> tuple[Any, list[Layer], list[Array]]:
+        """Outputs, layers, and each layer's value (batch first, channels last)."""
+        return self.scored(x, lowering)[:3]
+
+    def scored(
+        self, x: Float[Array, "b *x"], lowering: Lowering = "as_written"
     ) -> tuple[Any, list[Layer], list[Array], Any]:
-        """Outputs, layers, each layer's value (batch first, channels last), and the outputs' logits.
+        """What is `captured`, and the outputs' logits.
 
         Logits are log-probabilities up to a constant a row, or what the softmax reads, if `before_head`.
         """

@@ -243,7 +243,7 @@ class Panel(struct.PyTreeNode):
         short = self.dtype == "bfloat16"
         for model in self.models:
             asked = jax.tree.map(_shorter, (model, x)) if short else (model, x)
-            out, model_layers, model_values, scores = asked[0].captured(asked[1], self.lowering)
+            out, model_layers, model_values, scores = asked[0].scored(asked[1], self.lowering)
             outputs.append(out.astype(x.dtype) if short else out)
             logits.append(scores.astype(x.dtype) if short else scores)
             layers.append((model.name, tuple(model_layers)))

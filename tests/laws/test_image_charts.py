@@ -223,9 +223,9 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     begun = begun.replace(z=jax.tree.map(jnp.zeros_like, begun.z))
     seen = Seen(slope, jnp.zeros(3), jnp.ones(3, jnp.int32))
     light, ball = search.advance(both, begun, start, seen).z
-    np.testing.assert_allclose(jnp.abs(light), 0.05 * 0.3, rtol=1e-5)
-    lit = jnp.clip(x0 + light[:, None, None, None], 0, 1)
-    np.testing.assert_allclose(ball, jnp.clip(0.35 * 0.1 * jnp.sign(slope), -lit, 1 - lit), atol=1e-6)
+    np.testing.assert_allclose(jnp.abs(light), 0.05 * 76 / 255, rtol=1e-5)
+    lit = jnp.clip(x0 + jnp.round(255 * light)[:, None, None, None] / 255, 0, 1)
+    np.testing.assert_allclose(ball, jnp.clip(0.35 * 25 / 255 * jnp.sign(slope), -lit, 1 - lit), atol=1e-6)
 
 
 def test_a_chain_places_its_rectangle_by_the_slope():

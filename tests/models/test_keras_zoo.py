@@ -31,7 +31,7 @@ def test_neurons_are_counted_as_the_original_does(name):
     variables = jax.eval_shape(MODULES[name].init, jax.random.key(0), image)
 
     def layers(variables, x):
-        _, found, *_ = linen(MODULES[name], variables).captured(x)
+        _, found, _ = linen(MODULES[name], variables).captured(x)
         counted.extend(found)
         return x
 

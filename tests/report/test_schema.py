@@ -74,6 +74,6 @@ def test_sets_and_several_campaigns_in_one_archive_fit(archives, tmp_path):
 
 
 def test_rows_and_numbers_fit(archives, tmp_path):
-    told = summary(archives.rows(tmp_path, decisions={"kind": "angles"}))
+    told = summary(archives.rows(tmp_path, decisions={"kind": "angles", "apart": 0.2}))
     VALIDATOR.validate(told)
     assert (told["inputs"], told["valid"], told["sizes"]["changed"]["median"]) == ("rows", 2, 1.0)

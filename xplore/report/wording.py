@@ -107,8 +107,8 @@ def spoken(text: str | None) -> str:
 def command(text: str | None) -> str:
     """What made a campaign, as its archive says; a shell runs nothing of what is no command of xplore's.
 
-    >>> command("xplore run mnist --set 'campaign.seeds=5'"), command("xplore.run(...)")
-    ("xplore run mnist --set 'campaign.seeds=5'", 'xplore.run(...)')
+    >>> command("xplore run mnist --out 'my runs'"), command("xplore.run(...)")
+    ("xplore run mnist --out 'my runs'", 'xplore.run(...)')
     >>> print(command("xplore run mnist; rm -r ~"), command("$(id)"))
     'xplore run mnist; rm -r ~' '$(id)'
     """
