@@ -221,6 +221,8 @@ looks at the input after each of its steps, the last one too, and what it makes 
 The referee is a kernel machine on histograms of oriented gradients, trained on the same 4,000 digits with erasing and
 brightness (`models/referee.md`); it gives its opinion only, and is itself right on some 97 % of unhurt or
 lightly hurt digits. Seconds include judging, storing and the last drain, not compilation or the search beside it.
+Other jobs ran on the machine on 2026-11-26: seconds are no measure of speed, for which see
+[performance.md](performance.md).
 
 What makes the difference to the published method, each an honest change of the search and none of the models:
 the deviating model is read by its log-odds, which never flatten, and the others by log-probabilities
@@ -254,7 +256,8 @@ The published code, moved to a current TensorFlow and run on three LeNets of the
 
 ## Does the coverage term help?
 
-Neuron coverage at t = 0.25 by model (lenet1 / lenet4 / lenet5), over inputs on which models differ.
+Neuron coverage at t = 0.25 by model (lenet1 / lenet4 / lenet5), over inputs on which models differ. Lighting is swept,
+which no term changes.
 
 | campaign, bounded | valid, lambda2 = 0.1 | queries | coverage | valid, lambda2 = 0 | queries | coverage |
 |---|---|---|---|---|---|---|
