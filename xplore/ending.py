@@ -6,7 +6,7 @@ calls are seen through; what any library's softmax and sigmoid are traced to is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +15,10 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from xplore.closure import bind
+from xplore.closure import INLINE, bind
 from xplore.heads import Head
 
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-INLINE = ("jit", "pjit")
 LAYOUTS = {
     *("reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy"),
     *("copy_p", "reduce_precision", "stop_gradient", "optimization_barrier", "name", "device_put"),
@@ -127,9 +126,11 @@ class _Trail:
 
     steps: dict[tuple[Any, ...], _Step] = field(default_factory=dict)
 
-    def outputs(self, jaxpr: Any, given: dict[Any, _Step]) -> list[_Step]:
-        """Where a jaxpr's outputs come from, of which some variables are known."""
-        made = dict(given)
+    def outputs(
+        self, jaxpr: Any, given: Mapping[Any, _Step], arrays: Mapping[Any, Any] | None = None
+    ) -> list[_Step]:
+        """Where a jaxpr's outputs come from, of which some variables are known, and the arrays of some."""
+        made, known = dict(given), arrays or {}
 
         def step(v: Any) -> _Step:
             if isinstance(v, core.Literal):
@@ -138,19 +139,17 @@ class _Trail:
 
         for eqn in jaxpr.eqns:
             reads = [step(v) for v in eqn.invars]
-            inner = next((eqn.params[key] for key in CALLS if key in eqn.params), None)
-            body = getattr(inner, "jaxpr", inner)
-            follows = isinstance(body, core.Jaxpr) and len(body.invars) == len(reads)
-            if follows and eqn.primitive.name not in LOOPS:
+            if (body := _body(eqn)) is not None:
                 outs = self.outputs(body, dict(zip(body.invars, reads, strict=True)))
             elif eqn.primitive.name in LAYOUTS:
                 outs = reads
             else:
-                outs = [self.step(eqn, reads)] * len(eqn.outvars)
+                read = [v.val if isinstance(v, core.Literal) else known.get(v) for v in eqn.invars]
+                outs = [self.step(eqn, reads, read)] * len(eqn.outvars)
             made.update(zip(eqn.outvars, outs, strict=False))
         return [step(v) for v in jaxpr.outvars]
 
-    def step(self, eqn: Any, reads: list[_Step], arrays: Sequence[Any] = ()) -> _Step:
+    def step(self, eqn: Any, reads: list[_Step], arrays: Sequence[Any]) -> _Step:
         """The step of an equation, or an equal one before it."""
         same = tuple((read.number,) if read.is_number(-np.inf, np.inf) else id(read) for read in reads)
         key = eqn.primitive.name, same, id(eqn) if eqn.primitive.name in LOOPS else str(eqn.params)
@@ -181,17 +180,17 @@ class _Run(_Trail):
         return [read(v) for v in jaxpr.outvars]
 
     def equation(self, eqn: Any, given: list[tuple[_Step, Any]]) -> list[tuple[_Step, Any]]:
-        kind, inner = eqn.primitive.name, next((eqn.params[k] for k in CALLS if k in eqn.params), None)
-        if kind in INLINE and isinstance(inner, core.ClosedJaxpr):
-            return self.evaluate(inner.jaxpr, inner.consts, given)
+        kind = eqn.primitive.name
+        if kind in INLINE:
+            return self.evaluate(eqn.params["jaxpr"].jaxpr, eqn.params["jaxpr"].consts, given)
         reads, arrays = [step for step, _ in given], [array for _, array in given]
         out = bind(eqn, arrays)
         outs = list(out) if eqn.primitive.multiple_results else [out]
-        body = getattr(inner, "jaxpr", inner)
-        if isinstance(body, core.Jaxpr) and len(body.invars) == len(reads) and kind not in LOOPS:
-            known = dict(zip(body.invars, given, strict=True))
-            steps = _Inside(self.steps, dict(known)).outputs(
-                body, {v: step for v, (step, _) in known.items()}
+        if (body := _body(eqn)) is not None:  # evaluated as one: of its own arrays, what it reads is known
+            steps = self.outputs(
+                body,
+                dict(zip(body.invars, reads, strict=True)),
+                dict(zip(body.invars, arrays, strict=True)),
             )
         elif kind in LAYOUTS:
             steps = reads
@@ -200,18 +199,12 @@ class _Run(_Trail):
         return list(zip(steps, outs, strict=True))
 
 
-@dataclass(eq=False)
-class _Inside(_Trail):
-    """The steps of a call that is evaluated as one: of its own arrays, only what it is given is known."""
-
-    given: dict[Any, tuple[_Step, Any]] = field(default_factory=dict)
-
-    def step(self, eqn: Any, reads: list[_Step], arrays: Sequence[Any] = ()) -> _Step:
-        known = [
-            self.given.get(v, (None, None))[1] if not isinstance(v, core.Literal) else v.val
-            for v in eqn.invars
-        ]
-        return super().step(eqn, reads, known)
+def _body(eqn: Any) -> Any:
+    """The jaxpr of a call that is seen through; None of any other step."""
+    inner = next((eqn.params[key] for key in CALLS if key in eqn.params), None)
+    body = getattr(inner, "jaxpr", inner)
+    follows = isinstance(body, core.Jaxpr) and len(body.invars) == len(eqn.invars)
+    return body if follows and eqn.primitive.name not in LOOPS else None
 
 
 def _known(step: _Step) -> _Step:

@@ -121,7 +121,7 @@ def before_heads(panel: Panel, shape: tuple[int, ...]) -> tuple[Panel, list[str]
     models, notes = [], []
     for model in panel.models:
         seen = model.shows_logits(shape)
-        models.append(model.replace(before_head=seen, declared=model.declared))
+        models.append(model.replace(before_head=seen))
         if model.output == "probabilities" and not seen:
             notes.append(
                 f"{model.name} returns probabilities, and what they are made of cannot be seen:"

@@ -286,6 +286,13 @@ def brightness(t, name):
     )
 
 
+def lit(models, images, search, deviate):
+    """A campaign of the original's procedure under light, without a bound."""
+    objective = Joint(lambda1=2.0, lambda2=0.0, on="logits", deviate=deviate)
+    how = {"constraint": Lighting(None), "progress": False, "shrink": False}
+    return xplore.run(models, images, search=search, objective=objective, **how)
+
+
 @pytest.mark.parametrize("steps", range(1, 8))
 def test_the_input_after_each_step_is_looked_at_the_last_one_too(steps):
     """Light moves by the mean of the gradient over its rms: here by one step exactly, up or down."""
@@ -293,15 +300,7 @@ def test_the_input_after_each_step_is_looked_at_the_last_one_too(steps):
     images[0, 0, 0, 0] = 90
     models = [brightness(0.5, "a"), brightness(0.55, "b")]
     search = Original("light", step=0.05, steps=steps)
-    result = xplore.run(
-        models,
-        images,
-        constraint=Lighting(None),
-        search=search,
-        progress=False,
-        shrink=False,
-        objective=Joint(on="logits", lambda2=0.0, lambda1=2.0, deviate=1),
-    )
+    result = lit(models, images, search, deviate=1)
     # 0.39 + 0.05 n lies between 0.5 and 0.55 first at n = 3.
     assert len(result.findings) == int(steps >= 3)
     assert result.summary["steps"] == min(steps, 3) + 1, "looks: the seed's, and one after each step"
@@ -313,15 +312,7 @@ def test_images_of_one_colour_are_no_findings_of_the_originals(clip):
     images = rng.integers(200, 256, (12, 4, 4, 1), np.uint8)
     models = [brightness(1.0 - 1e-6, "a"), brightness(3.0, "b")]  # differ where all is white
     search = Original("light", step=0.6, steps=4, clip=clip)
-    result = xplore.run(
-        models,
-        images,
-        constraint=Lighting(None),
-        search=search,
-        progress=False,
-        shrink=False,
-        objective=Joint(on="logits", lambda1=2.0, lambda2=0.0, deviate=0),
-    )
+    result = lit(models, images, search, deviate=0)
     for found in result.findings:
         assert np.ptp(from_png(found.after)) > 0
     if not clip:

@@ -50,7 +50,11 @@ class Lighting(Constraint):
     @property
     def limit(self) -> Any:
         """The largest `|z|`: a whole number of levels, at most the bound."""
-        return level_bound(0.5 if self.bound is None else self.bound)
+        return level_bound(self._most)
+
+    @property
+    def _most(self) -> Any:
+        return 0.5 if self.bound is None else self.bound
 
     @property
     def reach(self) -> Any:
@@ -66,9 +70,7 @@ class Lighting(Constraint):
 
     @property
     def words(self) -> str:
-        return (
-            f"every pixel lighter or darker by at most {0.5 if self.bound is None else float(self.bound):g}"
-        )
+        return f"every pixel lighter or darker by at most {float(self._most):g}"
 
     def init(
         self,
