@@ -137,7 +137,7 @@ def campaign(folder: Path, domain: Domain, settings: list[str], data: Path | Non
     if (folder / "report.html").is_file():
         result = xplore.Result(folder)
     else:
-        given = ["baseline=none", *settings, f"campaign.seeds={domain.seeds}"]
+        given = ["baseline=none", "campaign.shrink=false", *settings, f"campaign.seeds={domain.seeds}"]
         if domain.data and data is None:
             raise InputError("--data", expected="the folder with the data of all domains", got="none")
         given += [f"seeds.path={data / domain.data}"] if domain.data and data else []
@@ -302,8 +302,12 @@ Each cell with three figures has one a model, in the order of the panel: the mod
 stored* what is left when the stored input is judged again, alone, equal inputs counted once; *valid* what counts
 besides: the seed was answered rightly by all models, and the change is within the bound of its constraint. *Coverage*
 is that of the deviating model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which
-models differ. Seconds include judging and storing, not compiling; little else ran. `Original` is the published
-procedure, unclipped and without a bound, so that what of it is valid only has the seed's answer to satisfy.
+models differ. Seconds include judging and storing, not compiling and not shrinking; the machine did other work
+beside, so they are upper ends. `Original` is the published procedure, unclipped and without a bound, so that what
+of it is valid only has the seed's answer to satisfy.
+
+`Original` looks at the input after its last step, too, and keeps no image of one colour; bounds on light hold in
+whole levels of 8 bits. Figures of this page before 2026-11-26 are older than these changes.
 
 {sections}
 ## The steering angles that were published
