@@ -50,7 +50,7 @@ stored
 finding
 schema account factories intervals part_code toml forks
 closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
-errors
+errors lazy
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
 SHARED_IN_REPORT = {

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xplore import forks as _forks  # noqa: F401 # sees forks from now on
+from xplore import lazy as _lazy
 
 if TYPE_CHECKING:
+    from xplore import adapters as adapters
+    from xplore import backends as backends
+    from xplore import constraints as constraints
+    from xplore import coverage as coverage
+    from xplore import data as data
+    from xplore import errors as errors
+    from xplore import objectives as objectives
+    from xplore import oracles as oracles
+    from xplore import plan as plan
+    from xplore import report as report
+    from xplore import search as search
+    from xplore import weights as weights
     from xplore.adapters import adapt as adapt
     from xplore.api import run as run
     from xplore.errors import InputError as InputError
@@ -50,19 +62,33 @@ _PUBLIC = {
 }
 __all__ = [*_PUBLIC, "__version__"]
 
-_checkout = Path(__file__).parents[1]
-if not Path(__file__).with_name("models").is_dir() and (_checkout / "models" / "lenet.py").is_file():
+_SHOWN = (
+    "adapters",
+    "backends",
+    "constraints",
+    "coverage",
+    "data",
+    "errors",
+    "models",
+    "objectives",
+    "oracles",
+    "plan",
+    "report",
+    "search",
+    "units",
+    "weights",
+)
+"""Modules that the documentation names; the others are attributes, too."""
+
+_package = Path(__file__).parent
+_checkout = _package.parent
+if not (_package / "models").is_dir() and (_checkout / "models" / "lenet.py").is_file():
     __path__.append(
         str(_checkout)
     )  # models/ travels inside a wheel; in a checkout it stands beside the package
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562): importing xplore costs nothing."""
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'xplore' has no attribute {name!r}")
+__getattr__, _ = _lazy.attach(__name__, [str(_package)], _PUBLIC, elsewhere=["models"])
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_SHOWN})

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from xplore import weights
+from xplore import lazy, weights
 from xplore.errors import InputError
 from xplore.model import Model
 
@@ -96,3 +96,6 @@ def _adapter(kind: type) -> str:
             if base.__module__ == where or base.__module__.startswith(where + "."):
                 return name
     return ""
+
+
+__getattr__, __dir__ = lazy.attach(__name__, __path__)

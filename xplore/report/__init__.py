@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from xplore import lazy
 from xplore.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,3 +59,6 @@ def _made(known: dict[str, str], what: str, format: str) -> type[Reporter]:
         raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(format))
     module, name = known[format].split(":")
     return getattr(import_module(module), name)
+
+
+__getattr__, __dir__ = lazy.attach(__name__, __path__)
