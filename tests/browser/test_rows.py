@@ -65,5 +65,5 @@ def test_changes_are_told_where_pictures_would_be(browser, page, width, height):
 
 def test_a_neuron_is_not_spoken_of_where_there_is_none(browser, page):
     browser.open(page)
-    assert "features changed" in browser.run("document.querySelector('.three').textContent")
+    assert "do not count" in browser.run("document.querySelector('.three').textContent")
     assert "neuron" not in browser.run("document.querySelector('header').textContent")

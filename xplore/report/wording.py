@@ -12,7 +12,6 @@ from xplore.report.rows import Row, Smallest
 from xplore.report.words import (
     count,
     interval,
-    number,
     numeral,
     percent,
     plural,
@@ -186,15 +185,12 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The three numbers under the verdict, each with what it means."""
     valid = figures["valid_share"]
     spread = f" (95\xa0% interval {interval(valid)})" if valid else ""
-    reached = [values[figures["main_criterion"]] for values in figures["coverage"].values()]
-    if len(reached) <= 3:
-        coverage = " / ".join(f"{100 * value:.0f}" for value in reached) + "\xa0%" if reached else "–"
-    else:
-        coverage = f"{100 * min(reached):.0f} to {100 * max(reached):.0f}\xa0%"
-    name = criterion(figures["main_criterion"] or "coverage")
-    third = (coverage, f"{name}, by the inputs on which models differ")
-    if (few := figures["sizes"]["changed"]) and not reached:  # black boxes: there is nothing to cover
-        third = (number(few["median"]), "features changed, in the median valid finding")
+    by_reason, left_out = figures["invalid_by_reason"], figures["findings"] - figures["valid"]
+    reasons = [
+        f"{count(n)} {reason(name)}" if len(by_reason) > 1 else reason(name) for name, n in by_reason.items()
+    ]
+    why = f": {', '.join(reasons)}" if reasons else ""
+    third = (count(left_out), f"{'finding does' if left_out == 1 else 'findings do'} not count{why}")
     return [
         (percent(valid and valid["share"], 1), f"of seeds have a valid finding{spread}"),
         (count(len(figures["groups"])), f"fault groups in {plural(figures['valid'], 'valid finding')}"),
