@@ -58,6 +58,7 @@ SHARED_IN_REPORT = {
     "charts",
     "comparison",
     "coverage_map",
+    "failure_modes",
     "gallery",
     "lines",
     "pictures",

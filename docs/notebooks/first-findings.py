@@ -38,7 +38,7 @@ result = xplore.run(
 )
 
 # %% [markdown]
-# The result shows itself: a verdict, one picture a fault group, and what became of the seeds.
+# The result shows itself: a verdict, one picture a failure mode, and what became of the seeds.
 
 # %%
 result

@@ -29,14 +29,14 @@ HUGE = {
 def test_markdown_is_no_longer_than_a_comment(build, tmp_path, campaign):
     archive = build(**HUGE[campaign])
     path = reporter("md").write(archive, tmp_path)
-    text, groups = path.read_text("utf-8"), len(read(archive).groups)
+    text, modes = path.read_text("utf-8"), len(read(archive).failure_modes)
     assert len(text.encode()) <= MOST_BYTES
-    order = [text.index(f"\n## {heading}") for heading in ("Fault groups", "From seeds to valid findings")]
+    order = [text.index(f"\n## {heading}") for heading in ("Failure modes", "From seeds to valid findings")]
     assert order == sorted(order) and text.index("**") < order[0]
     shown = len(re.findall(r"^\|.*!\[", text, re.M))
     assert len(list((tmp_path / "report_pictures").glob("*.png"))) == shown > 0
     left = re.search(r"^and ([\d,]+) smaller ones\.$", text, re.M)
-    assert groups == shown + (int(left[1].replace(",", "")) if left else 0)
+    assert modes == shown + (int(left[1].replace(",", "")) if left else 0)
 
 
 def test_markdown_names_the_sections_that_do_not_fit(build, tmp_path):
@@ -44,7 +44,7 @@ def test_markdown_names_the_sections_that_do_not_fit(build, tmp_path):
     models = {"seeds": 2, "found": 0.98, "units": (1, 1), **names}
     text = reporter("md").write(build(**models), tmp_path).read_text("utf-8")
     assert len(text.encode()) <= MOST_BYTES
-    assert re.search(r"^and \d groups\.$", text, re.M), "not one group fits"
+    assert "## Failure modes" in text and "Fault groups: what" not in text, "400 answers do not fit"
     assert "Too long for here: who is wrong" in text and "## From seeds" in text
 
 

@@ -184,7 +184,7 @@ def test_the_verdict_agrees_with_the_figures(build):
     told = summary(build(seeds=60))
     verdict = wording.verdict(told)
     assert f"{told['seeds_with_valid_finding']} of 60 seeds" in verdict
-    assert words.plural(len(told["groups"]), "fault group") in verdict
+    assert words.plural(len(told["failure_modes"]), "failure mode") in verdict
     assert wording.funnel(told)[-1]["count"] == told["seeds_with_valid_finding"]
     counts = [step["count"] for step in wording.funnel(told)]
     assert counts == sorted(counts, reverse=True)

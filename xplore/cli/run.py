@@ -81,7 +81,7 @@ def run(
     loaded = configs.load(config, [*(set_ or []), *settings])
     folder = out or Path("runs") / loaded.name
     from xplore.configured import run_config
-    from xplore.report.wording import counted, never_valid, not_finite
+    from xplore.report.wording import counted, never_valid, not_finite, worst_modes
 
     command = shell("xplore", *sys.argv[1:])
     result = run_config(loaded, folder, command=command, file=str(configs.find(config)), resume=resume)
@@ -89,7 +89,11 @@ def run(
     beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
     print(f"{counted(figures)} ({beside}) in {seconds}")
     seeds = figures["seeds"]
-    for line in [*not_finite(figures["not_finite"], seeds), *never_valid(figures["never_valid"], seeds)]:
+    for line in [
+        *worst_modes(figures),
+        *not_finite(figures["not_finite"], seeds),
+        *never_valid(figures["never_valid"], seeds),
+    ]:
         show(line)
     print(f"report: {folder / 'report.html'}")
     if figures["ended"]:

@@ -1,10 +1,11 @@
-"""A fault group as a card: its example in pictures or words, what each model answers, sizes of the change."""
+"""A failure mode as a card: its example in pictures or words, what each model answers, the change's sizes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from xplore.report import wording, words
+from xplore.report.failure_modes import FailureMode
 from xplore.report.pictures import SMALL, data_uri, decode, difference, enlarge, reduce, sheet
 from xplore.report.reading import Group, Reading
 from xplore.report.rows import Row
@@ -12,14 +13,16 @@ from xplore.report.steering import COLOURS, drawn
 
 CARD_PICTURE = 15_000
 FRAGMENT_PICTURE = 16_000
+MOST_GROUPS = 20
+"""Fault groups of a failure mode that a card lists."""
 BADGES = (("margin", "margin"), ("SSIM", "ssim"), ("L1", "l1"), ("L2", "l2"))
 SHRUNK_BADGES = (("SSIM", "ssim"), ("L0", "changed"), ("L2", "l2"), ("L∞", "linf"))
 SHRUNK_WORDS = (("features", "changed"), ("L1", "l1"), ("L2", "l2"))
 
 
-def card(reading: Reading, group: Group, *, three: bool = True) -> dict[str, Any]:
-    """What a card shows of a fault group; without `three` one small strip in place of three pictures."""
-    row = group.example
+def card(reading: Reading, mode: FailureMode, *, three: bool = True) -> dict[str, Any]:
+    """What a card shows of a failure mode; without `three` one small strip in place of three pictures."""
+    row = mode.example
     badges = _badges(reading, row)
     hidden, referee = row.measure("hidden"), row.measures.get("referee")
     badges = [row.settings, *badges] if row.settings else badges
@@ -34,7 +37,9 @@ def card(reading: Reading, group: Group, *, three: bool = True) -> dict[str, Any
     else:
         shown = pictures(reading, row, three=three)
     return {
-        **named(reading, group),
+        **mode_named(reading, mode),
+        "groups": [named(reading, group) for group in mode.groups[:MOST_GROUPS]],
+        "more_groups": max(len(mode.groups) - MOST_GROUPS, 0),
         "changes": (),
         **shown,
         "told": wording.told(reading, row),
@@ -70,6 +75,20 @@ def pictures(reading: Reading, row: Row, *, three: bool) -> dict[str, Any]:
         return told | {name: data_uri(part, CARD_PICTURE) for name, part in parts.items()}
     strip = sheet([enlarge(reduce(part, 84), 84) for part in (seed, finding, change)], 3, gap=4)
     return told | {"strip": data_uri(strip, FRAGMENT_PICTURE)}
+
+
+def mode_named(reading: Reading, mode: FailureMode) -> dict[str, Any]:
+    """A failure mode in words."""
+    expected, answered = wording.confusion(reading, mode)
+    return {
+        "expected": expected,
+        "answered": answered,
+        "by": reading.models[mode.model],
+        "by_short": words.short_names(reading.models)[mode.model],
+        "part": "",
+        "count": len(mode.rows),
+        "id": reading.short_ids[mode.example.id],
+    }
 
 
 def named(reading: Reading, group: Group) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from xplore.archive import Archive
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
 from xplore.report._page import environment, script_data, script_hash, text
-from xplore.report.cards import card, named
+from xplore.report.cards import card, mode_named
 from xplore.report.charts import coverage_curve, histogram
 from xplore.report.coverage_map import LEGEND, MOST_CELLS, coverage_map
+from xplore.report.failure_modes import SHOWN
 from xplore.report.gallery import gallery
 from xplore.report.reading import Reading, read
 from xplore.report.summary import figures
 
-CARDS = 6
 GALLERY_PICTURES = 700
 MOST_LISTED = 200
 SIZES = (
@@ -33,7 +33,7 @@ SIZES = (
 
 @dataclass(frozen=True)
 class Html(Reporter):
-    """`report.html`: verdict, six findings, funnel, blame, comparison, sizes; the rest folded.
+    """`report.html`: verdict, a dozen failure modes, funnel, blame, comparison, sizes; the rest folded.
 
     Always one file, that is mailed, kept by a CI system and opened from disk: pages opened from disk may
     not read the pixels of pictures beside them, and a folder beside a file gets lost. A thousand findings
@@ -51,7 +51,7 @@ class Html(Reporter):
     def _write(self, archive: Archive, out: Path) -> Path:
         reading = read(archive)
         script = text("html.js")
-        shared = _shared(reading, CARDS)
+        shared = _shared(reading)
         context = {
             **shared,
             "style": Markup(text("html.css")),
@@ -60,7 +60,7 @@ class Html(Reporter):
             "gallery": script_data(gallery(reading, self.most_pictured, GALLERY_PICTURES)),
             "histograms": _histograms(reading),
             "shrunk": wording.shrunk(shared["f"]),
-            "groups": [named(reading, group) for group in reading.groups[:MOST_LISTED]],
+            "modes": [mode_named(reading, mode) for mode in reading.failure_modes[SHOWN:MOST_LISTED]],
             "map": coverage_map(reading),
             "map_of": "neuron" if len(reading.hits) == 1 else "cell",
             "map_pictures": reading.hits.size > MOST_CELLS,
@@ -75,15 +75,15 @@ class Html(Reporter):
 
 
 def fragment(archive: Archive) -> str:
-    """A part of a page for a notebook: verdict, up to six groups, the funnel; no script, its own style."""
+    """A part of a page for a notebook: verdict, a dozen failure modes, funnel; no script, its own style."""
     with archive.snapshot():
-        context = _shared(read(archive), CARDS, three=False)
+        context = _shared(read(archive), three=False)
     return environment().get_template("fragment.jinja").render(context)
 
 
-def _shared(reading: Reading, cards: int, *, three: bool = True) -> dict[str, Any]:
+def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
     told = figures(reading)
-    shown = [card(reading, group, three=three) for group in reading.groups[:cards]]
+    shown = [card(reading, mode, three=three) for mode in reading.failure_modes[:SHOWN]]
     return {
         "f": told,
         "meta": {"models": reading.meta.get("models")},
@@ -96,6 +96,7 @@ def _shared(reading: Reading, cards: int, *, three: bool = True) -> dict[str, An
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
         "cards": shown,
+        "shown_modes": wording.shown_modes(told),
         "is_table": bool(reading.in_words),
         "wordy": any(len(answer["answer"]) > 4 for card in shown for answer in card["answers"]),
         "compared": wording.compared(told),

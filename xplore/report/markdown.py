@@ -12,22 +12,25 @@ from xplore.archive import Archive
 from xplore.errors import visible
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
+from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.pictures import decode, png, triptych
 from xplore.report.png import file_name
-from xplore.report.reading import Group, Reading, read
+from xplore.report.reading import Reading, read
 from xplore.report.summary import figures
 
 MOST_BYTES = 60_000
 """What a comment on a pull request takes."""
-MOST_GROUPS = 20
+MOST_GROUPS = 5
+"""Fault groups of a failure mode that are told."""
 LONGEST_CELL, LONGEST_LINE, LONGEST_CODE = 120, 400, 600
 PICTURE_SIDE = 112
 PICTURES = (
-    "Pictures: seed, finding, change (orange is brighter, blue darker). One finding of each group, the one "
-    "with the smallest change."
+    "Pictures: seed, finding, change (orange is brighter, blue darker). One finding of each failure mode, "
+    "the one with the smallest change."
 )
 EXAMPLES = (
-    "Change: feature, seed's value → finding's. One finding of each group, the one with the smallest change."
+    "Change: feature, seed's value → finding's. One finding of each failure mode, the one with the smallest "
+    "change."
 )
 
 SMALLEST = " Where it was shrunk, the smallest change that still shows it stands for the finding."
@@ -35,9 +38,10 @@ SMALLEST = " Where it was shrunk, the smallest change that still shows it stands
 
 @dataclass(frozen=True)
 class Markdown(Reporter):
-    """`report.md`, at most 60 kB, with the pictures of its groups in a folder beside it.
+    """`report.md`, at most 60 kB, with the pictures of at most a dozen failure modes in a folder beside it.
 
-    Verdict, groups and funnel come first: groups are left out until these fit, then what else does not.
+    Verdict, failure modes and funnel come first: of the modes' fault groups, folded, as many are left out as
+    it takes for these to fit, then what else does not.
 
     >>> Markdown().target(Path("runs/mine")).as_posix()
     'runs/mine/report.md'
@@ -48,12 +52,12 @@ class Markdown(Reporter):
     def _write(self, archive: Archive, out: Path) -> Path:
         reading, path = read(archive), self.target(out)
         told, folder = figures(reading), path.with_name(f"{path.stem}_pictures")
-        shown = list(reading.groups[:MOST_GROUPS])
-        while _size(_top(reading, told, shown, folder.name)) > MOST_BYTES and shown:
-            shown.pop()
-        for group in () if reading.in_words else shown:
-            _draw(reading, group, folder)
-        return store(path, _fitted(_top(reading, told, shown, folder.name), _rest(told)))
+        shown, most = list(reading.failure_modes[:SHOWN]), MOST_GROUPS
+        while _size(top := _top(reading, told, shown, folder.name, most)) > MOST_BYTES and most:
+            most -= 1
+        for mode in () if reading.in_words else shown:
+            _draw(reading, mode, folder)
+        return store(path, _fitted(top, _rest(told)))
 
 
 def cell(value: Any, most: int = LONGEST_CELL) -> str:
@@ -84,22 +88,22 @@ def code(text: str) -> str:
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
-def _top(reading: Reading, told: dict[str, Any], shown: list[Group], folder: str) -> list[list[str]]:
+def _top(
+    reading: Reading, told: dict[str, Any], shown: list[FailureMode], folder: str, most: int
+) -> list[list[str]]:
+    """What comes first, with at most so many of each failure mode's fault groups."""
     state = [f"**{cell(wording.state(told))}**", ""] if wording.state(told) else []
     verdict = cell(wording.verdict(told), LONGEST_LINE)
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
     head += [f"- **{value}** {cell(means, LONGEST_LINE)}" for value, means in wording.headline(told)]
     head += ["", cell(wording.precision(told["precision"]), LONGEST_LINE)] if told["precision"] else []
     parts = [head]
-    if reading.groups:
-        parts += [["## Fault groups"], *([_groups(reading, shown, folder)] if shown else [])]
-        more = len(reading.groups) - len(shown)
-        parts += [[f"and {words.count(more)} {'smaller ones' if shown else 'groups'}."]] if more > 0 else []
-        parts += (
-            [[(EXAMPLES if reading.in_words else PICTURES) + (SMALLEST if told["shrunk"] else "")]]
-            if shown
-            else []
-        )
+    if shown:
+        more = len(reading.failure_modes) - len(shown)
+        parts += [["## Failure modes"], _modes(reading, shown, folder)]
+        parts += [[f"and {words.count(more)} smaller ones."]] if more > 0 else []
+        parts += [[(EXAMPLES if reading.in_words else PICTURES) + (SMALLEST if told["shrunk"] else "")]]
+        parts += _groups(reading, shown, most)
     return [*parts, ["## From seeds to valid findings"], _funnel(told)]
 
 
@@ -157,40 +161,48 @@ def _fitted(top: list[list[str]], rest: list[tuple[str, list[list[str]]]]) -> st
     return _text([*top, [f"Too long for here: {', '.join(left_out)}."]] if left_out else top)
 
 
-def _groups(reading: Reading, shown: list[Group], folder: str) -> list[str]:
+def _modes(reading: Reading, shown: list[FailureMode], folder: str) -> list[str]:
     rows = []
-    for group in shown:
-        answers = [
-            f"**{cell(reading.class_name(d))}**" if d != group.expected else cell(reading.class_name(d))
-            for d in group.decisions
-        ]
-        picture = cell(wording.changed(group.example.shown), LONGEST_LINE)
+    for mode in shown:
+        expected, answered = wording.confusion(reading, mode)
+        picture = cell(wording.changed(mode.example.shown), LONGEST_LINE)
         if not reading.in_words:
-            link = f"{quote(folder)}/{file_name(group.example)}"
-            picture = f"![{cell(wording.told(reading, group.example), LONGEST_LINE)}]({link})"
-        ident = code(reading.short_ids[group.example.id])
-        rows.append(
-            [
-                cell(reading.class_name(group.expected) + wording.part(group)),
-                *answers,
-                picture,
-                ident,
-                words.count(len(group.rows)),
-            ]
-        )
-    models = list(map(cell, words.short_names(reading.models)))
+            link = f"{quote(folder)}/{file_name(mode.example)}"
+            picture = f"![{cell(wording.told(reading, mode.example), LONGEST_LINE)}]({link})"
+        model = cell(words.short_names(reading.models)[mode.model])
+        named = [cell(expected), f"**{cell(answered)}**", model, picture]
+        ident = code(reading.short_ids[mode.example.id])
+        rows.append([*named, ident, words.count(len(mode.groups)), words.count(len(mode.rows))])
     pictured = "change" if reading.in_words else "seed, finding, change"
-    return table(
-        [
-            "expected",
-            *models,
-            pictured,
-            "example",
-            "findings",
-        ],
-        rows,
-        left=len(models) + 3,
-    )
+    head = ["expected", "answered", "by", pictured, "example", "fault groups", "findings"]
+    return table(head, rows, left=5)
+
+
+def _groups(reading: Reading, shown: list[FailureMode], most: int) -> list[list[str]]:
+    """The largest fault groups of each failure mode, folded: what each model answers."""
+    rows = []
+    for mode in shown if most else ():
+        title = " → ".join(wording.confusion(reading, mode))
+        for place, group in enumerate(mode.groups[:most]):
+            answers = [
+                f"**{cell(reading.class_name(d))}**" if d != group.expected else cell(reading.class_name(d))
+                for d in group.decisions
+            ]
+            expected = cell(reading.class_name(group.expected) + wording.part(group))
+            ident = code(reading.short_ids[group.example.id])
+            first = cell(title) if not place else ""
+            rows.append([first, expected, *answers, ident, words.count(len(group.rows))])
+    if not rows:
+        return []
+    models = list(map(cell, words.short_names(reading.models)))
+    told = "Fault groups: what each model answers"
+    if any(len(mode.groups) > most for mode in shown):
+        told += (
+            f", the {most} largest of each failure mode" if most > 1 else ", the largest of each failure mode"
+        )
+    head = ["failure mode", "expected", *models, "example", "findings"]
+    fold = [f"<details><summary>{told}</summary>"]
+    return [fold, table(head, rows, left=len(models) + 3), ["</details>"]]
 
 
 def _funnel(told: dict[str, Any]) -> list[str]:
@@ -224,9 +236,9 @@ def _coverage(told: dict[str, Any]) -> list[str]:
     return table(["criterion", *map(cell, words.short_names(models))], rows)
 
 
-def _draw(reading: Reading, group: Group, folder: Path) -> None:
-    """The example of a group: the smallest change that shows it, where there is one."""
-    finding = next(reading.archive.take([group.example.id]))
+def _draw(reading: Reading, mode: FailureMode, folder: Path) -> None:
+    """The example of a failure mode: the smallest change that shows it, where there is one."""
+    finding = next(reading.archive.take([mode.example.id]))
     after = finding.shrunk.after if finding.shrunk else finding.after
     picture = triptych(decode(finding.before), decode(after), PICTURE_SIDE)
-    store(folder / file_name(group.example), png(picture))
+    store(folder / file_name(mode.example), png(picture))

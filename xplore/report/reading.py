@@ -24,6 +24,7 @@ from xplore.factories import from_zoo
 from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
 from xplore.groups import fault_groups
 from xplore.media import SETS
+from xplore.report.failure_modes import FailureMode, failure_modes
 from xplore.report.rows import Row, least_changed, row_of
 
 SHORTEST_ID = 6
@@ -155,6 +156,11 @@ class Reading:
         parts = Counter(disagreement for disagreement, _ in rows)
         groups = [Group(*key[0], key[1], parts[key[0]], tuple(members)) for key, members in rows.items()]
         return tuple(sorted(groups, key=lambda g: (-len(g.rows), str(g.expected), g.decisions, g.part)))
+
+    @cached_property
+    def failure_modes(self) -> tuple[FailureMode, ...]:
+        """The fault groups by expected answer, wrong answer and the model to blame, worst first."""
+        return failure_modes(self.groups, str(self.decides.get("kind")))
 
     @cached_property
     def spans(self) -> tuple[slice, ...]:

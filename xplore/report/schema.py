@@ -41,6 +41,25 @@ class Group(_Exact):
     """The id of the finding with the smallest change."""
 
 
+class FailureMode(_Exact):
+    """Fault groups of one expected answer, one wrong answer and one model, which is to blame: of the models
+    that are wrong the one that is surest or, of values, farthest off.
+    """
+
+    expected: int | None
+    """Null, as `answered`, of models that return values."""
+    answered: int | None
+    expected_name: str
+    answered_name: str
+    """Of values, `too high` or `too low`; without labels, `rises` or `falls`."""
+    model: str
+    count: int = Count
+    groups: list[int]
+    """Which of `groups`, counted from 0."""
+    example: str
+    """The id of the finding with the smallest change."""
+
+
 class Blame(_Exact):
     """In how many valid findings a model is wrong alone, wrong with others, right alone; without labels, a
     model is wrong that leaves the answer all gave on the seed.
@@ -178,6 +197,8 @@ class Summary(_Exact):
     """Seeds that have a valid finding."""
     groups: list[Group]
     """Fault groups, largest first."""
+    failure_modes: list[FailureMode]
+    """Each of the groups is in one of them; the one with the most findings comes first."""
     wrong: dict[str, Blame]
     disagree: list[list[int]]
     """In how many valid findings each model's decision differs from each other's."""

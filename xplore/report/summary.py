@@ -33,6 +33,7 @@ def figures(reading: Reading) -> dict[str, Any]:
     meta, fates, seeds = reading.meta, reading.seeds.fates, reading.seeds.count
     with_valid = reading.archive.seeds_with_valid()
     seconds = finite(meta.get("seconds"))
+    number = {id(group): place for place, group in enumerate(reading.groups)}
     told = (
         "name",
         "created",
@@ -85,6 +86,20 @@ def figures(reading: Reading) -> dict[str, Any]:
                     "example": group.example.id,
                 }
                 for group in reading.groups
+            ],
+            "failure_modes": [
+                {
+                    "expected": mode.expected,
+                    "answered": mode.answered,
+                    **dict(
+                        zip(("expected_name", "answered_name"), wording.confusion(reading, mode), strict=True)
+                    ),
+                    "model": reading.models[mode.model],
+                    "count": len(mode.rows),
+                    "groups": sorted(number[id(group)] for group in mode.groups),
+                    "example": mode.example.id,
+                }
+                for mode in reading.failure_modes
             ],
             "precision": precision(
                 [[row.id for row in group.rows] for group in reading.groups], reading.archive.answers()

@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from xplore.errors import shell
+from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.reading import Group, Reading
 from xplore.report.rows import Row, Smallest
 from xplore.report.words import (
@@ -136,7 +137,7 @@ def verdict(figures: dict[str, Any]) -> str:
         tail = f"; {plural(left_out, 'finding')} did not count" if left_out else ""
         return f"No valid finding near {tried}: within this budget {models} were not divided{tail}."
     near = f"{count(figures['seeds_with_valid_finding'])} of {tried}"
-    groups = plural(len(figures["groups"]), "fault group")
+    groups = plural(len(figures["failure_modes"]), "failure mode")
     name, times = worst(figures)
     does = "is wrong" if figures["labelled"] else "leaves the agreed answer"
     blame = f"; {name} {does} in {percent(times / valid)} of the findings" if times else ""
@@ -171,7 +172,50 @@ def precision(told: dict[str, Any] | None) -> str:
 def counted(figures: dict[str, Any]) -> str:
     """What was found, in a line."""
     found = f"{figures['valid']} valid of {figures['findings']} findings"
-    return f"{found} in {len(figures['groups'])} fault groups, from {figures['seeds']} seeds"
+    modes = plural(len(figures["failure_modes"]), "failure mode")
+    return f"{found} in {modes}, from {figures['seeds']} seeds"
+
+
+def confusion(reading: Reading, mode: FailureMode) -> tuple[str, str]:
+    """What is expected and what the model to blame answers; of values, to which side it is off."""
+    if reading.decides.get("kind") != "values":
+        return reading.class_name(mode.expected), reading.class_name(mode.answered)
+    sides = ("too low", "too high") if reading.labelled else ("falls", "rises")
+    return "value", sides[mode.direction > 0] if mode.direction else reading.class_name(mode.answered)
+
+
+def worst_modes(figures: dict[str, Any]) -> list[str]:
+    """The failure modes that are shown first, a line each, and what they hold.
+
+    >>> one = {"expected_name": "9", "answered_name": "7", "model": "lenet1", "count": 7, "groups": [0, 3]}
+    >>> print(*worst_modes({"failure_modes": [one], "valid": 7}), sep="\\n")
+    failure modes, worst first:
+      7 findings  9 → 7 by lenet1
+    """
+    modes = figures["failure_modes"]
+    if not modes:
+        return []
+    counts = [plural(mode["count"], "finding") for mode in modes[:SHOWN]]
+    wide = max(map(len, counts))
+    lines = [
+        f"  {told:>{wide}}  {mode['expected_name']} → {mode['answered_name']} by {mode['model']}"
+        for told, mode in zip(counts, modes, strict=False)
+    ]
+    return [f"failure modes, {shown_modes(figures)}:", *lines]
+
+
+def shown_modes(figures: dict[str, Any]) -> str:
+    """Which failure modes are shown first, and how many of the findings they hold.
+
+    >>> shown_modes({"failure_modes": [{"count": 9 - i // 2} for i in range(14)], "valid": 90})
+    'the 12 worst of 14, with 78 of 90 findings'
+    """
+    modes = figures["failure_modes"]
+    if len(modes) <= SHOWN:
+        return "worst first"
+    held = sum(mode["count"] for mode in modes[:SHOWN])
+    findings = plural(figures["valid"], "finding")
+    return f"the {SHOWN} worst of {count(len(modes))}, with {count(held)} of {findings}"
 
 
 def worst(figures: dict[str, Any]) -> tuple[str, int]:
@@ -193,7 +237,10 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     third = (count(left_out), f"{'finding does' if left_out == 1 else 'findings do'} not count{why}")
     return [
         (percent(valid and valid["share"], 1), f"of seeds have a valid finding{spread}"),
-        (count(len(figures["groups"])), f"fault groups in {plural(figures['valid'], 'valid finding')}"),
+        (
+            count(len(figures["failure_modes"])),
+            f"failure modes in {plural(figures['valid'], 'valid finding')}",
+        ),
         third,
     ]
 
