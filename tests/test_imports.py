@@ -49,6 +49,7 @@ encoding recipe rules units weights torch_file
 stored
 finding
 schema account factories intervals part_code toml forks
+gate_record
 closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
 errors lazy
 """
@@ -59,7 +60,9 @@ SHARED_IN_REPORT = {
     "comparison",
     "coverage_map",
     "failure_modes",
+    "flipped",
     "gallery",
+    "gate",
     "lines",
     "pictures",
     "precision",

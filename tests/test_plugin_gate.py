@@ -77,6 +77,8 @@ def test_a_failed_gate_says_what_and_is_judged_first_next_time(pytester: pytest.
     assert told and all(Path(path).read_bytes().startswith(b"\x89PNG") for path in told)
     assert "judge them again:  pytest test_models.py::test_release --xplore-replay" in failed.stdout.str()
     (kept,) = entries(pytester)
+    report = (kept / "report.html").read_text("utf-8")
+    assert "<h1>Gate FAILED: " in report and "pytest test_models.py::test_release" in report
     again = pytester.runpytest_inprocess(*QUIET)
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(["gate FAILED: findings of an earlier run that still show*"])
@@ -167,6 +169,7 @@ def test_options_reach_the_campaigns_and_the_reports(pytester: pytest.Pytester) 
     told = {p.get("name"): p.get("value") for p in Xml.parse(pytester.path / "out.xml").iter("property")}
     assert told["xplore.rng"] == "7" and int(told["xplore.valid"]) > 0
     assert 0 < float(told["xplore.near.low"]) < float(told["xplore.near.share"])
+    assert (told["xplore.gate"], told["xplore.near.allowed"]) == ("failed", "0.0")
     assert list((pytester.path / "kept").rglob("archive.sqlite")) and not entries(pytester)
     bad = pytester.runpytest_inprocess(*QUIET, "--xplore-rng", "x")
     assert bad.ret == pytest.ExitCode.USAGE_ERROR and "--xplore-rng: expected" in bad.stderr.str()

@@ -76,7 +76,8 @@ class Campaigns:
                 verdict = replayed(_narrowed(folder, still), how.get("allow"), bool(how.get("null")), asked)
                 if verdict is not None:
                     return self._judged(verdict)
-        return self._judged(gate(old, new, inputs, labels, **self._how(how)))
+        recorded = {"command": shell("pytest", self._node.nodeid), **how.get("recorded", {})}
+        return self._judged(gate(old, new, inputs, labels, **self._how({**how, "recorded": recorded})))
 
     def _judged(self, verdict: Verdict) -> Verdict:
         self._ran(verdict.result)
@@ -167,9 +168,11 @@ class Campaigns:
         valid = sum(len(result.valid) for result in self._results)
         told: list[tuple[str, Any]] = [("xplore.campaigns", len(self._results)), ("xplore.valid", valid)]
         for verdict in self._verdicts:
+            told += [("xplore.gate", verdict.decision)]
             for line in verdict.lines:
-                if line.share is not None:
-                    told += [(f"xplore.{line.where}.{key}", value) for key, value in line.share.items()]
+                place = line.where if line.of is None else f"class.{line.name}.{line.where}"
+                figures = {**(line.share or {}), "allowed": line.allowed}
+                told += [(f"xplore.{place}.{key}", value) for key, value in figures.items()]
         return [*told, ("xplore.rng", self._rng)] if self._results else []
 
     def _how(self, how: dict[str, Any]) -> dict[str, Any]:

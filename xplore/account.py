@@ -11,6 +11,7 @@ from typing import Any
 
 import xplore
 from xplore.errors import short
+from xplore.gate_record import gate_of
 
 _TEXT, _NUMBER, _ANY = (str,), (int, float), (object,)
 _FIGURES = dict.fromkeys(("seeds", "queries", "found", "findings", "valid", "groups", "seconds"), _NUMBER)
@@ -62,6 +63,7 @@ def checked(meta: dict[str, Any]) -> dict[str, Any]:
     needed = {"values": ("apart", "unit"), "angles": ("apart",)}
     if decided and any(decided.get(key) is None for key in needed.get(decided.get("kind"), ())):
         raise ValueError("`decisions` do not say how far apart values are")
+    gate_of(meta)
     for part in meta.get("merged") or ():
         checked({key: value for key, value in part.items() if key != "merged"})
     return meta

@@ -57,11 +57,19 @@ def run_config(
 
 
 def gate_config(
-    config: Config, old: Any, new: Any, *, allow: float | None, null: Sequence[Any], out: Path | None
+    config: Config,
+    old: Any,
+    new: Any,
+    *,
+    allow: float | None,
+    null: Sequence[Any],
+    out: Path | None,
+    command: str,
 ) -> Verdict:
     """A gate on the seeds, by the constraint and the search of a config; its models are left out."""
-    images, labels, classes, _ = _seeds(config)
-    return gate(old, new, images, labels, allow=allow, null=null, out=out, classes=classes, **_method(config))
+    images, labels, classes, seeds = _seeds(config)
+    how = {"classes": classes, "recorded": {"command": command, "notes": seeds}, **_method(config)}
+    return gate(old, new, images, labels, allow=allow, null=null, out=out, **how)
 
 
 def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:

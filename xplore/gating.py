@@ -8,20 +8,24 @@ all classes and class by class, since what breaks one of them is drowned by what
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from xplore.adapters import adapt
 from xplore.api import run
-from xplore.errors import InputError
+from xplore.errors import InputError, visible
 from xplore.finding import NO_ANSWER, SeedRecord
+from xplore.gate_record import DISAGREEMENTS, FLIPS, WHERE, Decision, GateRecord, Line, decide
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips
+from xplore.report import gate as words
 from xplore.report.failure import failure
 from xplore.report.reading import head
 from xplore.report.wording import not_finite
@@ -29,10 +33,7 @@ from xplore.result import Result
 from xplore.settings import own_settings
 from xplore.shares import foreseen, share
 
-Decision = Literal["passed", "failed", "undecided"]
 NAMES = ("old", "new")
-MOST_SEEDS = 12
-WHERE = {"data": "on the data", "near": "near the data"}
 CHANCE = 0.025
 """Of a false alarm at one place over all classes; and of one by any class at either place."""
 WIDE = 0.25
@@ -73,25 +74,6 @@ class Measured:
         return share(*self.counts(where, of))
 
 
-@dataclass(frozen=True)
-class Line:
-    """One comparison: a share, what it is held against, and whether it lies above, beyond chance.
-
-    It is of all seeds, or of those of one class (`of`, called `name`). `void` says why it could not have
-    failed, where that is so.
-    """
-
-    where: str
-    of: int | None
-    name: str | None
-    flips: int
-    seeds: int
-    share: dict[str, float] | None
-    allowed: float
-    fails: bool
-    void: str = ""
-
-
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """What a gate came to: its `decision`, the comparisons (`lines`), and the campaign with what was found.
@@ -105,24 +87,16 @@ class Verdict:
     new: Measured = field(repr=False)
     null: tuple[Measured, ...] = field(repr=False)
     result: Result
+    allow: float | None = None
 
     @property
     def decision(self) -> Decision:
         """Failed, where a comparison fails; undecided, where one that counts could not; else passed."""
-        if any(line.fails for line in self.lines):
-            return "failed"
-        return "undecided" if self._void else "passed"
+        return decide(self.lines)
 
     @property
     def passed(self) -> bool:
         return self.decision == "passed"
-
-    @property
-    def _void(self) -> list[Line]:
-        """Comparisons that leave the gate undecided."""
-        classes = [[line for line in self.by_class if line.where == where] for where in WHERE]
-        every = [lines[0] for lines in classes if lines and all(line.void for line in lines)]
-        return [line for line in self.whole if line.void] + every
 
     def __bool__(self) -> bool:
         return self.passed
@@ -133,24 +107,25 @@ class Verdict:
     @property
     def told(self) -> str:
         """The comparisons in words."""
-        said = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}[self.decision]
-        first = f"gate {said}: {self.kind}"
-        flips = [str(seed) for seed, flip in self.new.data.items() if flip]
-        more = f" and {len(flips) - MOST_SEEDS} more" if len(flips) > MOST_SEEDS else ""
-        apart = [f"  seeds as they are: {', '.join(flips[:MOST_SEEDS])}{more}"] if flips else []
         figures = self.result.summary
         lost = [f"  {line}" for line in not_finite(figures["not_finite"], figures["seeds"])]
-        return "\n".join([first, *map(self._told, self.whole), *self._classes(), *apart, *lost])
+        return "\n".join([*words.told(self.record), *lost])
+
+    @property
+    def record(self) -> GateRecord:
+        """What the campaign's archive holds of it, and every report says."""
+        flipped = tuple(seed for seed, flip in self.new.data.items() if flip)
+        return GateRecord(self.kind, self.allow, len(self.null), self.decision, self.lines, flipped)
 
     @property
     def whole(self) -> tuple[Line, ...]:
         """The comparisons over all classes: on the data, near the data."""
-        return tuple(line for line in self.lines if line.of is None)
+        return self.record.whole
 
     @property
     def by_class(self) -> tuple[Line, ...]:
         """The comparisons class by class, where other trainings were given."""
-        return tuple(line for line in self.lines if line.of is not None)
+        return self.record.by_class
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -160,24 +135,8 @@ class Verdict:
         whole = {line.where: asdict(line) for line in self.whole}
         return told | whole | {"classes": [asdict(line) for line in self.by_class]}
 
-    def _classes(self) -> list[str]:
-        """Each class that fails, or the one that comes closest to it."""
-        if not self.by_class:
-            return []
-        failed = [self._told(line) for line in self.by_class if line.fails]
-        near = max(self.by_class, key=lambda line: line.flips / line.seeds - line.allowed)
-        return failed or [f"  by class: none is above; the closest, {self._told(near).strip()}"]
-
-    def _told(self, line: Line) -> str:
-        if line.share is None:
-            return f"  {WHERE[line.where]}: {line.void}"
-        told = f"{line.flips} of {line.seeds} seeds, {_percent(line.share)}"
-        others = (one.share(line.where, line.of) for one in self.null)
-        shares = [_percent(one, whole=False) for one in others if one]
-        beside = f", of another training (these: {', '.join(shares)})" if shares else ""
-        end = ": above" if line.fails else f": {line.void}" if line.void else ""
-        where = WHERE[line.where] if line.of is None else f"class {line.name} {WHERE[line.where]}"
-        return f"  {where}: {told}; up to {line.allowed:.1%} is allowed{beside}{end}"
+    def _repr_html_(self) -> str:
+        return self.result._repr_html_()
 
 
 @own_settings()
@@ -200,7 +159,8 @@ def gate(
     and for each one (`xplore.shares.foreseen`). Both are asked on the data, and of what the search finds
     around what both models answer rightly. It is undecided, and false, where a limit is so wide that it could
     not have failed, as two trainings often make it, or where nothing was compared. Without labels, or of
-    models that return values, disagreements are compared likewise. `how` is as for `xplore.run`. Seeds count
+    models that return values, disagreements are compared likewise. The archive of the campaign holds the
+    verdict, so that its reports tell it. `how` is as for `xplore.run`. Seeds count
     by whole rounds, where a budget ended the search.
 
     >>> from xplore.data import phishing
@@ -221,12 +181,17 @@ def gate(
         raise InputError("null", expected="two or more models", got="1", fix=fix)
     if "baseline" in how or "models" in how:
         raise InputError("gate", expected="no baseline and no other models", got=", ".join(sorted(how)))
+    allow = None if allow is None else float(allow)
     first = _named(old, 0)
     flips = labels is not None and first.output != "values"
     if flips:
         how = {"oracle": NegativeFlips(), "objective": Joint(deviate=1), **how}
     folder = None if out is None else Path(out)
-    result = run([first, _named(new, 1)], inputs, labels, out=folder, **{"name": "gate: new", **how})
+    kind = FLIPS if flips else DISAGREEMENTS
+    recorded = {"command": "xplore.gate(...)", **how.pop("recorded", {})}
+    recorded |= {"gate": GateRecord(kind, allow, len(null)).meta()}
+    models = [first, _named(new, 1)]
+    result = run(models, inputs, labels, out=folder, **{"name": "gate: new", **how}, recorded=recorded)
     found = measured(result, flips)
     others = []
     for number, model in enumerate(null, 1):
@@ -234,8 +199,20 @@ def gate(
         others.append(measured(run([first, _named(model, 1)], inputs, labels, **named), flips))
     called = head(result.archive).class_name
     lines = tuple(line for where in WHERE for line in compared(where, found, others, allow or 0.0, called))
-    kind = "negative flips (old right, new wrong)" if flips else "disagreements of old and new"
-    return Verdict(kind, lines, found, tuple(others), result)
+    verdict = Verdict(kind, lines, found, tuple(others), result, allow)
+    _kept(verdict)
+    return verdict
+
+
+def _kept(verdict: Verdict) -> None:
+    """What a gate came to is noted in its campaign's archive, and its reports say so; where that cannot be,
+    it is told: the verdict is none the less what it is.
+    """
+    result = verdict.result
+    try:
+        result.note(gate=verdict.record.meta())
+    except (InputError, OSError, sqlite3.Error) as error:
+        print(visible(f"gate: {result.folder} does not tell the verdict: {error}"), file=sys.stderr)
 
 
 def replayed(result: Result, allow: float | None, null: bool, asked: bool) -> Verdict | None:
@@ -314,18 +291,20 @@ def compared(
     lines = []
     for group, chance in groups:
         allowed, counts = [allow] * len(group), [new.counts(where, of) for of in group]
+        limits = ["allow"] * len(group)
         shares = [[flips / n for flips, n in (one.counts(where, of) for of in group)] for one in null]
         largest = [max([allow, *(row[at] for row in shares)]) for at in range(len(group))]
         if len(null) > 1:
             upper = foreseen(shares, [n for _, n in counts], chance)
             allowed = [max(allow, one) for one in upper]  # with chance over the seeds in it
-        for of, (flips, n), most, least in zip(group, counts, allowed, largest, strict=True):
-            came = share(flips, n)
+            limits = ["null" if one > allow else "allow" for one in upper]
+        for at, (of, (flips, n), most) in enumerate(zip(group, counts, allowed, strict=True)):
+            came, name = share(flips, n), None if of is None else called(of)
             fails = came is not None and came["low"] > allow and came["share"] > most
-            void = _void(where, of, came, most, least)
-            lines.append(
-                Line(where, of, None if of is None else called(of), flips, n, came, most, fails, void)
-            )
+            void = _void(where, of, came, most, largest[at])
+            trainings = tuple(row[at] for row in shares)
+            told = (where, of, name, flips, n, came, most, fails, void, limits[at], trainings)
+            lines.append(Line(*told))
     return lines
 
 
@@ -339,10 +318,6 @@ def _void(where: str, of: int | None, came: Any, allowed: float, largest: float)
     if allowed >= CERTAIN:
         return f"such a limit cannot be exceeded; {mend}"
     if of is None and where == "data" and allowed > largest + WIDE:
-        points = f"the limit lies {100 * (allowed - largest):.0f} points above these"
+        points = f"the limit lies {100 * (allowed - largest):.0f} points above what each training came to"
         return f"{points}; a quarter could break unseen; {mend}"
     return ""
-
-
-def _percent(value: dict[str, float], whole: bool = True) -> str:
-    return f"{value['share']:.1%}" + (f" ({value['low']:.1%} to {value['high']:.1%})" if whole else "")

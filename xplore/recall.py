@@ -67,8 +67,10 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
     more = before.get("seeds_total") != now["seeds_total"]
     runs, notes = (before.get(key) or [] for key in ("runs", "notes"))
     again = {key: now.get(key) for key in ("created", "command", "device", "lanes")}
-    finished = {"finished": False} if more else {}
-    archive.note(runs=[*runs, again], seeds_total=now["seeds_total"], **finished)
+    anew: dict[str, Any] = {"finished": False} if more else {}
+    if before.get("gate") or now.get("gate"):  # what an earlier gate said is not what this one says
+        anew["gate"] = now.get("gate")
+    archive.note(runs=[*runs, again], seeds_total=now["seeds_total"], **anew)
     if "digests" in before and not comparable(before, now) and UNCOMPARED not in notes:
         archive.note(notes=[*notes, UNCOMPARED])
     return archive

@@ -46,6 +46,23 @@ class Result:
         weakref.finalize(self, _release, self.archive, folder if temporary else None)
         self._only: set[str] | None = None
 
+    def note(self, **meta: Any) -> None:
+        """Add to what the archive tells of the campaign as a whole, and write its reports anew.
+
+        Raises:
+            InputError: the archive cannot be written, or another process writes there.
+        """
+        with alone(self.folder):
+            self.archive.close()  # else its file would keep a log beside it
+            try:
+                with closing(Archive.open(self.folder, write=True)) as archive:
+                    archive.note(**meta)
+            finally:
+                self.archive = Archive.open(self.folder)
+                weakref.finalize(self, self.archive.close)
+            if not self.temporary:
+                write_reports(self.folder)
+
     @property
     def findings(self) -> list[Finding]:
         """Every input found on which models differ, as stored; valid or not."""

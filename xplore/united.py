@@ -74,6 +74,7 @@ def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]]) -> M
         "ended": _ended(unfinished) if unfinished else " and ".join(of.words("ended")),
         "baselines": of.baselines(),
         "notes": [*of.notes(), f"Merged from {len(campaigns)} campaigns: {'; '.join(map(_told, campaigns))}"],
+        "gate": None,  # what gates said is of their own seeds alone; it stays beside each campaign
         "digests": _same_digests(campaigns),
         **_config(campaigns),
         "merged": list(campaigns),
@@ -155,7 +156,9 @@ def _ended(unfinished: Sequence[Any]) -> str:
 
 def _told(campaign: Meta) -> str:
     rng = f", rng {campaign['rng']}" if campaign.get("rng") is not None else ""
-    return f"{campaign.get('name') or 'campaign'}{rng} ({identity(campaign)[:8]})"
+    gate = campaign.get("gate")
+    said = f", gate: {gate.get('decision') or 'not finished'}" if isinstance(gate, dict) else ""
+    return f"{campaign.get('name') or 'campaign'}{rng} ({identity(campaign)[:8]}{said})"
 
 
 def _length(meta: Meta) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -42,8 +43,8 @@ def gate(
 ) -> None:
     """Compare how much NEW breaks of what OLD answers rightly with what is allowed.
 
-    On the seeds, and on what a search finds around them. Exit code 0: passed, 1: failed, 2: undecided, or
-    bad input.
+    On the seeds, and on what a search finds around them. The folder's reports say what the gate said. Exit
+    code 0: passed, 1: failed, 2: undecided, or bad input.
     """
     from xplore import config as configs
 
@@ -55,8 +56,13 @@ def gate(
     from xplore.configured import gate_config
 
     folder = out or Path("runs") / datetime.now(UTC).strftime("gate-%Y%m%d-%H%M%S")
-    verdict = gate_config(loaded, models[0], models[1], allow=allow, null=models[2:], out=folder)
+    command = shell("xplore", *sys.argv[1:])
+    verdict = gate_config(
+        loaded, models[0], models[1], allow=allow, null=models[2:], out=folder, command=command
+    )
     show(json.dumps(verdict.figures) if json_ else verdict)
+    if not json_:
+        show(f"report: {folder / 'report.html'}")
     if verdict.result.valid and not json_:
         command = shell("xplore", "replay", folder, "--model", old, "--model", new)
         print(f"judge them again:  {command}")

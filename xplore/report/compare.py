@@ -24,7 +24,7 @@ KINDS = {"only_a": "Only in A", "only_b": "Only in B", "both": "In both"}
 CAMPAIGNS = (
     *(("campaign", "name"), ("folder", "folder"), ("created", "created"), ("models", "models")),
     *(("constraint", "constraint"), ("bound", "bound"), ("search", "search"), ("rng", "rng")),
-    ("device", "device"),
+    *(("device", "device"), ("gate", "gate")),
 )
 COUNTS = (
     *(("seeds", "seeds"), ("seeds that differ as they are", "already_differ")),

@@ -99,7 +99,9 @@ def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
     digests = {str(model["name"]): str(model.get("digest") or "") for model in models}
     kept = ("name", "created", "command", "finished", "ended", "labelled", "models", "criteria", "inputs")
     folder = str(reading.archive.path.parent)
-    return {"folder": folder, **{key: told[key] for key in (*kept, *SETTINGS)}, "digests": digests}
+    gate = told["gate"] and (told["gate"]["decision"] or "not finished")
+    figures = {key: told[key] for key in (*kept, *SETTINGS)}
+    return {"folder": folder, **figures, "gate": gate, "digests": digests}
 
 
 def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:

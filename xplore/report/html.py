@@ -10,17 +10,22 @@ from typing import Any, ClassVar
 from markupsafe import Markup
 
 from xplore.archive import Archive
+from xplore.report import gate as gates
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.cards import card, mode_named
 from xplore.report.charts import coverage_curve, histogram
 from xplore.report.coverage_map import LEGEND, MOST_CELLS, coverage_map
-from xplore.report.failure_modes import SHOWN
+from xplore.report.failure_modes import SHOWN, FailureMode
+from xplore.report.flipped import flipped, shown
 from xplore.report.gallery import gallery
+from xplore.report.gate import NOT_FINISHED
 from xplore.report.reading import Reading, read
 from xplore.report.summary import figures
 
+FLIPPED, SEEDS = 6, 12
+"""Groups of seeds that flip as they are, and seeds of each, that are shown."""
 GALLERY_PICTURES = 700
 MOST_LISTED = 200
 SIZES = (
@@ -35,11 +40,12 @@ SIZES = (
 class Html(Reporter):
     """`report.html`: verdict, a dozen failure modes, funnel, blame, comparison, sizes; the rest folded.
 
-    Always one file, that is mailed, kept by a CI system and opened from disk: pages opened from disk may
-    not read the pixels of pictures beside them, and a folder beside a file gets lost. A thousand findings
-    take less than 2 MB, ten thousand less than 10 MB; the gallery's data are text to the browser until
-    the gallery is opened, and of its sheets it decodes those of the findings in sight.
-    More than `most_pictured` are not in the gallery, which says so, valid findings first.
+    Of a gate first what it said and compared, and the seeds that flip as they are. Always one file, that is
+    mailed, kept by a CI system and opened from disk: pages opened from disk may not read the pixels of
+    pictures beside them, and a folder beside a file gets lost. A thousand findings take less than 2 MB, ten
+    thousand less than 10 MB; the gallery's data are text to the browser until the gallery is opened, and of
+    its sheets it decodes those of the findings in sight. More than `most_pictured` are not in the gallery,
+    which says so, valid findings first.
 
     >>> Html().target(Path("runs/mine")).as_posix()
     'runs/mine/report.html'
@@ -60,7 +66,7 @@ class Html(Reporter):
             "gallery": script_data(gallery(reading, self.most_pictured, GALLERY_PICTURES)),
             "histograms": _histograms(reading),
             "shrunk": wording.shrunk(shared["f"]),
-            "modes": [mode_named(reading, mode) for mode in reading.failure_modes[SHOWN:MOST_LISTED]],
+            "modes": [mode_named(reading, mode) for mode in _ordered(reading)[SHOWN:MOST_LISTED]],
             "map": coverage_map(reading),
             "map_of": "neuron" if len(reading.hits) == 1 else "cell",
             "map_pictures": reading.hits.size > MOST_CELLS,
@@ -82,28 +88,63 @@ def fragment(archive: Archive) -> str:
 
 
 def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
-    told = figures(reading)
-    shown = [card(reading, mode, three=three) for mode in reading.failure_modes[:SHOWN]]
+    told, gate = figures(reading), _gate(reading)
+    cards = [card(reading, mode, three=three) for mode in _ordered(reading)[:SHOWN]]
     return {
         "f": told,
+        "gate": gate,
         "meta": {"models": reading.meta.get("models")},
         "models": reading.models,
         "short": words.short_names(reading.models),
-        "verdict": wording.verdict(told),
+        "verdict": gate["verdict"] if gate else wording.verdict(told),
+        "searched": wording.verdict(told),
         "state": wording.state(told),
-        "headline": wording.headline(told),
+        "headline": headline(reading, told),
         "precision": wording.precision(told["precision"]),
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
-        "cards": shown,
+        "cards": cards,
         "shown_modes": wording.shown_modes(told),
         "is_table": bool(reading.in_words),
-        "wordy": any(len(answer["answer"]) > 4 for card in shown for answer in card["answers"]),
+        "wordy": any(len(answer["answer"]) > 4 for card in cards for answer in card["answers"]),
         "compared": wording.compared(told),
         "no_baseline": wording.NO_BASELINE,
         "baseline": wording.BASELINE,
         "limits": wording.LIMITS,
         "deviates": "wrong" if reading.labelled else "leaves",
+    }
+
+
+def headline(reading: Reading, told: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """The numbers under the verdict: a gate's, or the campaign's; each with whether it is bad news."""
+    numbers = gates.headline(reading.gate) if reading.gate else []
+    first = bool(told["valid"])
+    return numbers or [
+        (value, means, first and not at) for at, (value, means) in enumerate(wording.headline(told))
+    ]
+
+
+def _ordered(reading: Reading) -> list[FailureMode]:
+    """Failure modes, the largest first; in a gate those of the classes that broke."""
+    broken = {line.of for line in reading.gate.by_class if line.fails} if reading.gate else set()
+    return sorted(reading.failure_modes, key=lambda mode: mode.expected not in broken)
+
+
+def _gate(reading: Reading) -> dict[str, Any] | None:
+    """What a gate said, where the campaign is one's."""
+    record = reading.gate
+    if record is None:
+        return None
+    groups = flipped(reading)
+    return {
+        "decision": record.decision or "unfinished",
+        "verdict": gates.verdict(record),
+        "kind": record.kind,
+        "rows": gates.table(record),
+        "note": "" if record.decision else NOT_FINISHED,
+        "flipped": len(record.flipped),
+        "more": len(groups) - len(groups[:FLIPPED]),
+        "groups": [(group, shown(reading, group.rows[:SEEDS])) for group in groups[:FLIPPED]],
     }
 
 

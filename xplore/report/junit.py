@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 from xplore.archive import Archive
+from xplore.gate_record import GateRecord, Line, undecided
+from xplore.report import gate as gates
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
+from xplore.report.flipped import flipped
 from xplore.report.reading import Group, Reading, read
 from xplore.report.summary import figures
 
@@ -24,7 +27,9 @@ _SIZES = ("margin", "changed", "l1", "l2", "linf", "ssim")
 class Junit(Reporter):
     """`junit.xml`: one suite, a case a fault group that fails with its example; without any, one that passes.
 
-    A campaign in which no seed was judged skips its case. Figures are properties of the suite.
+    Of a gate a case is a comparison: it passes, fails with what was found there, or is an error where it
+    leaves the gate undecided; a gate that did not finish is an error. A campaign in which no seed was judged
+    skips its case. Figures are properties of the suite.
 
     >>> Junit().target(Path("runs/mine")).as_posix()
     'runs/mine/junit.xml'
@@ -57,23 +62,68 @@ def _element(tag: str, text: str = "", **attributes: Any) -> ET.Element:
 
 
 def _suite(reading: Reading, told: dict[str, Any]) -> ET.Element:
-    name, groups = told["name"] or "campaign", reading.groups
-    counts = {"tests": max(len(groups), 1), "failures": len(groups), "errors": 0}
-    counts["skipped"] = int(not groups and not told["seeds"])
-    seconds = {"time": f"{told['seconds'] or 0:.3f}"}
-    suite = _element("testsuite", name=f"xplore.{name}", **counts, **seconds, **_timestamp(told["created"]))
+    name, seconds = told["name"] or "campaign", {"time": f"{told['seconds'] or 0:.3f}"}
+    suite_name = f"xplore.{name}"
+    if reading.gate is not None:
+        cases = _gate(reading, reading.gate, suite_name)
+        said = [gates.verdict(reading.gate), *gates.told(reading.gate), wording.state(told)]
+    else:
+        cases = [_failed(reading, group, suite_name) for group in reading.groups]
+        cases = cases or [_none_found(told, suite_name, seconds)]
+        said = [wording.verdict(told), wording.state(told)]
+    counts = {"tests": len(cases)}
+    for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        counts[key] = sum(case.find(tag) is not None for case in cases)
+    suite = _element("testsuite", name=suite_name, **counts, **seconds, **_timestamp(told["created"]))
     properties = _element("properties")
     properties.extend(_element("property", name=key, value=value) for key, value in _properties(told))
     suite.append(properties)
-    suite.extend(_failed(reading, group, f"xplore.{name}") for group in groups)
-    if not groups:
-        case = _element("testcase", name=NONE_FOUND, classname=f"xplore.{name}", **seconds)
-        case.extend([_element("skipped", message="no seed was judged")] * counts["skipped"])
-        suite.append(case)
-    suite.append(
-        _element("system-out", "\n".join(filter(None, [wording.verdict(told), wording.state(told)])))
-    )
+    suite.extend(cases)
+    suite.append(_element("system-out", "\n".join(filter(None, said))))
     return suite
+
+
+def _none_found(told: dict[str, Any], suite: str, seconds: dict[str, str]) -> ET.Element:
+    case = _element("testcase", name=NONE_FOUND, classname=suite, **seconds)
+    case.extend([] if told["seeds"] else [_element("skipped", message="no seed was judged")])
+    return case
+
+
+def _gate(reading: Reading, record: GateRecord, suite: str) -> list[ET.Element]:
+    """A case for each comparison of a gate."""
+    if record.decision is None:
+        case = _element("testcase", name=f"gate: {record.kind}", classname=suite, time="0.000")
+        case.append(_element("error", message=gates.verdict(record), type="unfinished"))
+        return [case]
+    void, cases = {id(line) for line in undecided(record.lines)}, []
+    for line in record.lines:
+        case = _element("testcase", name=f"gate: {gates.name(line)}", classname=suite, time="0.000")
+        said = gates.line_told(line)
+        if line.fails:
+            case.append(_element("failure", _found(reading, line), message=said, type="gate"))
+        elif id(line) in void:
+            case.append(_element("error", message=f"undecided: {said}", type="undecided"))
+        elif line.void:
+            case.append(_element("skipped", message=said))
+        cases.append(case)
+    return cases
+
+
+def _found(reading: Reading, line: Line) -> str:
+    """What was found where a comparison failed: seeds that flip, or fault groups, with examples."""
+    if line.where == "data":
+        groups = [group for group in flipped(reading) if line.of is None or group.before == line.name]
+        return "\n".join(
+            f"{group.before or 'old'} -> {group.after or 'new'}: {words.plural(len(group.rows), 'seed')}, "
+            + ", ".join(str(reading.seed_name(row)) for row in group.rows[: gates.MOST_SEEDS])
+            for group in groups
+        )
+    near = [group for group in reading.groups if line.of is None or group.expected == line.of]
+    return "\n".join(
+        f"{words.plural(len(group.rows), 'valid finding')}: {_title(reading, group)}; "
+        f"{reading.replay(group.example)}"
+        for group in near
+    )
 
 
 def _title(reading: Reading, group: Group) -> str:

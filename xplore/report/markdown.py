@@ -10,10 +10,13 @@ from urllib.parse import quote
 
 from xplore.archive import Archive
 from xplore.errors import visible
+from xplore.report import gate as gates
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.failure_modes import SHOWN, FailureMode
-from xplore.report.pictures import decode, png, triptych
+from xplore.report.flipped import Flipped, flipped, picture
+from xplore.report.flipped import words as holds
+from xplore.report.pictures import decode, png, sheet, triptych
 from xplore.report.png import file_name
 from xplore.report.reading import Reading, read
 from xplore.report.summary import figures
@@ -22,6 +25,7 @@ MOST_BYTES = 60_000
 """What a comment on a pull request takes."""
 MOST_GROUPS = 5
 """Fault groups of a failure mode that are told."""
+MOST_FLIPPED, SEEDS, MOST_COMPARED = 6, 6, 20
 LONGEST_CELL, LONGEST_LINE, LONGEST_CODE = 120, 400, 600
 PICTURE_SIDE = 112
 PICTURES = (
@@ -40,8 +44,9 @@ SMALLEST = " Where it was shrunk, the smallest change that still shows it stands
 class Markdown(Reporter):
     """`report.md`, at most 60 kB, with the pictures of at most a dozen failure modes in a folder beside it.
 
-    Verdict, failure modes and funnel come first: of the modes' fault groups, folded, as many are left out as
-    it takes for these to fit, then what else does not.
+    Verdict, failure modes and funnel come first, of a gate also what it compared and found on the data: of
+    the modes' fault groups, folded, as many are left out as it takes for these to fit, then what else does
+    not.
 
     >>> Markdown().target(Path("runs/mine")).as_posix()
     'runs/mine/report.md'
@@ -57,6 +62,8 @@ class Markdown(Reporter):
             most -= 1
         for mode in () if reading.in_words else shown:
             _draw(reading, mode, folder)
+        for number, group in enumerate(() if reading.in_words else flipped(reading)[:MOST_FLIPPED]):
+            _draw_flipped(reading, group, folder, number)
         return store(path, _fitted(top, _rest(told)))
 
 
@@ -93,18 +100,85 @@ def _top(
 ) -> list[list[str]]:
     """What comes first, with at most so many of each failure mode's fault groups."""
     state = [f"**{cell(wording.state(told))}**", ""] if wording.state(told) else []
-    verdict = cell(wording.verdict(told), LONGEST_LINE)
+    gate = reading.gate
+    verdict = cell(gates.verdict(gate) if gate else wording.verdict(told), LONGEST_LINE)
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
-    head += [f"- **{value}** {cell(means, LONGEST_LINE)}" for value, means in wording.headline(told)]
+    numbers = [number[:2] for number in gates.headline(gate)] if gate else []
+    head += [
+        f"- **{cell(value)}** {cell(means, LONGEST_LINE)}"
+        for value, means in numbers or wording.headline(told)
+    ]
+    head += ["", gates.NOT_FINISHED] if gate and gate.decision is None else []
     head += ["", cell(wording.precision(told["precision"]), LONGEST_LINE)] if told["precision"] else []
-    parts = [head]
+    parts = [head, *_gate(reading, folder)]
     if shown:
         more = len(reading.failure_modes) - len(shown)
-        parts += [["## Failure modes"], _modes(reading, shown, folder)]
+        parts += [
+            ["## Near the data: failure modes" if gate else "## Failure modes"],
+            _modes(reading, shown, folder),
+        ]
         parts += [[f"and {words.count(more)} smaller ones."]] if more > 0 else []
         parts += [[(EXAMPLES if reading.in_words else PICTURES) + (SMALLEST if told["shrunk"] else "")]]
         parts += _groups(reading, shown, most)
     return [*parts, ["## From seeds to valid findings"], _funnel(told)]
+
+
+def _gate(reading: Reading, folder: str) -> list[list[str]]:
+    """What a gate compared, and the seeds that flip as they are."""
+    if reading.gate is None or not reading.gate.lines:
+        return []
+    every = gates.table(reading.gate)
+    rows = [row for row in every if row["whole"] or row["fails"]]
+    rows = (rows if any(row["fails"] for row in rows) else every)[:MOST_COMPARED]
+    head = ["seeds", "flip", "share (95 % interval)", "allowed", "outcome", "where the limit comes from"]
+    body = [
+        [
+            cell(row["name"]),
+            row["flips"],
+            f"{row['share']} ({row['interval']})",
+            row["allowed"],
+            f"**{row['outcome']}**" if row["fails"] or row["void"] else row["outcome"],
+            cell("; ".join(filter(None, (row["limit"], row["why"]))), LONGEST_LINE),
+        ]
+        for row in rows
+    ]
+    parts = [["## What the gate compared"], table(head, body), [f"Of {cell(reading.gate.kind)}."]]
+    if len(every) > len(rows):
+        parts[-1][0] += (
+            f" {words.plural(len(every) - len(rows), 'more comparison')} of single classes: none is above."
+        )
+    groups = flipped(reading)
+    if groups:
+        more = len(groups) - MOST_FLIPPED
+        parts += [["## Seeds as they are"], _seeds(reading, groups[:MOST_FLIPPED], folder)]
+        parts += [[f"and {words.plural(more, 'smaller group')}."]] if more > 0 else []
+    return parts
+
+
+def _seeds(reading: Reading, groups: list[Flipped], folder: str) -> list[str]:
+    rows = []
+    for number, group in enumerate(groups):
+        seeds = ", ".join(str(reading.seed_name(row)) for row in group.rows[:SEEDS])
+        seeds += f" and {len(group.rows) - SEEDS} more" if len(group.rows) > SEEDS else ""
+        if reading.in_words:
+            stored = next(reading.archive.take([group.rows[0].id]))
+            held = cell(holds(reading, stored), LONGEST_LINE)
+        else:
+            held = f"![seeds {cell(seeds)}]({quote(folder)}/{_strip(number)})"
+        answers = [f"{cell(group.before or '–')}", f"**{cell(group.after or '–')}**"]
+        rows.append([*answers, words.count(len(group.rows)), held, seeds])
+    shown = "the first of them" if reading.in_words else "some of them"
+    return table(["old", "new", "seeds", shown, "their numbers"], rows, left=2)
+
+
+def _strip(number: int) -> str:
+    return f"seeds-{number + 1}.png"
+
+
+def _draw_flipped(reading: Reading, group: Flipped, folder: Path, number: int) -> None:
+    stored = reading.archive.take([row.id for row in group.rows[:SEEDS]])
+    strip = sheet([picture(reading, finding) for finding in stored], SEEDS, gap=6)
+    store(folder / _strip(number), png(strip))
 
 
 def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:

@@ -22,6 +22,7 @@ from xplore.columns import Column, recorded
 from xplore.errors import InputError, shell
 from xplore.factories import from_zoo
 from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
+from xplore.gate_record import GateRecord, gate_of
 from xplore.groups import fault_groups
 from xplore.media import SETS
 from xplore.report.failure_modes import FailureMode, failure_modes
@@ -122,6 +123,11 @@ class Reading:
     def inputs(self) -> str:
         """What the inputs are: `images`, `rows` of a table, or `sets` of features."""
         return "rows" if self.columns else "sets" if self.meta.get("media") == SETS else "images"
+
+    @cached_property
+    def gate(self) -> GateRecord | None:
+        """What the gate said whose campaign this is; None of other campaigns."""
+        return gate_of(self.meta)
 
     @property
     def in_words(self) -> bool:

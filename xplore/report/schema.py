@@ -146,6 +146,43 @@ class NotFinite(_Exact):
     findings: int = Count
 
 
+class GateLine(_Exact):
+    """One comparison of a gate: of all seeds, or of those of one class (`of`, called `name`)."""
+
+    where: Literal["data", "near"]
+    """On the seeds as they are, or on what the search finds near those that both models answer rightly."""
+    of: int | None
+    name: str | None
+    flips: int = Count
+    seeds: int = Count
+    share: Share | None
+    allowed: float = Part
+    fails: bool
+    """Does the share lie above what is allowed, beyond chance?"""
+    void: str
+    """Why this comparison could not have failed; empty, where it could."""
+    limit: Literal["allow", "null"]
+    """Where `allowed` comes from: the number that was given, or other trainings' prediction interval."""
+    null: list[float]
+    """What the other trainings came to."""
+
+
+class Gate(_Exact):
+    """What a gate said: of campaigns that `xplore gate` ran."""
+
+    kind: str
+    """What is counted."""
+    allow: float | None
+    """The number that was given."""
+    trainings: int = Count
+    """How many other trainings were given."""
+    decision: Literal["passed", "failed", "undecided"] | None
+    """Null, where the gate did not finish."""
+    lines: list[GateLine]
+    flipped: list[int]
+    """The seeds that flip as they are."""
+
+
 Coverage = dict[str, dict[str, float]]
 
 
@@ -169,6 +206,7 @@ class Summary(_Exact):
     versions: dict[str, str] | None
     config: dict[str, Any] | None
     notes: list[str] | None
+    gate: Gate | None
     finished: bool
     ended: str
     """Which budget ended the campaign, or what else did; empty, where all seeds were judged."""

@@ -55,6 +55,7 @@ def figures(reading: Reading) -> dict[str, Any]:
                 *wording.not_finite(reading.not_finite, seeds),
                 *wording.never_valid(dict(reading.seeds.never_valid), seeds),
             ],
+            "gate": reading.gate and reading.gate.meta(),
             "finished": bool(meta.get("finished", False)),
             "ended": meta.get("ended") or "",
             "inputs": reading.inputs,

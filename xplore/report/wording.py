@@ -26,6 +26,8 @@ _REASONS = {
 }
 NO_BASELINE = "No other search was run at this budget: how much of this chance would find is not known."
 BASELINE = '[baseline] use = "xplore.search:Random"'
+CALLS = ("xplore.run(...)", "xplore.gate(...)")
+"""What made a campaign from Python."""
 LIMITS = (
     "That a finding keeps the label of its seed while it stays within the bound is an assumption, "
     "not proven: xplore review shows a sample to a person.",
@@ -116,7 +118,7 @@ def command(text: str | None) -> str:
         words = shlex.split(text or "")
     except ValueError:  # a quotation that does not end
         words = []
-    if not text or text == "xplore.run(...)":
+    if not text or text in CALLS:
         return text or ""
     return text if words[:1] in (["xplore"], ["pytest"]) and shell(*words) == text else shell(text)
 

@@ -1,0 +1,187 @@
+"""A gate in words: what it compared and what it decided, the same in a terminal and in each report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xplore.gate_record import FLIPS, WHERE, GateRecord, Line, undecided
+from xplore.report.words import interval, listing, percent, plural
+
+MOST_SEEDS = 12
+SAID = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED", None: "did not finish"}
+NOT_FINISHED = (
+    "The process ended, or is still at work, before anything was compared: this says neither that the new "
+    "model may be released nor that it may not. What was searched until then is below."
+)
+
+
+def told(record: GateRecord) -> list[str]:
+    """The comparisons in lines, as a terminal shows them."""
+    first = f"gate {SAID[record.decision]}: {record.kind}"
+    return [first, *(f"  {line_told(line)}" for line in record.whole), *_classes(record), *_flipped(record)]
+
+
+def line_told(line: Line) -> str:
+    """A comparison in a line."""
+    if line.share is None:
+        return f"{WHERE[line.where]}: {line.void}"
+    said = f"{line.flips} of {line.seeds} seeds, {_share(line.share)}"
+    others = ", ".join(f"{share:.1%}" for share in line.null)
+    beside = f", of another training (these: {others})" if line.null else ""
+    end = ": above" if line.fails else f": {line.void}" if line.void else ""
+    return f"{name(line)}: {said}; up to {line.allowed:.1%} is allowed{beside}{end}"
+
+
+def name(line: Line) -> str:
+    """What is compared: `on the data`, `class 3 near the data`."""
+    return WHERE[line.where] if line.of is None else f"class {line.name} {WHERE[line.where]}"
+
+
+def _share(value: dict[str, float]) -> str:
+    return f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%})"
+
+
+def _classes(record: GateRecord) -> list[str]:
+    """Each class that fails, or the one that comes closest to it."""
+    if not record.by_class:
+        return []
+    failed = [f"  {line_told(line)}" for line in record.by_class if line.fails]
+    return failed or [f"  by class: none is above; the closest, {line_told(closest(record.by_class))}"]
+
+
+def closest(lines: Sequence[Line]) -> Line:
+    """The comparison that lies closest to its limit, or farthest above it."""
+    return max(lines, key=lambda line: line.flips / max(line.seeds, 1) - line.allowed)
+
+
+def _flipped(record: GateRecord) -> list[str]:
+    seeds = [str(seed) for seed in record.flipped]
+    more = f" and {len(seeds) - MOST_SEEDS} more" if len(seeds) > MOST_SEEDS else ""
+    return [f"  seeds as they are: {', '.join(seeds[:MOST_SEEDS])}{more}"] if seeds else []
+
+
+def verdict(record: GateRecord) -> str:
+    """What the gate said, in a sentence.
+
+    >>> print(verdict(GateRecord(FLIPS, 0.02, 0)))
+    The gate did not finish: there is no verdict.
+    >>> share = {"share": 0.3, "low": 0.24, "high": 0.37}
+    >>> line = Line("data", None, None, 60, 200, share, 0.02, True)
+    >>> print(verdict(GateRecord(FLIPS, 0.02, 0, "failed", (line,))).replace("\\xa0", " "))
+    Gate FAILED: 60 of 200 seeds flip from right to wrong (30.0 %); up to 2.0 % is allowed.
+    """
+    if record.decision is None:
+        return "The gate did not finish: there is no verdict."
+    if record.decision == "undecided":
+        void = undecided(record.lines)
+        if not void:
+            return "Gate UNDECIDED."
+        line = void[0]
+        why = line.void.partition("; more trainings")[0]  # how to mend it is told beside the comparison
+        return f"Gate UNDECIDED: it could not have failed {name(line)}. {why[:1].upper()}{why[1:]}."
+    if record.decision == "passed":
+        lines, start = record.whole, "Gate passed"
+    else:
+        start = "Gate FAILED"
+        lines = tuple(line for line in record.whole if line.fails)
+        if not lines:  # classes alone
+            broken = [line for line in record.by_class if line.fails]
+            lines = tuple(sorted(broken, key=lambda line: line.allowed - _part(line))[:2])
+    limits = {line.allowed for line in lines}
+    said = [_against(record, line, limit=len(limits) > 1) for line in lines]
+    same = [f"; {_allowed(lines[0])}"] if len(limits) == 1 else []
+    return f"{start}{': ' if said else ''}{', and '.join(said)}{''.join(same)}."
+
+
+def _against(record: GateRecord, line: Line, *, limit: bool) -> str:
+    """A comparison in words, as a part of a sentence; with its limit, where others have another one."""
+    if line.share is None:
+        return f"{WHERE[line.where]} nothing was compared"
+    of = f" of class {line.name}" if line.of is not None else ""
+    count = f"{line.flips:,} of {plural(line.seeds, 'seed')}{of}"
+    if record.kind == FLIPS:
+        said = f"{count} flip from right to wrong"
+        near = f"near {count} the search finds a flip from right to wrong"
+    else:
+        said = f"old and new disagree on {count}"
+        near = f"near {count} the search finds a disagreement"
+    more = f"; {_allowed(line)}" if limit else ""
+    return f"{said if line.where == 'data' else near} ({percent(_part(line), 1)}{more})"
+
+
+def _allowed(line: Line) -> str:
+    return f"up to {percent(line.allowed, 1)} is allowed" if line.allowed else "none is allowed"
+
+
+def _part(line: Line) -> float:
+    return line.share["share"] if line.share else 0.0
+
+
+def headline(record: GateRecord) -> list[tuple[str, str, bool]]:
+    """The numbers under the verdict: each with what it means, and whether it lies above its limit."""
+    numbers = []
+    does = "flip" if record.kind == FLIPS else "are answered otherwise"
+    has = "have a flip near them, which the search finds" if record.kind == FLIPS else ""
+    has = has or "have an input near them that is answered otherwise, which the search finds"
+    for line in record.whole:
+        what = f"of {plural(line.seeds, 'seed')} {f'{does} as they are' if line.where == 'data' else has}"
+        spread = f" (95\xa0% interval {interval(line.share)})" if line.share else f": {line.void}"
+        numbers.append((percent(line.share["share"] if line.share else None, 1), what + spread, line.fails))
+    return [*numbers, _third(record)] if numbers else []
+
+
+def _third(record: GateRecord) -> tuple[str, str, bool]:
+    """The class that broke, or what is allowed and who says so."""
+    broken = list(dict.fromkeys(str(line.name) for line in record.by_class if line.fails))
+    if len(broken) == 1:
+        line = closest([line for line in record.by_class if line.fails])
+        part = f"{line.flips:,} of its {plural(line.seeds, 'seed')} {WHERE[line.where]}"
+        return f"class {broken[0]}", f"is broken: {part}; up to {percent(line.allowed, 1)} is allowed", True
+    if broken:
+        few = broken if len(broken) <= 6 else [*broken[:5], f"{len(broken) - 5} more"]
+        return f"{len(broken)} classes", f"are broken: {listing(few)}", True
+    if any(line.limit == "null" for line in record.whole):
+        limits = [f"{percent(line.allowed, 1)} {WHERE[line.where]}" for line in record.whole]
+        return plural(record.trainings, "training"), f"say what is allowed: {listing(limits)}", False
+    if record.allow is None:
+        return "none", "is allowed: no limit was given", False
+    return percent(record.allow, 1), "is allowed: the number that was given", False
+
+
+def limit(record: GateRecord, line: Line) -> str:
+    """Where what is allowed comes from, in words."""
+    if line.limit == "null":
+        shares = ", ".join(percent(share, 1) for share in line.null)
+        return f"95\xa0% prediction interval for one more training; {len(line.null)} came to {shares}"
+    if record.allow is None:
+        return "no limit was given: none may"
+    return "the number that was given"
+
+
+def outcome(line: Line) -> str:
+    """What came of a comparison, in a word or two."""
+    if line.fails:
+        return "above"
+    return "could not have failed" if line.void else "within"
+
+
+def table(record: GateRecord) -> list[dict[str, Any]]:
+    """The comparisons as rows: those over all classes, then classes, the worst first."""
+    classes = sorted(record.by_class, key=lambda line: (not line.fails, line.allowed - _part(line)))
+    return [
+        {
+            "name": name(line),
+            "flips": f"{line.flips:,} of {line.seeds:,}",
+            "share": percent(line.share["share"] if line.share else None, 1),
+            "interval": interval(line.share),
+            "allowed": percent(line.allowed, 1),
+            "limit": limit(record, line),
+            "outcome": outcome(line),
+            "why": line.void,
+            "fails": line.fails,
+            "void": bool(line.void),
+            "whole": line.of is None,
+        }
+        for line in [*record.whole, *classes]
+    ]
