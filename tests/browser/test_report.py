@@ -7,6 +7,18 @@ import re
 
 import pytest
 
+
+def gate(decision):
+    """What a gate left: seeds that flip, a class that broke, limits of two kinds."""
+    share = {"share": 0.3, "low": 0.19, "high": 0.43}
+    line = {"of": None, "name": None, "flips": 18, "seeds": 60, "share": share, "allowed": 0.1, "fails": True}
+    more = {"void": "", "limit": "null", "null": [0.05, 0.07, 0.06]}
+    lines = [{"where": where, **line, **more} for where in ("data", "near")]
+    lines += [{"where": "data", **line, **more, "of": n, "name": f"{n}"} for n in range(10)]
+    ended = {"decision": decision, "lines": lines, "flipped": [*range(60)]} if decision else {}
+    return {"kind": "negative flips (old right, new wrong)", "allow": None, "trainings": 3, **ended}
+
+
 CAMPAIGNS = {
     "digits": {"seeds": 200},
     "no labels": {"seeds": 60, "labelled": False},
@@ -21,6 +33,8 @@ CAMPAIGNS = {
     "none found": {"seeds": 60, "found": 0.0},
     "none valid": {"seeds": 60, "valid": False},
     "no seeds": {"seeds": 0},
+    "failed gate": {"seeds": 60, "models": ("old", "new"), "meta": {"gate": gate("failed")}},
+    "gate that did not finish": {"seeds": 60, "models": ("old", "new"), "meta": {"gate": gate(None)}},
 }
 OPEN = """new Promise((done) => {
   document.querySelectorAll('details').forEach((d) => { d.open = true; });
@@ -70,6 +84,23 @@ def test_verdict_and_three_whole_cards_are_on_the_first_screen(browser, report, 
       [...c.querySelectorAll('td,th,h3,code')].every((e) => e.closest('.unseen')
         || e.getBoundingClientRect().right <= c.getBoundingClientRect().right))"""
     assert browser.run(inside), "nothing sticks out of a card"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_what_a_gate_said_and_compared_is_on_the_first_screen(browser, report, width):
+    browser.open(report(**CAMPAIGNS["failed gate"]), width, 850)
+    assert browser.run("document.querySelector('h1').textContent").startswith(
+        "Gate FAILED: 18 of 60 seeds flip"
+    )
+    rows = "[...document.querySelectorAll('.compared tbody tr')].map((r) => r.getBoundingClientRect())"
+    tops = browser.run(f"{rows}.slice(0, 2).map((r) => [r.left, r.right, r.bottom])")
+    assert all(left >= 0 and right <= width and bottom <= 850 for left, right, bottom in tops)
+    cut = """[...document.querySelectorAll('.compared tr > *')].filter((e) => e.offsetWidth
+      && e.getBoundingClientRect().right > innerWidth + 1).length"""
+    assert browser.run(cut) == 0, "nothing is to be scrolled to"
+    assert browser.run(
+        "[...document.querySelectorAll('.shots img')].every((i) => i.complete && i.naturalWidth)"
+    )
 
 
 def test_filters_count_what_they_show(browser, report):
