@@ -1,109 +1,91 @@
-"""Every `xplore.…` that a page, a docstring or a message shows can be written after `import xplore`."""
+"""What models without a name are called: by the variable that holds them, by their factory, by their class."""
 
 from __future__ import annotations
 
-import ast
-import re
-import subprocess
 import sys
-from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
 import xplore
-
-ROOT = Path(xplore.__file__).parents[1]
-NAME = re.compile(r"(?<![\w./-])xplore(?:\.[A-Za-z]\w*)+(?::[A-Za-z]\w*)?(?![\w/-])(?!\.\*)")
-OTHERS = {
-    "xplore.adapters.NAME.NAME": "what stands for a name",
-    "xplore.campaigns": "a property in JUnit's file",
-    "xplore.near.share": "a property in JUnit's file",
-    "xplore.rng": "a property in JUnit's file",
-    "xplore.valid": "a property in JUnit's file",
-}
-"""Names that are none of Python's."""
-RESOLVE = """
-import os, sys
-import jax, flax.linen, numpy, optax  # of others, so that a fork imports what is xplore's alone
-import xplore
-for names in sys.argv[1:]:
-    if not os.fork():
-        for name in names.split():
-            try:
-                found = xplore
-                for part in name.replace(":", ".").split(".")[1:]:
-                    found = getattr(found, part)
-            except Exception as error:
-                print(name, type(error).__name__, error, flush=True)
-        os._exit(0)
-    os.wait()
-"""
+from xplore.adapters import adapt
+from xplore.constraints import Ball
+from xplore.inspection import Inspected, Inspection, read_as
+from xplore.model import Model
+from xplore.parts import build_model
 
 
-def shown() -> dict[str, str]:
-    """Each name, and a file that shows it."""
-    found: dict[str, str] = {}
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")]
-    for path in [*pages, *ROOT.glob("docs/**/*.py"), *ROOT.glob("configs/*.toml")]:
-        for name in NAME.findall(path.read_text("utf-8")):
-            found.setdefault(name, path.relative_to(ROOT).as_posix())
-    for path in [*ROOT.glob("xplore/**/*.py"), *ROOT.glob("models/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                for name in NAME.findall(node.value):
-                    found.setdefault(name, path.relative_to(ROOT).as_posix())
-    return found
+def torch_net() -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
 
 
-def module(name: str) -> str:
-    """The longest part of a name that is a file's."""
-    parts = name.replace(":", ".").split(".")
-    root = ROOT if parts[1] == "models" else ROOT / "xplore"
-    while parts[1:]:
-        path = root.joinpath(*parts[1:])
-        if path.is_dir() or path.with_suffix(".py").is_file():
-            break
-        parts.pop()
-    return ".".join(parts)
+def equinox_net() -> Any:
+    eqx = pytest.importorskip("equinox")
+    return eqx.nn.MLP(16, 3, 8, 1, key=jax.random.key(0))
 
 
-def resolve(*names: str) -> str:
-    """What cannot be resolved; those of a module in one process, in which nothing else of xplore was used."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(module(name), []).append(name)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RESOLVE, *map(" ".join, groups.values())],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout
+def nnx_net() -> Any:
+    from flax import nnx
+
+    return nnx.Linear(16, 3, rngs=nnx.Rngs(0))
 
 
-def test_names_are_found_and_an_unknown_one_is_told() -> None:
-    names = shown()
-    wanted = {
-        "xplore.run",
-        "xplore.oracles.ValuesDiffer",
-        "xplore.adapters.torch.load",
-        "xplore.models.lenet",
-    }
-    assert wanted <= set(names) and len(names) > 100
-    assert (
-        module("xplore.adapters.torch.load") == "xplore.adapters.torch" and module("xplore.run") == "xplore"
+MADE = {"torch": torch_net, "equinox": equinox_net, "nnx": nnx_net}
+
+
+@pytest.mark.parametrize("library", MADE)
+def test_a_module_is_called_as_the_variable_that_holds_it(library: str) -> None:
+    released = MADE[library]()
+    nets = {"candidate": MADE[library]()}
+    assert adapt(released).name == "released"
+    assert adapt(released, name="mine").name == "mine"
+    assert adapt(nets["candidate"]).name == type(nets["candidate"]).__name__.lower()
+
+    def called(candidate: Any) -> str:
+        return adapt(candidate).name
+
+    assert called(nets["candidate"]) == "candidate", (
+        "the nearest variable, not the one of a caller further out"
     )
-    assert resolve("xplore.run", "xplore.oracles.Nothing", "xplore.tests").count("AttributeError") == 2
 
 
-def test_all_that_is_shown_resolves_after_a_bare_import() -> None:
-    names = shown()
-    missing = resolve(*(name for name in names if name not in OTHERS))
-    assert missing == "", {line: names[line.split()[0]] for line in missing.splitlines()}
+def test_a_panel_of_torch_modules_has_names_that_tell_them_apart() -> None:
+    released, candidate = torch_net(), torch_net()
+    x = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1), np.uint8)
+    seen = xplore.inspect([released, candidate], x, constraint=Ball(0.1))
+    assert [model.name for model in seen.models] == ["released", "candidate"]
 
 
-@pytest.mark.parametrize(
-    "package", ["xplore", "xplore.adapters", "xplore.data", "xplore.models", "xplore.report"]
-)
-def test_what_dir_lists_is_there(package: str) -> None:
-    ask = f"import xplore; print(*[name for name in dir({package}) if not hasattr({package}, name)])"
-    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "\n"
+@pytest.mark.parametrize("library", MADE)
+def test_what_a_factory_made_is_called_as_the_factory(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("made_models")
+    module.new = MADE[library]  # type: ignore[attr-defined]
+    module.named = lambda: Model(abs, name="its own")  # type: ignore[attr-defined]
+    module.plain = lambda: lambda x: x.reshape(len(x), -1)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "made_models", module)
+    assert build_model({"use": "made_models:new"}).name == "new"
+    assert build_model({"use": "made_models:plain"}).name == "plain"
+    assert build_model({"use": "made_models:named"}).name == "its own"
+    assert build_model({"use": "made_models:new", "name": "given"}).name == "given"
+
+
+@pytest.mark.parametrize("n", [5, 135])
+def test_many_means_are_not_told_one_by_one(n: int) -> None:
+    told = read_as(Model(abs, mean=tuple(np.arange(n)), std=tuple(np.ones(n)), output="logits"))
+    assert f"{n} numbers, 0 to {n - 1}" in told and len(told) < 90
+    assert "(1, 2, 3)" in read_as(Model(abs, mean=(1.0, 2.0, 3.0), output="logits"))
+
+
+def test_an_inspection_shows_itself_and_speaks_of_no_neurons_of_a_black_box() -> None:
+    mark = "<script>alert(7)</script>"
+    black = Inspected(mark, 0, (), "x", "mean", 0.25, (0.5, None))
+    seen = Inspection((black,), (4,), 10, (mark, "b"), True, (mark,))
+    html = seen._repr_html_()
+    assert "<script>" not in html and html.count("alert(7)") >= 3
+    assert "accuracy 25.0%" in html and "a black box" in html and "warning: " in html
+    for text in (html.partition("</style>")[2], str(seen)):
+        assert "neurons" not in text and "parameters" not in text

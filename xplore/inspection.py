@@ -18,6 +18,7 @@ from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
+from xplore.report._page import environment
 from xplore.seeds import labelled, opened
 from xplore.settings import own_settings
 from xplore.trial import USUALLY, trial, unseen
@@ -30,6 +31,9 @@ UNIT = {
     "token": "a position's mean over its channels",
 }
 MOST_CLASSES = 12
+MOST_NUMBERS = 4
+"""Means, or deviations, that are told one by one."""
+BLACK_BOX = "a black box: no layers, so no coverage"
 AGREES = "of the majority's mind on"
 LEAST = 0.5
 """The share of seeds below which a model is taken to be read wrongly."""
@@ -57,10 +61,16 @@ class Inspected:
     def neurons(self) -> int:
         return sum(layer.units for layer in self.layers)
 
+    @property
+    def sizes(self) -> list[str]:
+        """Parameters and neurons in words, of what has any."""
+        parts = [f"{self.parameters:,} parameters"] if self.parameters or self.layers else []
+        return [*parts, f"{self.neurons:,} neurons"] if self.layers else parts
+
 
 @dataclass(frozen=True)
 class Inspection:
-    """A panel as inspected; prints as a table a model."""
+    """A panel as inspected; prints as a table a model, in a notebook as HTML."""
 
     models: tuple[Inspected, ...]
     shape: tuple[int, ...]
@@ -92,15 +102,14 @@ class Inspection:
         return "\n\n".join([head, *map(self._table, self.models), *(f"warning: {w}" for w in self.warnings)])
 
     def _table(self, model: Inspected) -> str:
-        if model.right is None:
-            error = "not known" if model.error is None else f"{model.error:.3g}"
-            told = f"mean distance to the {'label' if self.labelled else 'median'} {error}"
-        else:
-            told = f"{'accuracy' if self.labelled else AGREES} {model.right:.1%}"
-        facts = f"{model.parameters:,} parameters, {model.neurons:,} neurons, {told}"
-        lines = [f"{model.name}: {facts}", f"  reads {model.reading}", *self._shares(model)]
+        told = self._right(model)
+        lines = [
+            f"{model.name}: {', '.join([*model.sizes, told])}",
+            f"  reads {model.reading}",
+            *self._shares(model),
+        ]
         if not model.layers:
-            return "\n".join([*lines, "  a black box: no layers, so no coverage"])
+            return "\n".join([*lines, f"  {BLACK_BOX}"])
         rows = [("layer", "kind", "shape", "neurons")]
         for layer in model.layers:
             rows.append((layer.name, layer.kind, " ".join(map(str, layer.shape)), f"{layer.units:,}"))
@@ -110,6 +119,30 @@ class Inspection:
             line = f"  {name:<{wide[0]}}  {kind:<{wide[1]}}  {shape:<{wide[2]}}  {units:>{wide[3]}}"
             lines.append(line)
         return "\n".join(lines)
+
+    def _right(self, model: Inspected) -> str:
+        """How right a model is, in words."""
+        if model.right is not None:
+            return f"{'accuracy' if self.labelled else AGREES} {model.right:.1%}"
+        error = "not known" if model.error is None else f"{model.error:.3g}"
+        return f"mean distance to the {'label' if self.labelled else 'median'} {error}"
+
+    def _repr_html_(self) -> str:
+        told = [
+            {
+                "model": model,
+                "right": self._right(model),
+                "shares": [line.strip() for line in self._shares(model)],
+                "unit": UNIT[model.unit],
+            }
+            for model in self.models
+        ]
+        first, *_ = str(self).splitlines()
+        return (
+            environment()
+            .get_template("inspection.jinja")
+            .render(first=first, told=told, warnings=self.warnings, black_box=BLACK_BOX)
+        )
 
     def _shares(self, model: Inspected) -> list[str]:
         """Each class's share, or the lowest alone, where there are many."""
@@ -224,11 +257,15 @@ def read_as(model: Model) -> str:
 
     >>> read_as(Model(abs, scale=255.0, mean=(1.0, 2.0, 3.0), layout="NCHW", output="probabilities"))
     'x * 255 - (1, 2, 3) as NCHW, returns probabilities'
+    >>> read_as(Model(abs, mean=tuple(range(135)), output="logits"))
+    'x - (135 numbers, 0 to 134), returns logits'
     """
 
     def number(value: Any) -> str:
         numbers = np.atleast_1d(np.asarray(value))
         told = ", ".join(f"{n:g}" for n in numbers)
+        if numbers.size > MOST_NUMBERS:
+            told = f"{numbers.size} numbers, {numbers.min():g} to {numbers.max():g}"
         return f"({told})" if numbers.size > 1 else told
 
     told = "x" if not model.columns else f"columns {', '.join(map(str, model.columns))} of x"

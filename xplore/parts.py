@@ -72,14 +72,21 @@ def build(part: Part) -> Any:
 def build_model(part: Part) -> Any:
     """The model that a part names: what its factory returns, adapted, with weights of a file if it names one.
 
+    What has no name of its own is called as its factory is.
+
     Raises:
         InputError: it cannot be built, or the weights do not fit it.
     """
     from xplore.adapters import adapt, with_weights
+    from xplore.model import Model
 
     own, reading = _split(part)
     weights = reading.pop("weights", None)
-    model = adapt(build(own), **{key: _value(value, READING[key]) for key, value in reading.items()})
+    made = build(own)
+    said = {key: _value(value, READING[key]) for key, value in reading.items()}
+    if not isinstance(made, Model) and not getattr(made, "name", ""):  # it is called as its factory is
+        said = {"name": part["use"].rpartition(":")[2], **said}
+    model = adapt(made, **said)
     return model if weights is None else with_weights(model, weights)
 
 

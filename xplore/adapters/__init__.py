@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import Any
 
 import jax
@@ -25,8 +26,15 @@ ADAPTERS = {
 """The adapter of each library, `xplore.adapters.NAME.NAME`, by where its classes are defined."""
 
 
+MODULES = ("torch", "nnx", "equinox", "linen")
+"""Libraries whose modules have no names of their own."""
+
+
 def adapt(thing: Any, **reading: Any) -> Model:
     """A model under test, of whatever stands for one; `reading` is passed to `Model`.
+
+    A module of torch, NNX, Equinox or linen is called by the caller's variable that holds it, where there is
+    one, else by its class.
 
     A `Model` as it is; a module of NNX or Equinox, a Keras or torch model, an estimator; a pair `(module,
     variables)` of linen, or `(transformed, params)` of Haiku; any function of JAX from a batch of inputs
@@ -47,6 +55,8 @@ def adapt(thing: Any, **reading: Any) -> Model:
         name = "predictor"
     if name:
         module = importlib.import_module(f"xplore.adapters.{name}")
+        if name in MODULES and (called := _variable(parts[0]) or _variable(thing)):
+            reading = {"name": called, **reading}
         return getattr(module, name)(*parts, **reading)
     if not callable(thing):
         raise InputError(
@@ -95,6 +105,19 @@ def _adapter(kind: type) -> str:
         for where, name in ADAPTERS.items():
             if base.__module__ == where or base.__module__.startswith(where + "."):
                 return name
+    return ""
+
+
+def _variable(thing: Any) -> str:
+    """What the code that called xplore calls this object: the nearest variable that holds it; or nothing."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != "xplore":
+            for held in (frame.f_locals, frame.f_globals):
+                names = [name for name, value in held.items() if value is thing and name.isidentifier()]
+                if public := [name for name in names if not name.startswith("_")]:
+                    return public[0]
+        frame = frame.f_back
     return ""
 
 

@@ -92,7 +92,8 @@ def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     sides = told["campaigns"]["a"], told["campaigns"]["b"]
     lines = [(label, *(_shown(side[key]) for side in sides)) for label, key in CAMPAIGNS]
     lines = [(label, one, other) for label, one, other in lines if one != other]
-    lines += [(label, *(words.count(told["figures"][key][s]) for s in "ab")) for label, key in COUNTS]
+    counts = [one for one in COUNTS if one[1] != "steps" or any(side["climbs"] for side in sides)]
+    lines += [(label, *(words.count(told["figures"][key][s]) for s in "ab")) for label, key in counts]
     shares = [told["valid_share"][s] for s in "ab"]
     each = [f"{words.percent(x['share'], 1)} ({words.interval(x)})" if x else "–" for x in shares]
     lines.append(("share of seeds with a valid finding", *each))

@@ -11,6 +11,7 @@ import numpy as np
 
 from xplore.archive import Archive
 from xplore.errors import InputError
+from xplore.report import wording
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, least_changed
 from xplore.report.summary import SHRUNK_SIZES, clean, figures, quantiles
@@ -101,7 +102,8 @@ def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
     folder = str(reading.archive.path.parent)
     gate = told["gate"] and (told["gate"]["decision"] or "not finished")
     figures = {key: told[key] for key in (*kept, *SETTINGS)}
-    return {"folder": folder, **figures, "gate": gate, "digests": digests}
+    climbs = bool(wording.gradient_steps(told))
+    return {"folder": folder, **figures, "gate": gate, "climbs": climbs, "digests": digests}
 
 
 def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:

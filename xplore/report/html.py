@@ -103,6 +103,7 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "precision": wording.precision(told["precision"]),
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
+        "gradient_steps": wording.gradient_steps(told),
         "cards": cards,
         "shown_modes": wording.shown_modes(told),
         "is_table": bool(reading.in_words),

@@ -322,6 +322,18 @@ def shrunk(figures: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def gradient_steps(figures: dict[str, Any]) -> str:
+    """How many steps of a gradient were made; nothing of a search that climbs none, and of black boxes.
+
+    >>> gradient_steps({"search": "Gradient(steps=5)", "steps": 40, "coverage": {"net": {}}})
+    '40 gradient steps'
+    >>> gradient_steps({"search": "Flips(steps=5)", "steps": 40, "coverage": {}})
+    ''
+    """
+    blind = (figures["search"] or "").startswith(("Flips(", "Random(", "Sweep("))
+    return "" if blind or not figures["coverage"] else f"{count(figures['steps'])} gradient steps"
+
+
 def search_name(row: dict[str, Any]) -> str:
     return spoken(row["search"]).partition("(")[0] or "–"
 
