@@ -1,4 +1,4 @@
-"""What models without a name are called: by the variable that holds them, by their factory, by their class."""
+"""What models without a name are called: by the variable that holds them, their factory, or their class."""
 
 from __future__ import annotations
 
