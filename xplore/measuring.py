@@ -71,7 +71,10 @@ class Reach:
 
     @property
     def asleep(self) -> tuple[str, ...]:
-        """The neurons of which no cell was reached."""
+        """The neurons of which no cell was reached.
+
+        Those that never fire, after a ReLU, are told by the criterion `NeuronCoverage(0.0, scale=None)`.
+        """
         return self._named((self.first == 0).all(axis=1))
 
     def beyond(self, other: Reach) -> tuple[str, ...]:

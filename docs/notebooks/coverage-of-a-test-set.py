@@ -45,7 +45,8 @@ for inputs in (1, 10, 100, 1000):
 
 # %% [markdown]
 # The curve bends early: after some hundred digits, more of the same kind reach little that is new. Coverage
-# can tell that a test set is thin, not that it is enough.
+# can tell that a test set is thin, not that it is enough. A neuron that sleeps may still fire weakly:
+# `NeuronCoverage(0.0, scale=None)` tells those that never do.
 #
 # ## Two test sets
 #
