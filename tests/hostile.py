@@ -58,6 +58,9 @@ META: dict[str, Any] = {
     "notes": ["a note"],
     "baselines": [{"search": "Random", "seeds": 6, "queries": 40, "found": 1, "findings": 1, "valid": 1,
                    "groups": 1, "seconds": 1.0, "note": "as many"}],
+    "gate": {"kind": "flips", "allow": 0.1, "trainings": 0, "decision": "failed", "flipped": [0], "lines": [
+        {"where": "data", "of": None, "name": None, "flips": 1, "seeds": 2, "fails": True, "allowed": 0.1,
+         "share": {"share": 0.5, "low": 0.2, "high": 0.8}, "void": "", "limit": "allow", "null": []}]},
     "runs": [],
     "merged": [],
 }  # fmt: skip

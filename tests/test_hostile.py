@@ -69,7 +69,7 @@ def everywhere(value: Any, text: str) -> Any:
 @pytest.mark.parametrize("text", EVIL, ids=lambda text: text[:12].encode().hex())
 def test_text_stays_text(text: str, content: bytes, tmp_path: Path) -> None:
     """In every field at once where it may stand; no file is written but in the folder that was named."""
-    kept = ("media", "decisions", "table")
+    kept = ("media", "decisions", "table", "gate")
     meta = {key: value if key in kept else everywhere(value, text) for key, value in META.items()}
     told = [("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(v), k)) for k, v in meta.items()]
     more = json.dumps({text: 1.0, "l2": 0.5, "why": text, "settings": {text: 1.0}})
