@@ -121,7 +121,7 @@ def _part(line: Line) -> float:
 def headline(record: GateRecord) -> list[tuple[str, str, bool]]:
     """The numbers under the verdict: each with what it means, and whether it lies above its limit."""
     numbers = []
-    does = "flip" if record.kind == FLIPS else "are answered otherwise"
+    does = "flip" if record.kind == FLIPS else "are answered otherwise by the new model"
     has = "have a flip near them, which the search finds" if record.kind == FLIPS else ""
     has = has or "have an input near them that is answered otherwise, which the search finds"
     for line in record.whole:
@@ -147,6 +147,11 @@ def _third(record: GateRecord) -> tuple[str, str, bool]:
     if record.allow is None:
         return "none", "is allowed: no limit was given", False
     return percent(record.allow, 1), "is allowed: the number that was given", False
+
+
+def counted(record: GateRecord) -> str:
+    """What is counted of the seeds, as a table's head."""
+    return "flip" if record.kind == FLIPS else "disagree"
 
 
 def limit(record: GateRecord, line: Line) -> str:

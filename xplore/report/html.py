@@ -141,6 +141,7 @@ def _gate(reading: Reading) -> dict[str, Any] | None:
         "decision": record.decision or "unfinished",
         "verdict": gates.verdict(record),
         "kind": record.kind,
+        "counted": gates.counted(record),
         "rows": gates.table(record),
         "note": "" if record.decision else NOT_FINISHED,
         "flipped": len(record.flipped),

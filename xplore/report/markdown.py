@@ -130,7 +130,14 @@ def _gate(reading: Reading, folder: str) -> list[list[str]]:
     every = gates.table(reading.gate)
     rows = [row for row in every if row["whole"] or row["fails"]]
     rows = (rows if any(row["fails"] for row in rows) else every)[:MOST_COMPARED]
-    head = ["seeds", "flip", "share (95 % interval)", "allowed", "outcome", "where the limit comes from"]
+    head = [
+        "seeds",
+        gates.counted(reading.gate),
+        "share (95 % interval)",
+        "allowed",
+        "outcome",
+        "where the limit comes from",
+    ]
     body = [
         [
             cell(row["name"]),
