@@ -10,6 +10,7 @@ NumPy and the standard library only: a report can be drawn where JAX is not inst
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -43,6 +44,9 @@ from xplore.stored import (
 
 MOST_UNITS, MOST_CRITERIA, MOST_CELLS = 2**26, 2**10, 2**28
 """Limits of what a file may say of itself; cells are those of all units and criteria."""
+READ_AS = "\tread as"
+"""What follows a reviewer's name where a class lies that was answered; no reviewer's name has a tab."""
+_CLASS = re.compile("[0-9]{1,9}")
 
 
 class Archive:
@@ -138,10 +142,21 @@ class Archive:
             ]
         )
 
-    def answer(self, finding: str, reviewer: str, answer: str | None, time: str) -> None:
-        """A person calls a finding `valid`, `invalid` or `unsure`; None takes it back."""
+    def answer(
+        self, finding: str, reviewer: str, answer: str | None, time: str, read_as: int | None = None
+    ) -> None:
+        """A person calls a finding `valid`, `invalid` or `unsure`; None takes it back.
+
+        `read_as` is the class that the person took it for. It lies in a row of its own, of the same time and
+        of a reviewer whose name nobody can have (`READ_AS`), and is no answer that an older version counts.
+        """
+        named = f"{reviewer}{READ_AS}"
         told = [(finding, reviewer, answer, time)] if answer is not None else []
-        took_back = "DELETE FROM answers WHERE finding = ? AND reviewer = ?", [(finding, reviewer)]
+        told += [(finding, named, str(read_as), time)] if told and read_as is not None else []
+        took_back = (
+            "DELETE FROM answers WHERE finding = ? AND reviewer IN (?, ?)",
+            [(finding, reviewer, named)],
+        )
         self._write([took_back, ("INSERT INTO answers VALUES (?,?,?,?)", told)])
 
     def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
@@ -293,11 +308,25 @@ class Archive:
     def answers(self) -> dict[str, dict[str, str]]:
         """`{finding: {reviewer: answer}}`."""
         told: dict[str, dict[str, str]] = {}
-        with self._reading():
-            for finding, reviewer, answer in self._db.execute(
-                "SELECT finding, reviewer, answer FROM answers"
-            ):
+        for finding, reviewer, answer, _ in self.rows("answers"):
+            if not str(reviewer).endswith(READ_AS):
                 told.setdefault(finding, {})[reviewer] = answer
+        return told
+
+    def read_as(self) -> dict[str, dict[str, int]]:
+        """`{finding: {reviewer: class}}`: what those took findings for who were asked for a class.
+
+        A class counts beside the answer that was given with it alone: copies that were answered apart may
+        have been merged since.
+        """
+        rows = list(self.rows("answers"))
+        times = {(finding, reviewer): time for finding, reviewer, _, time in rows}
+        told: dict[str, dict[str, int]] = {}
+        for finding, named, number, time in rows:
+            reviewer = str(named).removesuffix(READ_AS)
+            beside = reviewer != named and times.get((finding, reviewer)) == time
+            if beside and _CLASS.fullmatch(str(number)):
+                told.setdefault(finding, {})[reviewer] = int(number)
         return told
 
     def _union(self, query: str) -> Bool[np.ndarray, "rows u"]:

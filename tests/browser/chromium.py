@@ -97,7 +97,8 @@ class Browser:
     def press(self, key: str) -> None:
         """One key, as from a keyboard."""
         text = {"Enter": "\r", "Space": " "}.get(key, key if len(key) == 1 else None)
-        codes = {"Enter": 13, "Escape": 27, "ArrowRight": 39, "ArrowLeft": 37, "Tab": 9}
+        codes = {"Enter": 13, "Escape": 27, "Tab": 9, "Backspace": 8}
+        codes |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
         code = codes.get(key) or ord(key.upper())
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.send("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {}))

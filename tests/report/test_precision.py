@@ -15,7 +15,18 @@ from sklearn.metrics import cohen_kappa_score
 
 from xplore.report import reporter, wording
 from xplore.report.html import fragment
-from xplore.report.precision import ANSWERS, Z95, agreement, cohen, precision, stratified
+from xplore.report.precision import (
+    ANSWERS,
+    MARGIN,
+    Z95,
+    agreement,
+    cohen,
+    needed,
+    precision,
+    stratified,
+    turns,
+    widest,
+)
 from xplore.report.reading import read
 from xplore.report.summary import share, summary
 from xplore.review import order
@@ -90,6 +101,38 @@ def test_the_interval_is_what_trying_all_shares_gives():
     assert 0 < low < part < high < 1
 
 
+sized = st.lists(st.one_of(st.integers(1, 6), st.integers(1, 200)), min_size=1, max_size=13)
+
+
+@settings(deadline=None, max_examples=25)
+@given(sized, st.data())
+def test_as_many_as_are_needed_are_enough_whatever_is_answered(sizes, data):
+    enough, order = needed(sizes), turns(sizes)
+    assert sorted(order) == [group for group, size in enumerate(sizes) for _ in range(size)]
+    assert len(sizes) <= enough <= sum(sizes)
+    looked = np.bincount(order[:enough], minlength=len(sizes))
+    valid = np.array([data.draw(st.integers(0, int(n))) for n in looked])
+    share, low, high = stratified(np.array(sizes), looked, valid)
+    assert max(share - low, high - share) <= MARGIN + 1e-3
+    if enough > len(sizes):
+        fewer = np.bincount(order[: enough - 1], minlength=len(sizes))
+        assert widest(np.array(sizes), fewer) > MARGIN, "and one fewer is not"
+
+
+def test_what_is_needed_of_one_group_is_what_all_answers_need():
+    """By trying every answer that a sample may give: the rule is at most two findings above."""
+    for size in (20, 50, 200, 1000, 10_000):
+        worst = {}
+        for looked in range(max(needed([size]) - 3, 1), min(needed([size]) + 1, size) + 1):
+            every = (
+                stratified(np.array([size]), np.array([looked]), np.array([k])) for k in range(looked + 1)
+            )
+            worst[looked] = max(max(share - low, high - share) for share, low, high in every)
+        least = min(n for n in worst if all(worst[m] <= MARGIN for m in worst if m >= n))
+        assert least <= needed([size]) <= least + 2
+    assert (needed([]), needed([1]), needed([0, 3]), needed([1] * 50)) == (0, 1, 3, 50)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_interval_keeps_to_what_was_seen(groups):
@@ -162,7 +205,7 @@ def test_the_majority_counts_and_what_is_no_answer_does_not():
 def judged(archives, tmp_path):
     """A campaign of which two people judged the half."""
     archive = archives.build(tmp_path / "run", seeds=60)
-    names = order([[row.id for row in group.rows] for group in read(archive).groups])
+    names = order(read(archive).strata)
     for i, name in enumerate(names[: len(names) // 2]):
         archive.answer(name, "kim", "invalid" if i % 7 == 2 else "valid", "2026-03-14")
         archive.answer(
@@ -178,7 +221,7 @@ def test_every_report_states_it(judged, tmp_path):
     assert 0 < told["low"] < told["share"] < told["high"] <= 1
     words = wording.precision(told)
     assert f"{told['valid']} of {told['reviewed']} reviewed findings keep their label" in words
-    assert f"judged by 2 people, from {told['groups']} fault groups" in words
+    assert "(judged by 2 people). Each failure mode counted by its size, that is" in words
     assert f"(95\xa0% interval {100 * told['low']:.0f} to {100 * told['high']:.0f}\xa0%)" in words
     assert f"Cohen's kappa {told['agreement']['kappa']:.2f}" in words
     plain = lambda text: re.sub(r"\\|&#39;|'", "", text.replace("\xa0", " "))  # noqa: E731

@@ -10,30 +10,47 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from itertools import chain
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import xplore
 from xplore.archive import Archive
 from xplore.columns import Column, described
 from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, Shrunk
 from xplore.media import NPY, SETS, to_npy, to_set
 from xplore.report import reporter
+from xplore.report.pictures import decode, embed, png
+from xplore.report.precision import precision
 from xplore.report.reading import read
-from xplore.review import Server, Session, order
+from xplore.review import Population, Server, Session, order, queue
 
 SCRIPT = "<script>document.title='ran'</script>"
 
 
+UNNAMED = {"missing": ("classes",)}
+"""Classes without names, which nobody can be asked for."""
+
+
 @pytest.fixture
 def folder(archives, tmp_path):
-    archives.build(tmp_path / "digits", seeds=60).close()
+    archives.build(tmp_path / "digits", seeds=60, **UNNAMED).close()
     return tmp_path / "digits"
+
+
+@pytest.fixture
+def named(archives, tmp_path):
+    """A campaign on classes with names, of which two are called alike."""
+    names = ("owl", "cat", "dog", "crane", "emu", "crane", "<b>fox", "gnu", "hen", "ibis")
+    archives.build(tmp_path / "animals", seeds=60, shrunk=True, classes=names).close()
+    return tmp_path / "animals"
 
 
 @contextmanager
@@ -88,10 +105,15 @@ groups = st.lists(st.integers(1, 8), min_size=1, max_size=8).map(
 def test_each_group_has_its_turn_before_any_has_a_second(groups, rng):
     queue = order(groups, rng)
     assert sorted(queue) == sorted(name for group in groups for name in group)
-    turns = [
-        sum(other.split(".")[0] == name.split(".")[0] for other in queue[:i]) for i, name in enumerate(queue)
-    ]
-    assert turns == sorted(turns)
+    assert len({name.split(".")[0] for name in queue[: len(groups)]}) == len(groups)
+    sizes, total = [len(group) for group in groups], len(queue)
+    taken = Counter(name.split(".")[0] for name in queue)
+    assert [taken[str(g)] for g in range(len(groups))] == sizes
+    for n in range(len(groups), total):
+        looked = Counter(name.split(".")[0] for name in queue[:n])
+        for g, size in enumerate(sizes):
+            beyond = looked[str(g)] - n * size / total
+            assert looked[str(g)] == 1 or beyond < 1, "a share, but for the first of each"
     assert queue == order([group[::-1] for group in groups], rng), "by the ids alone"
     assert [n for n in order([[*groups[0], "new"], *groups[1:]], rng) if n in groups[0]] == [
         n for n in queue if n in groups[0]
@@ -121,7 +143,8 @@ def test_answers_are_kept_at_once_and_the_same_reviewer_goes_on(folder):
         assert again.said()[:2] == [(queue[0], None), (queue[1], "unsure")]
         assert other.said() == [(name, None) for name in queue]
         other.answer(queue[1], "valid")
-        assert again.precision()["reviewers"] == 2
+        ((population, told),) = again.precisions()
+        assert (population.of, told["reviewers"]) == ("valid", 2)
         assert again.command(18) == f"xplore review {folder} --reviewer kim --sample 18"
     assert not list(folder.glob("*-wal")), "one file again"
 
@@ -178,7 +201,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def server(archives, tmp_path_factory):
-    archives.build(folder := tmp_path_factory.mktemp("served"), seeds=40).close()
+    archives.build(folder := tmp_path_factory.mktemp("served"), seeds=40, **UNNAMED).close()
     with serving(folder) as running:
         yield running
 
@@ -238,6 +261,7 @@ def test_names_are_never_markup(archives, tmp_path):
     hostile = {"classes": tuple(f"{SCRIPT}{i}" for i in range(10)), "meta": {"name": SCRIPT}}
     archives.build(tmp_path / SCRIPT.replace("/", ""), seeds=24, **hostile).close()
     with serving(tmp_path / SCRIPT.replace("/", ""), reviewer=SCRIPT) as server:
+        assert say(server, server.session.queue[0], 3) == 200
         pages = [ask(server, path)[2] for path in ("", f"card/{server.session.queue[0]}", "end")]
         assert all("<script>document" not in page for page in pages)
         assert all("&lt;script&gt;" in page for page in pages)
@@ -327,6 +351,152 @@ def test_what_a_session_cannot_be(folder, options, says):
         Session(folder, **{"reviewer": "kim", **options})
 
 
+def expected(server, finding):
+    session = server.session
+    return session.reading.class_name(session._rows[finding].expected)
+
+
+def test_a_class_is_asked_for_and_nothing_tells_it_before(named):
+    with serving(named, sample=6) as server:
+        session = server.session
+        assert session.classes == ("owl", "cat", "dog", "crane", "emu", "<b>fox", "gnu", "hen", "ibis")
+        for finding in session.queue:
+            told = json.loads(ask(server, f"card/{finding}")[2])
+            pictures = re.findall(r'<img src="(.*?)" alt="(.*?)">', told["html"])
+            stored = next(session.archive.take([finding]))
+            assert pictures == [
+                (embed(png(decode(stored.shrunk.after)), "png"), "the picture that is asked about")
+            ]
+            assert "What is it?" in told["html"] and told["revealed"] is False
+            row = session._rows[finding]
+            secrets = [str(row.seed), expected(server, finding), *session.reading.models]
+            assert not any(
+                re.search(rf"\b{re.escape(word)}\b", re.sub('src="[^"]*"', "", told["html"]))
+                for word in secrets
+            )
+        first, second, third = session.queue[:3]
+        places = {name: at for at, name in enumerate(session.classes)}
+        wrong = next(at for at in places.values() if at != places[expected(server, second)])
+        assert [say(server, first, places[expected(server, first)]), say(server, second, wrong)] == [200, 200]
+        assert say(server, third, "unsure") == 200
+        assert kept(named) == {first: {"kim": "valid"}, second: {"kim": "invalid"}, third: {"kim": "unsure"}}
+        read_as = session.archive.read_as()
+        assert read_as[first] == {"kim": session._rows[first].expected} and third not in read_as
+        assert session.reading.class_name(read_as[second]["kim"]) == session.classes[wrong]
+        told = json.loads(ask(server, f"card/{second}")[2])
+        escaped = session.classes[wrong].replace("<", "&lt;").replace(">", "&gt;")
+        assert told["revealed"] and f"You said {escaped}; expected: " in told["html"]
+        assert all(model in told["html"] for model in session.reading.models)
+        assert 'alt="seed ' in told["html"] and told["html"].count("<img") == 4
+
+
+def test_an_answer_stays_once_its_label_was_shown(named):
+    with serving(named, sample=4) as server:
+        first, second = server.session.queue[:2]
+        assert [say(server, first, 2), say(server, first, 1), say(server, first, None)] == [200] * 3
+        assert kept(named) == {} == server.session.archive.read_as(), "taken back unseen"
+        assert say(server, first, 1) == 200 and json.loads(ask(server, f"card/{first}")[2])["revealed"]
+        before = kept(named)
+        for other in (2, "unsure", None):
+            assert say(server, first, other) == 409
+        assert kept(named) == before and say(server, second, 2) == 200
+    with serving(named, reviewer="lee", sample=4) as other:
+        assert not json.loads(ask(other, f"card/{first}")[2])["revealed"], "others have not seen it"
+
+
+@pytest.mark.parametrize("answer", ["valid", "invalid", "owl", -1, 9, 1.5, True, [1], "1"])
+def test_what_is_no_class_is_refused(named, answer):
+    with serving(named, sample=4) as server:
+        assert say(server, server.session.queue[0], answer) == 400
+        assert kept(named) == {}
+
+
+def test_classes_of_one_name_are_one(named):
+    with serving(named) as server:
+        session = server.session
+        cranes = [name for name in session.queue if expected(server, name) == "crane"]
+        assert {session._rows[name].expected for name in cranes} == {3, 5}
+        assert [say(server, name, session.classes.index("crane")) for name in cranes] == [200] * len(cranes)
+        assert {kept(named)[name]["kim"] for name in cranes} == {"valid"}
+        read_as = session.archive.read_as()
+        assert all(read_as[name]["kim"] == session._rows[name].expected for name in cranes)
+
+
+VALUES = {"decisions": {"kind": "values", "apart": 1.0, "unit": "kg"}}
+
+
+@pytest.mark.parametrize(
+    "traits", [UNNAMED, {"meta": VALUES}, {"classes": ("one",)}], ids=["unnamed", "values", "one"]
+)
+def test_without_classes_it_is_asked_whether_the_answer_still_holds(archives, tmp_path, traits):
+    archives.build(tmp_path, seeds=60, **traits).close()
+    with serving(tmp_path, sample=3) as server:
+        assert server.session.classes == ()
+        told = json.loads(ask(server, f"card/{server.session.queue[0]}")[2])
+        assert "still" in told["html"] and 'alt="seed ' in told["html"] and not told["revealed"]
+        assert say(server, server.session.queue[0], 1) == 400
+        assert say(server, server.session.queue[0], "valid") == 200
+
+
+def test_versions_before_count_the_answers_and_not_the_classes(named):
+    """As they read the table: a row is a reviewer's answer, and what is none of the three is left out."""
+    with serving(named, sample=20) as server:
+        for at, finding in enumerate(server.session.queue):
+            assert say(server, finding, at % 9 if at % 5 else "unsure") == 200
+        groups = server.session.populations[0].groups
+        now = precision(groups, server.session.archive.answers())
+    with closing(Archive.open(named)) as archive:
+        before = {}
+        for finding, reviewer, answer, _ in archive.rows("answers"):
+            before.setdefault(finding, {})[reviewer] = answer
+        assert max(map(len, before.values())) == 2 and precision(groups, before) == now
+        assert now["reviewers"] == 1 and now["reviewed"] == 20
+
+
+def test_a_class_counts_beside_the_answer_of_its_time_alone(named):
+    with closing(Archive.open(named, write=True)) as archive:
+        first, second = [row.id for row in read(archive).valid][:2]
+        archive.answer(first, "kim", "invalid", "2026-03-14", 4)
+        archive.answer(second, "kim", "valid", "2026-03-14", 2)
+        assert archive.read_as() == {first: {"kim": 4}, second: {"kim": 2}}
+        archive.answer(second, "kim", None, "2026-03-15")
+        assert archive.read_as() == {first: {"kim": 4}} and second not in archive.answers()
+        archive._db.execute("UPDATE answers SET answer = 'valid', time = '2026-03-16' WHERE reviewer = 'kim'")
+        assert archive.read_as() == {} and archive.answers() == {first: {"kim": "valid"}}
+        archive._db.execute("UPDATE answers SET time = '1', answer = 'x' WHERE reviewer != 'kim'")
+        archive._db.execute("UPDATE answers SET time = '1' WHERE reviewer = 'kim'")
+        assert archive.read_as() == {}, "no number"
+
+
+def test_merged_archives_keep_the_class_of_the_newest_answer(archives, tmp_path):
+    for place, (time, number) in {"a": ("2026-03-14", 4), "b": ("2026-03-15", 7)}.items():
+        archive = archives.build(tmp_path / place, seeds=30)
+        finding = read(archive).valid[0].id
+        archive.answer(finding, "kim", "invalid", time, number)
+        archive.close()
+    xplore.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    with closing(Archive.open(tmp_path / "c")) as archive:
+        assert archive.read_as() == {finding: {"kim": 7}}
+
+
+def test_as_many_are_asked_as_a_narrow_interval_needs_and_those_in_doubt_first(folder):
+    with closing(Session(folder, "kim")) as session, closing(Session(folder, "kim", sample=10**6)) as every:
+        (valid,) = session.populations
+        assert len(session.queue) == valid.needed < valid.size == len(every.queue)
+        assert every.queue[: valid.needed] == session.queue
+        assert f"look at {valid.needed} of {valid.size} findings that are valid" in session.aim()
+    doubted = Population("in doubt", [[f"d{i}" for i in range(40)]])
+    known = Population("valid", [[f"a{i}" for i in range(300)], [f"b{i}" for i in range(50)]])
+    asked = queue([doubted, known], rng=3)
+    assert len(asked) == doubted.needed + known.needed
+    assert {name[0] for name in asked[: doubted.needed]} == {"d"} and "d" not in {
+        name[0] for name in asked[doubted.needed :]
+    }
+    every = queue([doubted, known], rng=3, sample=10**6)
+    assert every[: len(asked)] == asked and sorted(every) == sorted(chain(*doubted.groups, *known.groups))
+    assert queue([doubted, known], rng=3, sample=7) == asked[:7]
+
+
 def test_nothing_to_review_is_said(archives, tmp_path):
     archives.build(tmp_path, seeds=10, found=0.0).close()
     with pytest.raises(InputError, match="expected valid findings to review, got none"):
@@ -356,6 +526,7 @@ def test_ctrl_c_ends_with_what_was_kept_and_the_reports_tell_it(folder):
     port, token = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/([\w-]{32})/", url).groups()
     there = type("There", (), {"server_port": int(port), "token": token})
     queue = json.loads(re.search(r'id="queue">(.*?)</script>', ask(there)[2]).group(1))
+    assert all(json.loads(ask(there, f"card/{name}")[2])["revealed"] is False for name, _ in queue[:3])
     assert [say(there, name, "valid") for name, _ in queue[:3]] == [200] * 3
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)

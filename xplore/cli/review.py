@@ -24,11 +24,14 @@ def review(
         str, typer.Option(help="Who answers; by default the name you are logged in by.")
     ] = "",
     port: Annotated[int, typer.Option(help="The page's port on this machine; 0 for any that is free.")] = 0,
-    sample: Annotated[int, typer.Option(help="How many findings, one of each fault group first.")] = 60,
+    sample: Annotated[
+        int | None,
+        typer.Option(help="How many findings; by default as many as a 95 % interval of +- 10 points needs."),
+    ] = None,
     rng: Annotated[int, typer.Option(help="Which findings of a group come first.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
 ) -> None:
-    """Ask a person whether findings keep their label, on a page of this machine; reports tell the precision.
+    """Ask a person what findings show, on a page of this machine; reports tell how many keep their label.
 
     Each answer is kept in the archive at once. Ctrl-C ends; the same reviewer goes on where this ended.
     """
@@ -37,6 +40,7 @@ def review(
     with closing(Session(folder, reviewer or _user(), sample=sample, rng=rng)) as session:
         with Server(session, port) as server:
             print(f"review: {server.url}")
+            show(session.aim())
             print("each answer is kept at once; Ctrl-C ends", flush=True)
             if browser and _has_screen():
                 webbrowser.open(server.url)
@@ -54,8 +58,8 @@ def _ended(session: Session) -> None:
     answers = [answer for _, answer in session.said()]
     path, kept = session.archive.path, len(answers) - answers.count(None)
     show(f"kept: {kept} answers of {session.reviewer} in {path}, {answers.count(None)} left")
-    if told := session.told():
-        show(told)
+    for line in session.told():
+        show(line)
     for chosen in map(reporter, ("json", "html")) if kept else ():
         if (path.parent / chosen.file_name).is_file():
             print(f"written anew: {chosen.write(session.archive, path.parent)}")

@@ -109,7 +109,8 @@ def _top(
         for value, means in numbers or wording.headline(told)
     ]
     head += ["", gates.NOT_FINISHED] if gate and gate.decision is None else []
-    head += ["", cell(wording.precision(told["precision"]), LONGEST_LINE)] if told["precision"] else []
+    judged = wording.precision(told["precision"]), wording.precision(told["precision_in_doubt"], "in doubt")
+    head += [line for said in judged if said for line in ("", cell(said, LONGEST_LINE))]
     parts = [head, *_gate(reading, folder)]
     if shown:
         more = len(reading.failure_modes) - len(shown)

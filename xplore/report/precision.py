@@ -1,12 +1,15 @@
 """How many of the findings mean something, as people judged a sample of them.
 
-The sample is stratified: a review takes one finding of each fault group before a second of any, so that each
-group counts by its size, not by how often it was looked at.
+The sample is stratified: a review takes one finding of each group before a second of any, then of each as
+many as its size asks for (`turns`), and each group counts by its size, not by how often it was looked at.
+The groups are the failure modes that reports show first, and all other findings (`Reading.strata`).
 """
 
 from __future__ import annotations
 
+import heapq
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -14,11 +17,15 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 ANSWERS = ("valid", "invalid", "unsure")
+MARGIN = 0.1
+"""How far the ends of an interval may lie from the share, for a review that is large enough."""
 Z95 = NormalDist().inv_cdf(0.975)
 _ROUNDS, _PLACES = 6, 129
+_SHARES = np.linspace(0.5, 0.8, 16).tolist()
+"""Among these the interval is widest: it is as wide for the share of the others, and narrower beyond."""
 
 
 def precision(
@@ -26,7 +33,7 @@ def precision(
 ) -> dict[str, Any] | None:
     """The share of the findings that keep their label, with its 95 % interval; None where none was judged.
 
-    `groups` are the ids of the valid findings of each fault group, `answers` is
+    `groups` are the ids of the findings of each group that was sampled from, `answers` is
     `{finding: {reviewer: answer}}`. Of several reviewers the majority counts (`majority`). The share speaks
     of the findings of the groups that were reviewed, the part `of_findings` of all. `unsure` counts as
     invalid in the share and in the interval's lower end, as valid in its upper end (bounds without an
@@ -68,6 +75,57 @@ def precision(
     }
 
 
+def turns(sizes: Sequence[int]) -> list[int]:
+    """Which group each finding of a review is from: of each one first, then in proportion to their sizes.
+
+    The next is of the group with the largest `size / (2 taken + 1)` (Webster's method, 1832), so that any
+    beginning is a sample that is proportional to within a finding.
+
+    >>> turns([1, 6, 2])
+    [0, 1, 2, 1, 1, 1, 2, 1, 1]
+    """
+    order = [group for group, size in enumerate(sizes) if size]
+    left = [(-size / 3, group, 1) for group, size in enumerate(sizes) if size > 1]
+    heapq.heapify(left)
+    while left:
+        _, group, taken = heapq.heappop(left)
+        order.append(group)
+        if taken + 1 < sizes[group]:
+            heapq.heappush(left, (-sizes[group] / (2 * taken + 3), group, taken + 1))
+    return order
+
+
+def needed(sizes: Sequence[int], within: float = MARGIN) -> int:
+    """How many findings are enough, in the order of `turns`: the interval's ends are `within` of the share.
+
+    That holds whatever is answered, as long as nobody is unsure: it is asked of the share at which the
+    interval (`stratified`) is widest, found by trying, and nothing that the answers would rule out is ruled
+    out. Of one large group about `z^2 / (4 within^2)` findings are needed (Cochran, 1977, chapter 4), of a
+    smaller one fewer.
+
+    >>> needed([10_000]), needed([200]), needed([5, 4, 3])
+    (97, 66, 12)
+    """
+    order, known = turns(sizes), np.array([size for size in sizes if size], int)
+    place = {group: at for at, group in enumerate(group for group, size in enumerate(sizes) if size)}
+    at = np.array([place[group] for group in order], int)
+
+    def narrow(count: int) -> bool:
+        return widest(known, np.bincount(at[:count], minlength=len(known))) <= within
+
+    return bisect_left(range(len(order)), True, lo=min(len(known), len(order)), key=narrow)
+
+
+def widest(sizes: Int[np.ndarray, " g"], looked: Int[np.ndarray, " g"]) -> float:
+    """How far the ends of `stratified` may be from the share, over all shares: each group was looked at."""
+    weights, spread = _weights(sizes, looked)
+    if not (spread > 0).any():
+        return 0.0
+    none, whole = np.zeros(len(sizes)), np.ones(len(sizes))
+    sides = [(share, *_ends(share, weights, spread, none, whole)) for share in _SHARES]
+    return max(max(share - low, high - share) for share, low, high in sides)
+
+
 def majority(answers: Sequence[str]) -> str:
     """What more than half of the reviewers say, else `unsure`.
 
@@ -96,13 +154,32 @@ def stratified(
     >>> round(share, 3), round(low, 3), round(high, 3)
     (0.8, 0.49, 0.943)
     """
-    weights = sizes / sizes.sum()
+    weights, spread = _weights(sizes, looked)
     share = min(float(weights @ (valid / looked)), 1.0)
     least, most = valid / sizes, (valid + sizes - looked) / sizes
-    spread = weights**2 / looked * (sizes - looked) / np.maximum(sizes - 1, 1)
-    if not (left := spread > 0).any():
+    if not (spread > 0).any():
         return share, share, share
+    low, high = _ends(share, weights, spread, least, most)
+    return share, max(min(low, share), 0.0), min(max(high, share), 1.0)
 
+
+def _weights(
+    sizes: Int[np.ndarray, " g"], looked: Int[np.ndarray, " g"]
+) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+    """The weight of each group, and what its variance `q (1 - q)` counts in that of the share."""
+    weights = sizes / sizes.sum()
+    return weights, weights**2 / looked * (sizes - looked) / np.maximum(sizes - 1, 1)
+
+
+def _ends(
+    share: float,
+    weights: Float[np.ndarray, " g"],
+    spread: Float[np.ndarray, " g"],
+    least: Float[np.ndarray, " g"],
+    most: Float[np.ndarray, " g"],
+) -> tuple[float, float]:
+    """The least and the largest mean of shares, each in its limits, that a score test does not reject."""
+    left = spread > 0
     # Where it is largest, each slope a (1 - 2 q) is t W, or q is at an end of what fits; p falls with t.
     slope = np.where(left, weights / np.where(left, 2 * spread, 1), 0.0)
     farthest = 0.5 / float(slope[left].min())
@@ -119,7 +196,7 @@ def stratified(
     middle = _last(lambda t: fit(t)[0] > share, -farthest, farthest)
     ends = np.array([_last(allowed, middle, end) for end in (farthest, -farthest)])
     low, high = fit(ends)[0].tolist()
-    return share, max(min(low, share), 0.0), min(max(high, share), 1.0)
+    return low, high
 
 
 def _last(holds: Callable[[np.ndarray], np.ndarray], inside: float, outside: float) -> float:

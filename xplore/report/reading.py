@@ -25,7 +25,7 @@ from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
 from xplore.gate_record import GateRecord, gate_of
 from xplore.groups import fault_groups
 from xplore.media import SETS
-from xplore.report.failure_modes import FailureMode, failure_modes
+from xplore.report.failure_modes import SHOWN, FailureMode, failure_modes
 from xplore.report.rows import Row, least_changed, row_of
 
 SHORTEST_ID = 6
@@ -167,6 +167,13 @@ class Reading:
     def failure_modes(self) -> tuple[FailureMode, ...]:
         """The fault groups by expected answer, wrong answer and the model to blame, worst first."""
         return failure_modes(self.groups, str(self.decides.get("kind")))
+
+    @cached_property
+    def strata(self) -> list[list[str]]:
+        """Valid findings' ids as reviews sample them: of each failure mode shown first, and of all others."""
+        first, others = self.failure_modes[:SHOWN], self.failure_modes[SHOWN:]
+        rest = [row.id for mode in others for row in mode.rows]
+        return [*([row.id for row in mode.rows] for mode in first), *([rest] if rest else [])]
 
     @cached_property
     def spans(self) -> tuple[slice, ...]:

@@ -131,8 +131,9 @@ class Precision(_Exact):
     unsure: int = Count
     reviewers: int = Count
     groups: int = Count
+    """Of how many groups findings were reviewed: the failure modes that are shown first, and all others."""
     of_findings: float
-    """The part of all valid findings that lie in groups of which one was reviewed."""
+    """The part of all findings that lie in groups of which one was reviewed."""
     share: float
     low: float
     high: float
@@ -245,6 +246,9 @@ class Summary(_Exact):
     """Of valid findings, as found."""
     shrunk: Shrunk | None
     precision: Precision | None
+    """Of valid findings."""
+    precision_in_doubt: Precision | None
+    """Of those in doubt."""
     not_finite: dict[str, NotFinite]
     """Models that returned NaN or infinity: on how many seeds, and in how many findings."""
     coverage: Coverage

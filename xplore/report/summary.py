@@ -33,6 +33,8 @@ def figures(reading: Reading) -> dict[str, Any]:
     meta, fates, seeds = reading.meta, reading.seeds.fates, reading.seeds.count
     with_valid = reading.archive.seeds_with_valid()
     seconds = finite(meta.get("seconds"))
+    answers = reading.archive.answers()
+    doubted = [row.id for row in getattr(reading, "in_doubt", ())]
     number = {id(group): place for place, group in enumerate(reading.groups)}
     told = (
         "name",
@@ -102,9 +104,8 @@ def figures(reading: Reading) -> dict[str, Any]:
                 }
                 for mode in reading.failure_modes
             ],
-            "precision": precision(
-                [[row.id for row in group.rows] for group in reading.groups], reading.archive.answers()
-            ),
+            "precision": precision(reading.strata, answers),
+            "precision_in_doubt": precision([doubted], answers),
             "wrong": dict(zip(reading.models, wrong(reading.valid, len(reading.models)), strict=True)),
             "disagree": disagree(reading.valid, len(reading.models)),
             "referee": referee(reading.valid),

@@ -8,6 +8,7 @@ from typing import Any
 
 from xplore.errors import shell
 from xplore.report.failure_modes import SHOWN, FailureMode
+from xplore.report.precision import MARGIN
 from xplore.report.reading import Group, Reading
 from xplore.report.rows import Row, Smallest
 from xplore.report.words import (
@@ -146,20 +147,23 @@ def verdict(figures: dict[str, Any]) -> str:
     return f"{models.capitalize()} disagree near {near}, in {groups}{blame}."
 
 
-def precision(told: dict[str, Any] | None) -> str:
-    """How many findings keep their label, as people judged; nothing, where no one did."""
+def precision(told: dict[str, Any] | None, of: str = "valid") -> str:
+    """How many findings `of` a verdict keep their label, as people judged; nothing, where no one did."""
     if not told:
         return ""
-    reviewed, groups = plural(told["reviewed"], "reviewed finding"), plural(told["groups"], "fault group")
+    valid = of == "valid"
+    reviewed = plural(told["reviewed"], "reviewed finding") + ("" if valid else f" {of}")
     people = plural(told["reviewers"], "person", "people")
-    of = "" if told["of_findings"] == 1 else " of these groups"
+    part = told["of_findings"] < 1
     share = percent(told["share"])
     if told["low"] < told["high"]:
         share += f" (95\xa0% interval {100 * told['low']:.0f} to {100 * told['high']:.0f}\xa0%)"
-    words = f"{count(told['valid'])} of {reviewed} keep their label (judged by {people}, from {groups})."
-    words += f" Each group counted by its size, that is {share} of the findings{of}."
-    if of:
-        words += f" They hold {percent(told['of_findings'])} of all valid findings."
+    words = f"{count(told['valid'])} of {reviewed} keep their label (judged by {people})."
+    counted = "Each failure mode counted by its size, that is" if valid else "That is"
+    whole = "the valid findings" if valid else f"those {of}"
+    words += f" {counted} {share} of {'the failure modes that were looked at' if part else whole}."
+    if part:
+        words += f" They hold {percent(told['of_findings'])} of {whole}."
     if told["unsure"]:
         words += (
             f" {count(told['unsure'])} unsure: not valid in the share, valid in the interval's upper end."
@@ -169,6 +173,36 @@ def precision(told: dict[str, Any] | None) -> str:
         shared = plural(both["judged"], "finding")
         words += f" Of {shared} that several judged they agree on {count(both['agree'])}{kappa}."
     return words
+
+
+def enough(what: str, needed: int, findings: int) -> str:
+    """How many findings are to be looked at for a narrow interval.
+
+    >>> enough("valid", 90, 972), enough("in doubt", 5, 5)
+    ('90 of 972 findings that are valid', 'all 5 findings that are in doubt')
+    """
+    some = f"{count(needed)} of {count(findings)}" if needed < findings else f"all {count(findings)}"
+    return f"{some} findings that are {what}"
+
+
+def reached(told: dict[str, Any] | None, left: int) -> str:
+    """How far the ends of an interval are from the share, and how many more findings would do.
+
+    >>> reached({"share": 0.8, "low": 0.72, "high": 0.86, "unsure": 0}, 12)
+    'The interval ends 8 points below the share and 6 above it: it is within 10 points.'
+    >>> print(reached({"share": 0.8, "low": 0.62, "high": 0.9, "unsure": 0}, 12)[-66:])
+    look at 12 more for at most 10 points, whatever the answers are.
+    """
+    if not told:
+        return ""
+    below, above = told["share"] - told["low"], told["high"] - told["share"]
+    words = f"The interval ends {100 * below:.0f} points below the share and {100 * above:.0f} above it: "
+    if max(below, above) <= MARGIN:
+        return f"{words}it is within {100 * MARGIN:.0f} points."
+    if left:
+        most = f"at most {100 * MARGIN:.0f} points, whatever the answers are"
+        return f"{words}look at {count(left)} more for {most}."
+    return f"{words}those that nobody is sure of make it wide."
 
 
 def counted(figures: dict[str, Any]) -> str:

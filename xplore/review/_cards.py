@@ -36,12 +36,28 @@ def article(name: str) -> str:
     return "an" if name[:1].lower() in "aeiou8" or name in ("11", "18") else "a"
 
 
-def card(reading: Reading, row: Row, finding: Finding) -> dict[str, Any]:
-    """A finding as the template shows it."""
+def blind(finding: Finding) -> dict[str, Any]:
+    """A picture and the question what it is: the smallest change, where there is one."""
+    shown = decode(finding.shrunk.after if finding.shrunk is not None else finding.after)
+    return {
+        "question": "What is it?",
+        "pictures": [("finding", "the picture that is asked about", _embedded(shown))],
+        "small": max(shown.size) <= SMALL,
+        "blind": True,
+    }
+
+
+def card(
+    reading: Reading, row: Row, finding: Finding, said: str = "", read_as: int | None = None
+) -> dict[str, Any]:
+    """A finding as the template shows it; with what was `said`, where a class was asked for, all of it."""
     smallest = finding.shrunk.after if finding.shrunk is not None else finding.after
     told = _pictures(finding, smallest) if finding.media == PNG else _words(reading, row, finding, smallest)
     return {
-        "question": question(reading, row),
+        "question": _outcome(reading, row, said, read_as) if said else question(reading, row),
+        "answers": _answers(reading, row) if said else (),
+        "blind": False,
+        "asked": "smallest change" if said and smallest != finding.after else "finding",
         "expected": reading.class_name(row.expected),
         "id": reading.short_ids[row.id],
         "seed": reading.seed_name(row),
@@ -52,6 +68,26 @@ def card(reading: Reading, row: Row, finding: Finding) -> dict[str, Any]:
         "smallest": smallest != finding.after,
         **told,
     }
+
+
+def _outcome(reading: Reading, row: Row, said: str, read_as: int | None) -> str:
+    """What was answered, beside what is expected."""
+    expected = reading.class_name(row.expected)
+    answered = (
+        "could not tell"
+        if said == "unsure"
+        else "called it valid"
+        if said == "valid"
+        else "called it invalid"
+    )
+    answered = answered if read_as is None else f"said {reading.class_name(read_as)}"
+    return f"You {answered}; expected: {expected}"
+
+
+def _answers(reading: Reading, row: Row) -> list[tuple[str, str, bool]]:
+    """What each model answers, and whether that is not what is expected."""
+    said = zip(reading.models, row.decisions, strict=True)
+    return [(model, reading.class_name(decision), decision != row.expected) for model, decision in said]
 
 
 def _pictures(finding: Finding, smallest: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import socketserver
+from collections.abc import Sequence
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,15 +21,15 @@ from typing import Any
 from markupsafe import Markup
 
 from xplore.errors import InputError, told
-from xplore.report import wording
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.precision import ANSWERS
-from xplore.review._session import Session
+from xplore.review._session import RevealedError, Session
 
 ADDRESS = "127.0.0.1"
 MOST_BYTES = 4096
 """Of a request's body."""
 JSON, HTML = "application/json", "text/html; charset=utf-8"
+DIGITS = "0123456789"
 METHODS = {"": "GET", "card": "GET", "end": "GET", "answer": "POST"}
 
 
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         session = self.server.session
         try:
             if name == "card":
-                return JSON, json.dumps({"html": _card(session, rest)})
+                return JSON, json.dumps(_card(session, rest))
             if name == "end":
                 return JSON, json.dumps({"html": _end(session)})
             if name == "answer":
@@ -122,9 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return JSON, json.dumps({"kept": answer})
         except KeyError:
             raise RefusedError(HTTPStatus.NOT_FOUND, "no such finding in this review") from None
+        except RevealedError:
+            raise RefusedError(
+                HTTPStatus.CONFLICT, "its label was shown since, and the answer stays"
+            ) from None
         return HTML, _page(session)
 
-    def _body(self) -> tuple[str, str | None]:
+    def _body(self) -> tuple[str, str | int | None]:
         """The finding and the answer that a request holds."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal() and len(length) < 10):
@@ -139,8 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
             finding, answer = told["finding"], told["answer"]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise RefusedError(HTTPStatus.BAD_REQUEST) from None
-        if not isinstance(finding, str) or answer not in (*ANSWERS, None):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"an answer is one of {', '.join(ANSWERS)}")
+        if not isinstance(finding, str) or not self.server.session.takes(answer):
+            wanted = "a class's number, or unsure" if self.server.session.classes else ", ".join(ANSWERS)
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"an answer is one of {wanted}")
         return finding, answer
 
     def _say(self, status: int, kind: str, content: str) -> None:
@@ -188,11 +194,43 @@ def _page(session: Session) -> str:
         style=Markup(_style()),
         script=Markup(_text("page.js")),
         queue=script_data(session.said()),
+        aim=session.aim(),
+        classes=session.classes,
+        keys=_keys(session.classes),
+        asks=script_data(_asks(session)),
     )
 
 
-def _card(session: Session, finding: str) -> str:
-    return _render("card.jinja", **session.card(finding))
+def _keys(classes: Sequence[str]) -> list[str]:
+    """The digit that answers each class, of ten at most: its name where all names are digits, else its place.
+
+    >>> _keys(["0", "5"]), _keys(["cat", "dog"]), _keys(list("abcdefghijk"))
+    (['0', '5'], ['1', '2'], [])
+    """
+    if len(classes) > len(DIGITS):
+        return []
+    named = all(name in DIGITS for name in classes)
+    return list(classes) if named else [str((place + 1) % 10) for place in range(len(classes))]
+
+
+def _asks(session: Session) -> dict[str, Any]:
+    """What the page's script must know: the classes, their keys, and which findings are needed."""
+    place = {name: at for at, name in enumerate(session.queue)}
+    aims = [
+        {
+            "of": one.of,
+            "needed": one.needed,
+            "places": [place[name] for group in one.groups for name in group if name in place],
+        }
+        for one in session.populations
+    ]
+    return {"classes": session.classes, "keys": _keys(session.classes), "aims": aims}
+
+
+def _card(session: Session, finding: str) -> dict[str, Any]:
+    shown = session.card(finding)
+    html = _render("card.jinja", **shown)
+    return {"html": html, "revealed": bool(session.classes) and not shown["blind"]}
 
 
 def _end(session: Session) -> str:
@@ -202,11 +240,12 @@ def _end(session: Session) -> str:
         tally=[(answer, answers.count(answer)) for answer in ANSWERS],
         left=answers.count(None),
         total=len(answers),
-        findings=len(session.reading.valid),
-        share=(share := session.precision()),
-        precision=wording.precision(share),
+        findings=(findings := sum(one.size for one in session.populations)),
+        shares=[(one.of, told["share"]) for one, told in session.precisions() if told],
+        told=session.told(),
+        classes=session.classes,
         path=session.archive.path,
-        further=session.command(sample=min(2 * len(answers), len(session.reading.valid))),
+        further=session.command(sample=min(2 * len(answers), findings)),
         reviewer=session.reviewer,
     )
 
