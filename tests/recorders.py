@@ -264,8 +264,10 @@ def told(folder: Path, meta: dict[str, Any], base: dict[str, Any], out: Path) ->
         with closing(Session(folder, "ann")) as session:
             for name in session.queue[:2]:
                 session.card(name)
-            session.answer(session.queue[0], "valid")
-            session.precision()
+            session.aim()
+            session.answer(session.queue[-1], 0 if session.classes else "valid")
+            session.card(session.queue[-1])
+            session.told()
 
     yield "open", shown
     for name in FORMATS:

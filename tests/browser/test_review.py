@@ -57,7 +57,9 @@ def many(archives, tmp_path):
         "jay",
         "howler",
     )
-    with serving(archives, tmp_path / "many", classes=tuple(f"{name} {SCRIPT}" for name in animals)) as server:
+    with serving(
+        archives, tmp_path / "many", classes=tuple(f"{name} {SCRIPT}" for name in animals)
+    ) as server:
         yield server
 
 

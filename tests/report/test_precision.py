@@ -121,7 +121,7 @@ def test_as_many_as_are_needed_are_enough_whatever_is_answered(sizes, data):
 
 def test_what_is_needed_of_one_group_is_what_all_answers_need():
     """By trying every answer that a sample may give: the rule is at most two findings above."""
-    for size in (20, 50, 200, 1000, 10_000):
+    for size in (20, 200, 10_000):
         worst = {}
         for looked in range(max(needed([size]) - 3, 1), min(needed([size]) + 1, size) + 1):
             every = (

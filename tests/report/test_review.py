@@ -479,7 +479,8 @@ def test_merged_archives_keep_the_class_of_the_newest_answer(archives, tmp_path)
         assert archive.read_as() == {finding: {"kim": 7}}
 
 
-def test_as_many_are_asked_as_a_narrow_interval_needs_and_those_in_doubt_first(folder):
+def test_as_many_are_asked_as_a_narrow_interval_needs_and_those_in_doubt_first(archives, tmp_path):
+    archives.build(folder := tmp_path, seeds=250, found=0.9, **UNNAMED).close()
     with closing(Session(folder, "kim")) as session, closing(Session(folder, "kim", sample=10**6)) as every:
         (valid,) = session.populations
         assert len(session.queue) == valid.needed < valid.size == len(every.queue)
