@@ -51,7 +51,7 @@ finding
 schema account factories intervals part_code toml forks
 gate_record
 closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
-errors lazy
+doubt neighbours errors lazy
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
 SHARED_IN_REPORT = {

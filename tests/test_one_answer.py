@@ -16,8 +16,9 @@ from laws.parts import CONSTRAINTS, GREY, examples, pictures, relatives
 from xplore.constraints import Constraint
 from xplore.coverage import NeuronCoverage
 from xplore.keeping import kept
+from xplore.neighbours import nearest
 from xplore.oracles import LabelsDiffer
-from xplore.validity import Judge, nearest
+from xplore.validity import Judge
 
 N = 24
 

@@ -28,6 +28,7 @@ _KINDS: dict[str, Any] = {
     "cells": [(int,)],
     "classes": [_TEXT],
     "notes": [_TEXT],
+    "evidence": [_TEXT],
     "versions": {},
     "decisions": {"kind": _TEXT, "apart": _NUMBER, "unit": _TEXT},
     "table": {"columns!": [_COLUMN]},

@@ -103,6 +103,10 @@ def run(
     searches the same seeds at the same number of model queries. Without `out` the archive is temporary:
     `result.save(folder)` keeps it.
 
+    Whether a finding keeps its label is assumed. What can speak against it puts it in doubt (`in_doubt`,
+    apart from `valid`): `referee`, a reference model (a function of stored inputs `[n ...]` that returns
+    class numbers), and `training`, inputs with their labels (`(X, y)`, or what `xplore.data` loads).
+
     A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
     lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
     Without `shrink` findings are not reduced to the smallest change that shows them. `backend` says where it
@@ -134,7 +138,11 @@ def run(
     judging = checked_oracle(oracle, panel, shape)
     n_classes = panel.shapes(shape).outputs.shape[2]
     names = tuple(panel.classes or classes or ())
-    read = labelled(given_seeds, labels, lambda given, n: checked_truth(given, n, panel, n_classes, names))
+
+    def truth(given: Any, n: int) -> Any:
+        return checked_truth(given, n, panel, n_classes, names)
+
+    read = labelled(given_seeds, labels, truth)
     read = read if seeds is None else First(read, seeds)
     criteria = checked_criteria(criteria or [NeuronCoverage(t) for t in THRESHOLDS], layout)
     plan = _planned(plan, rng, lanes, backend, layout)
@@ -143,8 +151,8 @@ def run(
     climbable(panel, asked if search is not None else Random(), shape)
     fits(chart, shape, asked)
     _check_baseline(baseline, panel, shape, inputs)
-    known = checked_training(training, given_seeds, chart)
-    judge = Judge(panel, judging, chart, criteria, referee, known, min(BATCH, plan.lanes))
+    known = checked_training(training, given_seeds, chart, truth)
+    judge = Judge(panel, judging, chart, criteria, referee, *known, min(BATCH, plan.lanes))
     with faults():
         first = read.peek(min(BATCH, plan.round_size))
         judge, method, more = prepared(judge, checked_objective(objective, panel), search and asked, first)
@@ -160,8 +168,9 @@ def run(
         criteria,
         plan,
         n_classes,
-        {"referee": referee, "training": training if training is None else known},
+        {"referee": referee, "training": None if training is None else known},
     ) | {
+        "evidence": judge.evidence,
         "name": name,
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
         "labelled": read.labelled,
@@ -303,10 +312,9 @@ def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -
     if len(seeds) < main.seeds:
         limit = limit and limit * len(seeds) // main.seeds
         note += f"; the first {len(seeds)} seeds, with their share of the queries"
-    judge = replace(campaign.judge, referee=None, training=None)
     method = campaign.method.replace(search=search)
     held = Held(seeds.codes, seeds.truth)
-    other = Campaign(method, judge, campaign.layout, held, plan, Budget(queries=limit))
+    other = Campaign(method, campaign.judge, campaign.layout, held, plan, Budget(queries=limit))
     tally = _watched(other, None, f"{type(search).__name__.lower()} search, to compare", progress)
     if other.ended == INTERRUPTED:
         return None

@@ -30,6 +30,7 @@ from xplore.stored import (
     DAMAGE,
     FINDINGS,
     NAMED,
+    STANDS,
     WITH_VALID,
     batch,
     finding_of,
@@ -128,7 +129,7 @@ class Archive:
         self._write([(sql, [row]), *batch(records, findings)])
 
     def keep_shrunk(self, shrunk: dict[str, Shrunk]) -> None:
-        """The smallest changes that still show findings, by the findings' ids."""
+        """The smallest changes that still show findings, by the findings' ids: these are what is counted."""
         artefacts = [(content_hash(one.after), one.after, name) for name, one in shrunk.items()]
         rows = [shrunk_row(name, one) for name, one in shrunk.items()]
         as_found = (
@@ -139,6 +140,7 @@ class Archive:
             [
                 (as_found, artefacts),
                 ("INSERT OR REPLACE INTO shrunk VALUES (?,?,?,?,?)", rows),
+                (STANDS, [(not one.measures.get("doubts"), name) for name, one in shrunk.items()]),
             ]
         )
 

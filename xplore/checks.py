@@ -129,14 +129,30 @@ def checked_objective(objective: Objective | None, panel: Panel) -> Objective:
     return objective
 
 
-def checked_training(training: Any, seeds: Seeds, constraint: Constraint) -> Shaped[np.ndarray, "..."] | None:
-    """The training inputs, whose distance is measured: of a table, the seeds themselves where none are given.
+def checked_training(
+    training: Any, seeds: Seeds, constraint: Constraint, check: Callable[[Any, int], Any]
+) -> tuple[Shaped[np.ndarray, "..."] | None, Int[np.ndarray, " n"] | None]:
+    """The training inputs, whose distance is measured, and their classes, where they are given.
+
+    Of a table the seeds themselves, where none are given, without classes.
+
+    Args:
+        training: inputs; a pair of inputs and their labels; or what a module of `xplore.data` loads.
+        seeds: what the campaign starts from.
+        constraint: how inputs are stored.
+        check: labels as users give them, and how many, to labels as they are compared.
 
     Raises:
-        InputError: the seeds cannot be compared to them.
+        InputError: the seeds cannot be compared to them, or the labels are none of the models' classes.
     """
     if training is None:
-        return seeds.codes if isinstance(constraint.encoding, Rows) and isinstance(seeds, Held) else None
+        table = isinstance(constraint.encoding, Rows) and isinstance(seeds, Held)
+        return (seeds.codes if table else None), None
+    labels = None
+    if hasattr(training, "images"):
+        training, labels = training.images, getattr(training, "labels", None)
+    elif isinstance(training, tuple) and len(training) == 2:
+        training, labels = training
     array, shape = constraint.codes(training), seeds.first.shape[1:]
     if array.shape[1:] != shape:
         raise InputError(
@@ -145,7 +161,8 @@ def checked_training(training: Any, seeds: Seeds, constraint: Constraint) -> Sha
             got=str(array.shape[1:]),
             fix="give the training inputs of this task, or none",
         )
-    return array
+    known = None if labels is None else np.asarray(check(labels, len(array)))
+    return array, known if known is not None and known.dtype.kind == "i" else None
 
 
 def checked_arguments(**given: Any) -> None:

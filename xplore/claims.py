@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from xplore.constraints import Constraint
+from xplore.doubt import ALL_SURE, REFERENCE, SURE
 from xplore.encoding import Encoding, encoding_of
 from xplore.errors import InputError
 from xplore.finding import NO_ANSWER, Finding, SeedRecord, content_hash
+from xplore.heads import EXCLUSIVE
 from xplore.keeping import latent_shapes, unpacked
 from xplore.oracles import Oracle
 from xplore.panel import Panel
@@ -80,6 +82,7 @@ class Claims:
                 *self._seed(finding, seed, before),
                 *self._reasons(finding, before, after, told),
                 *self._measures("", finding, finding.measures, after, told),
+                *self._doubts("", finding, finding.measures, after),
                 *self._smallest(finding),
             ]
         )
@@ -193,6 +196,19 @@ class Claims:
             if name in recorded and not _near(recorded[name], number):
                 yield f"{what}{name} {float(number):.4g}, recorded {recorded[name]}"
 
+    def _doubts(self, what: str, finding: Finding, recorded: dict[str, Any], now: Answer) -> Iterator[str]:
+        """Doubts that can be judged again: of the models, and of what the reference model is said to answer."""
+        if finding.origin != "search" or self.panel.head not in EXCLUSIVE:
+            return
+        told, expected = recorded.get("doubts", []), finding.expected
+        sure = [float(row[d]) for row, d in zip(now.scores, now.decisions, strict=True) if 0 <= d < len(row)]
+        least = min(sure) if len(sure) == len(now.decisions) else 0.0
+        holds = expected is not None and expected not in now.decisions and least >= SURE
+        if abs(least - SURE) > TOLERANCE and holds != (ALL_SURE in told):
+            yield f"{what}{ALL_SURE} {'holds and is not recorded' if holds else 'is recorded and does not hold'}"
+        if REFERENCE in told and recorded.get("referee") in (None, expected):
+            yield f"{what}{REFERENCE} is recorded, and the reference model is said to give the label"
+
     def _smallest(self, finding: Finding) -> Iterator[str]:
         """The smallest change that shows the same; of one that latents made these are not kept."""
         small, what = finding.shrunk, "smallest change: "
@@ -203,6 +219,7 @@ class Claims:
         told = None if latents else self._compared(finding, small.after, b"")
         yield from self._answers(what, finding.decisions, small.probabilities, now)
         yield from self._measures(what, finding, small.measures, now, told)
+        yield from self._doubts(what, finding, small.measures, now)
         if told is not None and not told["within"][0] and "beyond_bound" not in finding.reasons:
             yield f"{what}beyond the bound"
 

@@ -44,7 +44,7 @@ def run_config(
         **_method(config),
         baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
         referee=None if config.referee is None else build(config.referee),
-        training=None if config.training is None else _inputs("training", config.training)[0].images,
+        training=None if config.training is None else _inputs("training", config.training)[0],
         out=out,
         resume=resume,
         shrink=config.campaign.shrink,

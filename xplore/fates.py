@@ -278,6 +278,10 @@ class Fates:
         for (seed, _), measured in zip(found, measures, strict=True):
             measured.update(seed.said)
         reasons = self.judge.reasons(judged, measures, np.array([seed.right for seed, _ in found]))
+        expected = [seed.said["agreed"] if seed.label is None else seed.label for seed, _ in found]
+        doubts = self.judge.doubts(before, after, judged, measures, expected)
+        for measured, why in zip(measures, doubts, strict=True):
+            measured.update({"doubts": list(why)} if why else {})
         rows = zip(measures, reasons, found, strict=True)
         told = [(m, why, seed.label, seed.spent) for m, why, (seed, _) in rows]
         numbers, encoding = np.array([seed.number for seed, _ in found]), self.method.constraint.encoding

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16
 
+Verdict = Literal["valid", "in_doubt", "invalid"]
 Disagreement: TypeAlias = tuple[int | None, tuple[int, ...]]
 """What should have been answered, and what each model decided."""
 
@@ -75,7 +76,7 @@ class Finding:
     """An input on which models differ, as stored: what is judged is what is read back from here.
 
     `before` and `after` are the seed and the finding, as bytes of the type `media`; `origin` is `search`,
-    or `seed` for a seed on which models differ as it is; `reasons` tell why a finding is not valid;
+    or `seed` for a seed on which models differ as it is; `reasons` tell why a finding is invalid;
     `covered` has a column a unit and a row for each cell of each criterion (`rows_of`); `hidden` is what the
     models make of it, their last hidden layers end to end; `latents` made it, where its chart tells its
     bound by them; `shrunk` is the smallest change that shows the same.
@@ -100,8 +101,18 @@ class Finding:
     campaign: int = 0
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the label of what is shown may not hold: of the smallest change, where there is one."""
+        return tuple((self.shrunk or self).measures.get("doubts") or ())
+
+    @property
+    def verdict(self) -> Verdict:
+        """`invalid`, for its reasons; `in_doubt`, where evidence speaks against its label; else `valid`."""
+        return verdict(self.reasons, self.doubts)
+
+    @property
     def valid(self) -> bool:
-        return not self.reasons
+        return self.verdict == "valid"
 
     @property
     def disagreement(self) -> Disagreement:
@@ -112,6 +123,14 @@ class Finding:
     def expected(self) -> int | None:
         """The label, or what all models answered on the seed."""
         return self.label if self.label is not None else self.measures.get("agreed")
+
+
+def verdict(reasons: Sequence[str], doubts: Sequence[str]) -> Verdict:
+    """
+    >>> verdict((), ()), verdict((), ("reference_model",)), verdict(("seed_wrong",), ("reference_model",))
+    ('valid', 'in_doubt', 'invalid')
+    """
+    return "invalid" if reasons else "in_doubt" if doubts else "valid"
 
 
 def rows_of(cells: Sequence[int]) -> tuple[slice, ...]:

@@ -122,7 +122,10 @@ def _charts(meta: dict[str, Any], given: Constraint | None) -> tuple[list[Constr
             unchecked.append(
                 f"bounds and sizes of changes by {short(account.get('constraint'))}, {why}: give constraint="
             )
-    return charts, [*unchecked, "labels, distances to training inputs, referees, coverage: as recorded"]
+    return charts, [
+        *unchecked,
+        "labels, distances to training inputs, answers of the reference model, coverage: as recorded",
+    ]
 
 
 def _recorded(account: dict[str, Any]) -> list[Constraint]:

@@ -218,11 +218,13 @@ class Shrinking:
         stable = judge.differ(judged.alone) & judge.differ(judged.outputs)
         latents = _stacked([(case.z, case.fixed) for case in cases]) if chart.needs_latents else ()
         measures = judge.measures(before, codes, judged, latents)
+        doubts = judge.doubts(before, codes, judged, measures, [case.finding.expected for case in cases])
         kept = {}
         for i, case in enumerate(cases):
             finding = case.finding
             if stable[i] and decided[i] == finding.decisions:
                 told = {key: value for key, value in measures[i].items() if key != "within"}
+                told |= {"doubts": list(doubts[i])} if doubts[i] else {}
                 data, scores = chart.encoding.pack(codes[i]), judged.probabilities[:, i]
             else:
                 told, data, scores = finding.measures, finding.after, finding.probabilities

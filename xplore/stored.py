@@ -44,6 +44,9 @@ WITH_VALID = (
 )
 """How many seeds led to a valid finding."""
 
+STANDS = "UPDATE findings SET valid = (reasons = '[]' AND ?) WHERE id = ?"
+"""A finding is valid whose smallest change is not in doubt, if nothing else speaks against it."""
+
 Statement = tuple[str, list[tuple[Any, ...]]]
 """SQL, and the rows to run it with."""
 COLUMNS = (
@@ -167,8 +170,6 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         raise ValueError(f"an input of finding {name} does not have the hash it lies under")
     decisions, why, measured = tuple(loaded(decided)), tuple(loaded(reasons)), loaded(measures)
     _whole(seed, steps, campaign, *decisions, *(() if label is None else (label,)))
-    if bool(valid) == bool(why):
-        raise ValueError(f"finding {name[:80]!r} is{'' if valid else ' not'} valid, for {len(why)} reasons")
     words = {*map(type, (source, media, *why))} == {str}
     if not (PLAIN_ID.fullmatch(name) and words and type(measured) is dict and type(latents) is bytes):
         raise ValueError(f"finding {name[:80]!r} is none of xplore's")
@@ -185,8 +186,16 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
         measured,
         steps,
     )
+    for of in (measured, shrunk.measures if shrunk else {}):
+        doubts = of.get("doubts", [])
+        if type(doubts) is not list or {*map(type, doubts)} - {str}:
+            raise ValueError(f"the doubts of finding {name[:80]!r} are no texts")
     rest = (unpack(covered, *size), layers_of(hidden), latents, shrunk, campaign)
-    return Finding(name, source, seed, before, after, media, label, *judged, *rest)
+    finding = Finding(name, source, seed, before, after, media, label, *judged, *rest)
+    if bool(valid) != finding.valid:
+        told = f"{len(why)} reasons and {len(finding.doubts)} doubts"
+        raise ValueError(f"finding {name[:80]!r} is{'' if valid else ' not'} valid, for {told}")
+    return finding
 
 
 def _scores(data: bytes, decisions: Sequence[int]) -> Float32[np.ndarray, "m c"]:

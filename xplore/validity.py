@@ -1,8 +1,9 @@
 """What makes a finding count, and the measures recorded beside it.
 
-A finding is valid only if the seed was answered rightly by all models (unanimously, where there are no
+A finding is invalid unless the seed was answered rightly by all models (unanimously, where there are no
 labels), the change stays within its constraint's bound, and the stored file, decoded and judged alone by
-the plain models, still divides them. Measures are shown, not filtered on.
+the plain models, still divides them. Of the others those are in doubt whose label outside evidence speaks
+against (`xplore.doubt`); the rest are valid. Measures are shown, not filtered on.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
+from xplore.doubt import doubts
 from xplore.encoding import Encoding
 from xplore.finding import NO_ANSWER
+from xplore.heads import EXCLUSIVE
+from xplore.neighbours import Neighbours
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
 
@@ -146,8 +150,9 @@ def _in_batches(size: int, function: Callable[..., Any], *rows: Any) -> Any:
 class Judge:
     """Judges stored inputs by the models as written, apart from the engine.
 
-    `referee` is an outside classifier that only gives its opinion; `training` are inputs whose nearest
-    one is measured. `batch` inputs are read at a time.
+    `referee` is a reference model: an outside classifier of stored inputs. `training` are inputs whose
+    nearest one is measured, with their classes where these are known. What they say against a finding's
+    label puts it in doubt. `batch` inputs are read at a time.
     """
 
     panel: Panel
@@ -156,14 +161,20 @@ class Judge:
     criteria: tuple[CellCriterion, ...] = ()
     referee: Callable[[Shaped[np.ndarray, "b *x"]], Int[np.ndarray, " b"]] | None = None
     training: Shaped[np.ndarray, "n *x"] | None = field(default=None, repr=False)
+    training_labels: Int[np.ndarray, " n"] | None = field(default=None, repr=False)
     batch: int = BATCH
 
     @cached_property
-    def _training(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
-        """Where the training inputs lie, and their squared lengths."""
-        assert self.training is not None
-        at = self.constraint.coordinates(self.training)
-        return at, (at**2).sum(axis=1)
+    def _neighbours(self) -> Neighbours | None:
+        if self.training is None:
+            return None
+        return Neighbours(self.constraint.coordinates(self.training), self.training_labels)
+
+    @property
+    def evidence(self) -> list[str]:
+        """What can speak against a label from outside: `reference_model`, `training`."""
+        given = {"reference_model": self.referee, "training": self.training_labels}
+        return [name for name, of in given.items() if of is not None]
 
     def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Said:
         """The models' outputs on stored inputs, and what each input covers."""
@@ -247,8 +258,8 @@ class Judge:
                 for row in range(len(after))
             ]
         columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
-        if self.training is not None:
-            distance, row = nearest(self.constraint.coordinates(after), *self._training)
+        if self._neighbours is not None:
+            distance, row = self._neighbours.nearest(self.constraint.coordinates(after))
             columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}
         if self.referee is not None:
             columns["referee"] = [
@@ -256,30 +267,27 @@ class Judge:
             ]
         return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
 
-
-def nearest(
-    points: Float[np.ndarray, "b d"],
-    training: Float[np.ndarray, "n d"],
-    lengths: Float[np.ndarray, " n"] | None = None,
-) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
-    """The distance to the nearest of the training inputs, and which one that is; of equals, the first.
-
-    `lengths` are their squared ones, where they are known. What is told of a point does not depend on those
-    beside it: a product of matrices, whose last digits do, only tells which inputs may be the nearest.
-
-    >>> nearest(np.ones((1, 2), np.float32), np.array([[0, 1], [1, 1]], np.float32))
-    (array([0.]), array([1]))
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # where it overflows, each input may be the nearest
-        lengths = (training**2).sum(axis=1) if lengths is None else lengths
-        own = (points**2).sum(axis=1)
-        squared = own[:, None] - 2 * points @ training.T + lengths
-        error = (points.shape[1] + 4) * np.finfo(squared.dtype).eps
-        error = error * (np.sqrt(own) + np.sqrt(lengths.max())) ** 2
-        near = ~(squared > (squared.min(axis=1) + 2 * error)[:, None])
-        distance, row = np.empty(len(points)), np.empty(len(points), int)
-        for at, point in enumerate(points.astype(np.float64)):
-            rows = np.flatnonzero(near[at])
-            exact = np.array([np.square(training[one] - point).sum() for one in rows])
-            distance[at], row[at] = np.sqrt(exact.min()), rows[exact.argmin()]
-    return distance, row
+    def doubts(
+        self,
+        before: Shaped[np.ndarray, "b *x"],
+        after: Shaped[np.ndarray, "b *x"],
+        judged: Judgement,
+        measures: Sequence[dict[str, Any]],
+        expected: Sequence[int | None],
+    ) -> list[tuple[str, ...]]:
+        """Why each finding's label is in doubt; nothing, where it is not, and of models without classes."""
+        if self.panel.head not in EXCLUSIVE:
+            return [()] * len(after)
+        known = np.array([NO_ANSWER if one is None else one for one in expected])
+        inside = np.clip(judged.decisions, 0, judged.probabilities.shape[-1] - 1)[..., None]
+        sure = np.take_along_axis(judged.probabilities, inside, axis=-1)[..., 0]
+        sure = np.where(judged.decisions >= 0, sure, np.nan)
+        said = None
+        if self.referee is not None:
+            said = np.array([measured["referee"] for measured in measures])
+        nearer = None
+        if (near := self._neighbours) is not None:
+            was, now = (self.constraint.coordinates(codes) for codes in (before, after))
+            nearer = near.nearer_another(now, known) & ~near.nearer_another(was, known)
+        found = doubts(known, judged.decisions, sure, said, nearer)
+        return [why if one is not None else () for why, one in zip(found, expected, strict=True)]

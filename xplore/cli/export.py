@@ -22,8 +22,8 @@ def export(
         bool, typer.Option("--all", help="Also what does not count, and seeds that differ as they are.")
     ] = False,
     shrunk: Annotated[
-        bool, typer.Option("--shrunk", help="The smallest change that shows the same.")
-    ] = False,
+        bool, typer.Option("--shrunk/--as-found", help="The smallest change that shows it, or as found.")
+    ] = True,
 ) -> None:
     """Write valid findings for retraining, with the labels that are expected of them."""
     from xplore.archive import Archive

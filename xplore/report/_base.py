@@ -50,11 +50,11 @@ class Reporter(ABC):
 class Export(Reporter):
     """Findings for a program: the valid ones of the search, or `every` one and seeds that differ as they are.
 
-    Each as found, or, where it was `shrunk`, the smallest change that shows the same.
+    Each is the smallest change that shows it, where it was `shrunk`, or, without that, as it was found.
     """
 
     every: bool = False
-    shrunk: bool = False
+    shrunk: bool = True
 
     def findings(self, reading: Reading) -> Iterator[Finding]:
         """Those that were chosen, one after the other; none of an archive that does not say its layout."""

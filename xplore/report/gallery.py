@@ -12,7 +12,7 @@ from xplore.report.pictures import SMALL, embed, png, reduce, sheet, webp
 from xplore.report.reading import Reading
 from xplore.report.rows import Row, Smallest
 from xplore.report.steering import drawn
-from xplore.report.wording import reason
+from xplore.report.wording import doubt, reason
 from xplore.report.words import short_names
 
 COLUMNS = 10
@@ -31,7 +31,7 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     """
     rows = reading.rows
     if len(rows) > most:
-        chosen = sorted(rows, key=lambda row: (not row.valid, row.origin != "search"))[:most]
+        chosen = sorted(rows, key=_state, reverse=True)[:most]
         kept = {row.id for row in chosen}
         rows = tuple(row for row in rows if row.id in kept)
     if reading.in_words:
@@ -114,16 +114,19 @@ def _classes(reading: Reading, rows: Sequence[Row]) -> dict[str, str]:
 def _entry(reading: Reading, row: Row) -> list[Any]:
     """One finding: id, seed, expected, decisions, confidences (%) or values in words, state, why it does not
     count, sizes, changes of a table's row, and sizes and changes of its smallest change.
-
-    The state is 2 for valid, 1 for left out, 0 for a seed on which models differ as it is.
     """
     confidences: list[Any] = [None if c is None else round(100 * c) for c in row.confidences]
     confidences = list(map(reading.value_name, row.values)) or confidences
-    state = 2 if row.valid else int(row.origin == "search")
-    why = ", ".join(map(reason, row.reasons))
+    why = ", ".join([*map(reason, row.reasons), *map(doubt, row.doubts)])
     name, answers = reading.short_ids[row.id], (row.expected, row.decisions, confidences)
     smallest = [_sizes(reading, row.smallest), row.smallest.changes] if row.smallest else None
-    return [name, reading.seed_name(row), *answers, state, why, _sizes(reading, row), row.changes, smallest]
+    state = _state(row), why
+    return [name, reading.seed_name(row), *answers, *state, _sizes(reading, row), row.changes, smallest]
+
+
+def _state(row: Row) -> int:
+    """3 for valid, 2 for in doubt, 1 for left out, 0 for a seed on which models differ as it is."""
+    return {"valid": 3, "in_doubt": 2, "invalid": 1}[row.verdict] if row.origin == "search" else 0
 
 
 def _sizes(reading: Reading, row: Row | Smallest) -> list[str]:

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const [ID, SEED, EXPECTED, ANSWERS, CONFIDENCES, STATE, WHY, SIZES, CHANGES, SMALLEST] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+  const VALID = 3, IN_DOUBT = 2;
   const $ = (id) => document.getElementById(id);
   const make = (tag, options = {}, ...children) => {
     const node = Object.assign(document.createElement(tag), options);
@@ -11,6 +12,7 @@
   const off = (f) => f[ANSWERS].filter((answer) => answer !== f[EXPECTED]);
   const said = (f) => [...new Set(off(f))].map(called).join(", ");
   const blamed = (f) => data.models.filter((_, i) => f[ANSWERS][i] !== f[EXPECTED]).join(", ");
+  const notCounted = (f) => `${f[STATE] === IN_DOUBT ? "in doubt" : "left out"}: ${f[WHY]}`;
   const counted = (n) => n.toLocaleString("en");
   const PAGE = 150;
   const gallery = $("gallery"), tiles = $("tiles"), browse = tiles.parentNode, controls = ["state", "model", "expected", "answered"];
@@ -34,7 +36,7 @@
     const [state, model, expected, answered] = controls.map((id) => $(id).value);
     matching = data.findings.map((_, i) => i).filter((i) => {
       const f = data.findings[i], answers = model === "" ? off(f) : [f[ANSWERS][model]];
-      return f[STATE] >= Number(state)
+      return (state === "doubt" ? f[STATE] === IN_DOUBT : f[STATE] >= Number(state))
         && (model === "" || f[ANSWERS][model] !== f[EXPECTED])
         && (expected === "" || f[EXPECTED] === Number(expected))
         && (answered === "" || answers.some((a) => a !== f[EXPECTED] && a === Number(answered)));
@@ -71,9 +73,9 @@
       });
     }
     const words = `seed ${f[SEED]}: ${called(f[EXPECTED])} answered ${said(f)} by ${blamed(f)}`;
-    const button = make("button", { type: "button", className: f[STATE] === 2 ? "tile" : "tile left-out", title: words, ariaPressed: "false" },
+    const button = make("button", { type: "button", className: f[STATE] === VALID ? "tile" : "tile left-out", title: words, ariaPressed: "false" },
       thumb, make("b", { textContent: called(f[EXPECTED]) }), " ", make("b", { textContent: `→ ${said(f)}` }));
-    button.setAttribute("aria-label", words + (f[WHY] ? `; left out: ${f[WHY]}` : ""));
+    button.setAttribute("aria-label", words + (f[WHY] ? `; ${notCounted(f)}` : ""));
     button.dataset.index = index;
     return make("li", {}, button);
   };
@@ -147,7 +149,7 @@
         make("td", { className: "verdict", textContent: wrong ? (data.labelled ? "wrong" : "leaves") : "" }));
     });
     const badges = data.sizes.map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}${small ? ` → ${small[0][i]}` : ""}` }));
-    const state = f[STATE] === 2 ? [] : [make("p", { className: "why", textContent: f[STATE] ? `left out: ${f[WHY]}` : "a seed on which models differ as it is" })];
+    const state = f[STATE] === VALID ? [] : [make("p", { className: "why", textContent: f[STATE] ? notCounted(f) : "a seed on which models differ as it is" })];
     panel.replaceChildren(
       make("header", {}, make("h4", { textContent: `Seed ${f[SEED]}: ${called(f[EXPECTED])} → ${said(f)}` }), close),
       ...(data.table ? changes : [make("div", { className: small ? "trip four" : "trip" }, ...figures)]), make("table", { className: "answers" }, make("tbody", {}, ...rows)),
@@ -174,7 +176,7 @@
     add("model", data.models.map((_, i) => i), (i) => data.short[i]);
     add("expected", labels(data.findings.map((f) => f[EXPECTED])), called);
     add("answered", labels(data.findings.flatMap(off)), called);
-    if (!data.findings.some((f) => f[STATE] === 2)) $("state").value = data.findings.some((f) => f[STATE]) ? "1" : "0";
+    if (!data.findings.some((f) => f[STATE] === VALID)) $("state").value = data.findings.some((f) => f[STATE]) ? "1" : "0";
     filter();
   };
 

@@ -102,6 +102,7 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "headline": headline(reading, told),
         "precision": wording.precision(told["precision"]),
         "precision_in_doubt": wording.precision(told["precision_in_doubt"], "in doubt"),
+        "evidence": wording.evidence(told) if told["findings"] else "",
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
         "gradient_steps": wording.gradient_steps(told),

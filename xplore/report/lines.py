@@ -20,7 +20,8 @@ MEASURES = ("margin", "ssim", "l2", "linf", "changed", "hidden", "nearest", "ref
 
 def names(reading: Reading) -> list[str]:
     """What every line has; lines of other measures have more."""
-    start = ["id", "origin", "seed", "valid", "reasons", "label", "expected", "expected_name", "steps"]
+    start = ["id", "origin", "seed", "valid", "verdict", "reasons", "doubts"]
+    start += ["label", "expected", "expected_name", "steps"]
     start[2:2] = ["campaign"] if reading.campaigns > 1 else []
     each = [
         f"{part}:{model}"
@@ -37,7 +38,9 @@ def line(row: Row, reading: Reading) -> dict[str, Any]:
         "origin": row.origin,
         "seed": row.seed,
         "valid": row.valid,
+        "verdict": row.verdict,
         "reasons": " ".join(row.reasons),
+        "doubts": " ".join(row.doubts),
         "label": row.label,
         "expected": row.expected,
         "expected_name": None if row.expected is None else reading.class_name(row.expected),

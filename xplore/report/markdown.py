@@ -110,6 +110,7 @@ def _top(
     ]
     head += ["", gates.NOT_FINISHED] if gate and gate.decision is None else []
     judged = wording.precision(told["precision"]), wording.precision(told["precision_in_doubt"], "in doubt")
+    judged += (wording.evidence(told) if told["findings"] else "",)
     head += [line for said in judged if said for line in ("", cell(said, LONGEST_LINE))]
     parts = [head, *_gate(reading, folder)]
     if shown:

@@ -28,7 +28,8 @@ OVERVIEW_ROW = 12
 class Png(Reporter):
     """`findings/`: one picture a valid finding, named by seed and id, and `overview.png` of them all.
 
-    The overview pairs each seed with its finding, in the order of the seeds.
+    Each shows the smallest change, where there is one. The overview pairs each seed with its finding, in the
+    order of the seeds.
 
     >>> Png().target(Path("runs/mine")).as_posix()
     'runs/mine/findings'
@@ -49,8 +50,9 @@ class Png(Reporter):
         for finding in archive.findings() if archive.meta.get("layout") else ():
             if not finding.valid:
                 continue
-            seed, found = decode(finding.before), decode(finding.after)
-            shown = drawn(reading, finding)[:2]
+            seed, found = decode(finding.before), decode((finding.shrunk or finding).after)
+            first, *_, last = drawn(reading, finding)
+            shown = [first, last]
             store(folder / file_name(finding), png(triptych(seed, found, self.side, drawn=shown)))
             if len(pairs) < OVERVIEW_MOST:
                 pairs.append(sheet([_thumbnail(one) for one in shown], columns=2, gap=1))

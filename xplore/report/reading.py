@@ -150,7 +150,19 @@ class Reading:
 
     @cached_property
     def valid(self) -> tuple[Row, ...]:
+        """The findings that count."""
         return tuple(row for row in self.rows if row.valid)
+
+    @cached_property
+    def in_doubt(self) -> tuple[Row, ...]:
+        """Findings whose label outside evidence speaks against."""
+        return tuple(row for row in self.rows if row.verdict == "in_doubt")
+
+    @cached_property
+    def evidence(self) -> tuple[str, ...] | None:
+        """What could speak against a label: a reference model, training inputs; None is not recorded."""
+        told = self.meta.get("evidence")
+        return None if told is None else tuple(told)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from xplore.columns import Column, changes
-from xplore.finding import Finding
+from xplore.finding import Finding, Verdict, verdict
 from xplore.media import NPY, SETS, from_npy, from_set
 
 Changes = tuple[tuple[str, ...], ...]
@@ -59,8 +59,23 @@ class Row:
     smallest: Smallest | None = None
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the label of what is shown may not hold."""
+        return tuple(self.shown.measures.get("doubts") or ())
+
+    @property
+    def verdict(self) -> Verdict:
+        """`valid`, `in_doubt` or `invalid`; a seed on which models differ as it is counts as invalid."""
+        return verdict(self.reasons if self.origin == "search" else ("already_differ",), self.doubts)
+
+    @property
     def valid(self) -> bool:
-        return not self.reasons and self.origin == "search"
+        return self.verdict == "valid"
+
+    @property
+    def valid_as_found(self) -> bool:
+        """Whether it is valid without being shrunk, as what another search found is judged."""
+        return self.origin == "search" and not (self.reasons or self.measures.get("doubts"))
 
     @property
     def settings(self) -> str:

@@ -230,6 +230,14 @@ class Summary(_Exact):
     rejudged_away: int = Count
     findings: int = Count
     valid: int = Count
+    """Findings that count: neither invalid nor in doubt."""
+    valid_as_found: int = Count
+    """The same, before any is shrunk: what other searches' findings are compared with."""
+    in_doubt: int = Count
+    """Findings that nothing makes invalid, whose label outside evidence speaks against."""
+    in_doubt_by_reason: dict[str, int]
+    evidence: list[str] | None
+    """What could speak against a label, `reference_model` or `training`; empty, where there was nothing."""
     invalid_by_reason: dict[str, int]
     seeds_with_valid_finding: int = Count
     valid_share: Share | None

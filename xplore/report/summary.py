@@ -76,6 +76,10 @@ def figures(reading: Reading) -> dict[str, Any]:
             "rejudged_away": fates["rejudged_away"],
             "findings": len(reading.found),
             "valid": len(reading.valid),
+            "valid_as_found": sum(row.valid_as_found for row in reading.found),
+            "in_doubt": len(reading.in_doubt),
+            "in_doubt_by_reason": dict(Counter(d for r in reading.in_doubt for d in r.doubts).most_common()),
+            "evidence": None if reading.evidence is None else list(reading.evidence),
             "invalid_by_reason": dict(Counter(r for row in reading.found for r in row.reasons).most_common()),
             "seeds_with_valid_finding": with_valid,
             "valid_share": share(with_valid, seeds),
@@ -108,7 +112,7 @@ def figures(reading: Reading) -> dict[str, Any]:
             "precision_in_doubt": precision([doubted], answers),
             "wrong": dict(zip(reading.models, wrong(reading.valid, len(reading.models)), strict=True)),
             "disagree": disagree(reading.valid, len(reading.models)),
-            "referee": referee(reading.valid),
+            "referee": referee([*reading.valid, *reading.in_doubt]),
             "sizes": {name: quantiles([row.measure(name) for row in reading.valid]) for name in SIZES},
             "shrunk": shrunk(reading.valid),
             "not_finite": reading.not_finite,
@@ -152,9 +156,10 @@ def disagree(rows: Sequence[Row], models: int) -> list[list[int]]:
 
 
 def referee(rows: Sequence[Row]) -> dict[str, int]:
-    """How often an outside classifier, where one was asked, gives the expected label."""
-    judged = [row for row in rows if row.measures.get("referee") is not None and row.expected is not None]
-    agree = sum(row.measures["referee"] == row.expected for row in judged)
+    """How often the reference model, where there is one, gives the expected label to what is shown."""
+    said = [(row.expected, row.shown.measures.get("referee")) for row in rows]
+    judged = [(expected, answer) for expected, answer in said if None not in (expected, answer)]
+    agree = sum(answer == expected for expected, answer in judged)
     return {"agree": agree, "judged": len(judged)}
 
 

@@ -25,6 +25,12 @@ _REASONS = {
     "beyond_bound": "beyond the bound",
     "unstable_alone": "not the same when judged alone",
 }
+_DOUBTS = {
+    "reference_model": "the reference model gives another label",
+    "nearer_other_class": "nearer to a training input of another class",
+    "all_sure_of_others": "every model is sure of another label",
+}
+_EVIDENCE = {"reference_model": "a reference model", "training": "the training inputs' classes"}
 NO_BASELINE = "No other search was run at this budget: how much of this chance would find is not known."
 BASELINE = '[baseline] use = "xplore.search:Random"'
 CALLS = ("xplore.run(...)", "xplore.gate(...)")
@@ -35,7 +41,7 @@ LIMITS = (
     "Fault groups estimate faults: findings with one expected label and the same answers, parted where the "
     "models' last hidden layers fall into clusters, may have several causes, and one cause several groups.",
     "Coverage measures reach, not quality: a neuron that was hit has not been shown to be right.",
-    "Margin, SSIM, distances and the referee are shown, not filtered on.",
+    "Margin, SSIM and distances are shown, not filtered on.",
 )
 
 
@@ -128,6 +134,31 @@ def reason(name: str) -> str:
     return _REASONS.get(name, name.replace("_", " "))
 
 
+def doubt(name: str) -> str:
+    """Why a finding is in doubt."""
+    return _DOUBTS.get(name, name.replace("_", " "))
+
+
+def evidence(figures: dict[str, Any]) -> str:
+    """What vouches for the labels of findings, beside the bound; nothing, where that is not recorded.
+
+    >>> evidence({"evidence": [], "in_doubt": 0})
+    'Nothing but the bound vouches for the labels of these findings: no reference model was given.'
+    >>> evidence({"evidence": ["reference_model"], "in_doubt": 3})
+    'Labels were held against a reference model: 3 findings are in doubt, and not counted as valid.'
+    """
+    given, n = figures["evidence"], figures["in_doubt"]
+    if given is None:
+        return ""
+    if not given:
+        told = "Nothing but the bound vouches for the labels of these findings: no reference model was given"
+        also = f", and {plural(n, 'finding')} {'is' if n == 1 else 'are'} in doubt" if n else ""
+        return f"{told}{also}."
+    names = " and ".join(_EVIDENCE.get(name, name.replace("_", " ")) for name in given)
+    left = f"{plural(n, 'finding')} {'is' if n == 1 else 'are'} in doubt, and not counted as valid"
+    return f"Labels were held against {names}: {left if n else 'no finding is in doubt'}."
+
+
 def verdict(figures: dict[str, Any]) -> str:
     """The campaign in one sentence."""
     seeds, valid = figures["seeds"], figures["valid"]
@@ -136,8 +167,9 @@ def verdict(figures: dict[str, Any]) -> str:
     if not seeds and not figures["findings"]:
         return "No seed has been judged yet."
     if not valid:
-        left_out = figures["findings"]
+        left_out, doubtful = figures["findings"], figures["in_doubt"]
         tail = f"; {plural(left_out, 'finding')} did not count" if left_out else ""
+        tail += f", {count(doubtful)} of them in doubt" if doubtful else ""
         return f"No valid finding near {tried}: within this budget {models} were not divided{tail}."
     near = f"{count(figures['seeds_with_valid_finding'])} of {tried}"
     groups = plural(len(figures["failure_modes"]), "failure mode")
@@ -207,7 +239,8 @@ def reached(told: dict[str, Any] | None, left: int) -> str:
 
 def counted(figures: dict[str, Any]) -> str:
     """What was found, in a line."""
-    found = f"{figures['valid']} valid of {figures['findings']} findings"
+    doubtful = f", {figures['in_doubt']} in doubt," if figures["in_doubt"] else ""
+    found = f"{figures['valid']} valid{doubtful} of {figures['findings']} findings"
     modes = plural(len(figures["failure_modes"]), "failure mode")
     return f"{found} in {modes}, from {figures['seeds']} seeds"
 
@@ -287,6 +320,8 @@ def funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
     agree, found, gone = seeds - differ, figures["found"], figures["rejudged_away"]
     none = max(agree - found, 0)
     reasons = [f"{count(n)} {reason(name)}" for name, n in figures["invalid_by_reason"].items()]
+    doubtful = figures["in_doubt_by_reason"].items()
+    reasons += [f"{count(n)} in doubt: {doubt(name)}" for name, n in doubtful]
     steps = [
         ("seeds", seeds, []),
         (
@@ -308,6 +343,7 @@ def searches(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """This campaign and the searches it is compared with, one row each."""
     own = {key: figures[key] for key in ("seeds", "queries", "found", "findings", "valid", "seconds")}
     own |= {"search": figures["search"] or "this campaign", "groups": len(figures["groups"])}
+    own["valid"] = figures["valid_as_found"]  # what another search found is not shrunk either
     own |= {
         "note": "this campaign" if figures["search"] else "",
         "share": figures["valid_share"],
