@@ -24,7 +24,7 @@ from xplore.finding import content_hash
 from xplore.media import from_png, to_png
 from xplore.model import Model
 from xplore.oracles import LabelsDiffer, ValuesDiffer
-from xplore.rejudge import rejudged
+from xplore.rejudge import AS_RECORDED, rejudged
 from xplore.schema import FILE
 
 MODELS = [tiny.one(), tiny.two()]
@@ -166,7 +166,7 @@ def altered(found: Path, folder: Path, lie: Callable[[sqlite3.Connection, str], 
 def test_what_was_found_reproduces(found: Path) -> None:
     came = rejudged(found, MODELS)
     assert len(came.faults) > 3 and set(came.faults.values()) == {()}
-    assert came.unchecked == ("labels, distances to training inputs, referees, coverage: as recorded",)
+    assert came.unchecked == (AS_RECORDED,)
     reasons = {reason for one in xplore.Result(found).findings for reason in one.reasons}
     assert "seed_wrong" in reasons
 

@@ -19,6 +19,7 @@ import pytest
 
 from xplore import cli
 from xplore.archive import Archive
+from xplore.rejudge import AS_RECORDED
 
 ROOT = Path(__file__).parents[1]
 XPLORE = [str(Path(sysconfig.get_path("scripts")) / "xplore")]
@@ -191,7 +192,7 @@ def test_report_html_is_written_anew(shell: Shell, first: Path) -> None:
     assert page.read_bytes() == before
 
 
-NOT_LOOKED_AT = "not checked: labels, distances to training inputs, referees, coverage: as recorded\n"
+NOT_LOOKED_AT = f"not checked: {AS_RECORDED}\n"
 
 
 def test_replay_reproduces_every_finding(shell: Shell, first: Path) -> None:

@@ -197,16 +197,17 @@ class Claims:
                 yield f"{what}{name} {float(number):.4g}, recorded {recorded[name]}"
 
     def _doubts(self, what: str, finding: Finding, recorded: dict[str, Any], now: Answer) -> Iterator[str]:
-        """Doubts that can be judged again: of the models, and of what the reference model is said to answer."""
+        """Doubts that can be judged again: of the models, and of what is recorded of the reference model."""
         if finding.origin != "search" or self.panel.head not in EXCLUSIVE:
             return
-        told, expected = recorded.get("doubts", []), finding.expected
+        doubts, expected = recorded.get("doubts", []), finding.expected
         sure = [float(row[d]) for row, d in zip(now.scores, now.decisions, strict=True) if 0 <= d < len(row)]
         least = min(sure) if len(sure) == len(now.decisions) else 0.0
         holds = expected is not None and expected not in now.decisions and least >= SURE
-        if abs(least - SURE) > TOLERANCE and holds != (ALL_SURE in told):
-            yield f"{what}{ALL_SURE} {'holds and is not recorded' if holds else 'is recorded and does not hold'}"
-        if REFERENCE in told and recorded.get("referee") in (None, expected):
+        if abs(least - SURE) > TOLERANCE and holds != (ALL_SURE in doubts):
+            told = "holds and is not recorded" if holds else "is recorded and does not hold"
+            yield f"{what}{ALL_SURE} {told}"
+        if REFERENCE in doubts and recorded.get("referee") in (None, expected):
             yield f"{what}{REFERENCE} is recorded, and the reference model is said to give the label"
 
     def _smallest(self, finding: Finding) -> Iterator[str]:

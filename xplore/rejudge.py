@@ -27,6 +27,8 @@ from xplore.table import Table
 from xplore.united import parts
 
 FEATURES = "xplore.constraints:Features"
+AS_RECORDED = "labels, distances to training inputs, answers of the reference model, coverage: as recorded"
+"""What no replay looks at."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _charts(meta: dict[str, Any], given: Constraint | None) -> tuple[list[Constr
             )
     return charts, [
         *unchecked,
-        "labels, distances to training inputs, answers of the reference model, coverage: as recorded",
+        AS_RECORDED,
     ]
 
 

@@ -181,10 +181,15 @@ def beyond(constraint, x0):
         case Occlusion():
             wide = x0.at[:, 6, 2 : 3 + constraint.width].add(0.1)
             tall = x0.at[:, 2 : 3 + constraint.height, 6].add(0.1)
-            shares = constraint.height * constraint.width / (13 * 16)
-            whole = x0.at[:, : constraint.height, : constraint.width].set(1.0)
-            filled = [] if constraint.bound is None or shares <= constraint.bound else [whole]
-            return [corners, wide, tall, *filled]
+            if constraint.bound is None:
+                return [corners, wide, tall]
+            # what is drawn counts as what is hidden does, and a little of each adds up
+            content = jnp.abs(x0 - constraint.background).sum() / len(x0)
+            pixels = constraint.height * constraint.width * x0.shape[3]
+            rows, cols = slice(0, constraint.height), slice(0, constraint.width)
+            apart = (constraint.bound * content + level) / pixels
+            drawn, hidden = (x0.at[:, rows, cols].add(sign * apart) for sign in (1, -1))
+            return [corners, wide, tall, *(x for x in (drawn, hidden) if x.min() >= 0 and x.max() <= 1)]
         case Patches():
             outside = x0.at[:, 12, 15].add(0.1)
             over = [] if constraint.bound is None else [x0.at[:, 2, 3].add(constraint.bound + level)]

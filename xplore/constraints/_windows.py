@@ -23,6 +23,19 @@ def hidden_share(
     return jnp.where(changed, seen, 0).sum(axis=(1, 2)) / jnp.maximum(seen.sum(axis=(1, 2)), 1e-6)
 
 
+def changed_share(
+    before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], background: Number = 0.0
+) -> Float[Array, " b"]:
+    """How much a change hides and draws together, as a share of the seed's content: `sum |x - x0| / content`.
+
+    >>> one, two = jnp.zeros((1, 2, 2, 1)).at[0, 0].set(1.0), jnp.zeros((1, 2, 2, 1)).at[0, :, 0].set(1.0)
+    >>> changed_share(one, two).tolist()  # one of two pixels is hidden, and one is drawn
+    [1.0]
+    """
+    change = jnp.abs(after - before).sum(axis=(1, 2, 3))
+    return change / jnp.maximum(content(before, background).sum(axis=(1, 2)), 1e-6)
+
+
 def windows(values: Float[Array, "b h w"], height: int, width: int) -> Float[Array, "b rows cols"]:
     """The sum over every `height x width` window, as two products with banded matrices.
 
