@@ -118,7 +118,16 @@ CELLS = st.sampled_from(
 )
 CELLS |= st.sampled_from(['{"l2": "x"}', '{"l2": 1e999}', '{"settings": 5}', '{"settings": {"a": "b"}}'])
 CELLS |= st.sampled_from(
-    ['{"agreed": "x"}', '{"referee": []}', "[" * 5000, f"[{'9' * 40}]", '{"seed_values": 5}']
+    [
+        '{"agreed": "x"}',
+        '{"referee": []}',
+        '{"doubts": "x"}',
+        '{"doubts": [1]}',
+        '{"doubts": ["x"]}',
+        "[" * 5000,
+        f"[{'9' * 40}]",
+        '{"seed_values": 5}',
+    ]
 )
 CELLS |= st.just(zlib.compress(np.full(4, np.nan, np.float16).tobytes()))
 COLUMNS = [

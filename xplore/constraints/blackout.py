@@ -26,13 +26,13 @@ class Blackout(Constraint):
     which draws new places at each step: `search.Original` does so.
 
     >>> Blackout(count=2, size=3).words
-    'at most 2 dark 3x3 rectangles that hide at most 25% of the content'
+    'at most 2 dark 3x3 rectangles that hide at most 20% of the content'
     """
 
     intervals = by_field(count=COUNT, size=COUNT, bound=PART)
     count: int = struct.field(pytree_node=False, default=3)
     size: int = struct.field(pytree_node=False, default=6)
-    bound: Number = 0.25
+    bound: Number = 0.2
 
     @property
     def reach(self) -> float:

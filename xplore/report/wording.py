@@ -298,7 +298,8 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The three numbers under the verdict, each with what it means."""
     valid = figures["valid_share"]
     spread = f" (95\xa0% interval {interval(valid)})" if valid else ""
-    by_reason, left_out = figures["invalid_by_reason"], figures["findings"] - figures["valid"]
+    by_reason, left_out = dict(figures["invalid_by_reason"]), figures["findings"] - figures["valid"]
+    by_reason |= {"in_doubt": figures["in_doubt"]} if figures["in_doubt"] else {}
     reasons = [
         f"{count(n)} {reason(name)}" if len(by_reason) > 1 else reason(name) for name, n in by_reason.items()
     ]
