@@ -64,7 +64,9 @@ def prepared(
     criteria = tuple(config.build(part) for part in chosen.criteria)
     referee = None if chosen.referee is None else config.build(chosen.referee)
     training = None if chosen.training is None else config.build(chosen.training).images
-    judge = Judge(panel, method.oracle, method.constraint, criteria, referee, training, batch=min(BATCH, lanes))
+    judge = Judge(
+        panel, method.oracle, method.constraint, criteria, referee, training, batch=min(BATCH, lanes)
+    )
     kept = np.arange(len(inputs.images))
     if agreed:
         kept = np.flatnonzero(~judge.differ(judge.read(inputs.images[:]).outputs))

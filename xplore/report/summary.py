@@ -34,7 +34,7 @@ def figures(reading: Reading) -> dict[str, Any]:
     with_valid = reading.archive.seeds_with_valid()
     seconds = finite(meta.get("seconds"))
     answers = reading.archive.answers()
-    doubted = [row.id for row in getattr(reading, "in_doubt", ())]
+    doubted = [row.id for row in reading.in_doubt]
     number = {id(group): place for place, group in enumerate(reading.groups)}
     told = (
         "name",

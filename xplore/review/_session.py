@@ -61,7 +61,7 @@ class Population:
 
 def populations(reading: Reading) -> list[Population]:
     """Whose shares a review tells, those first that are asked first: in doubt, then valid."""
-    doubted = [row.id for row in getattr(reading, "in_doubt", ())]
+    doubted = [row.id for row in reading.in_doubt]
     every = [Population("in doubt", [doubted] if doubted else []), Population("valid", reading.strata)]
     return [one for one in every if one.size]
 
