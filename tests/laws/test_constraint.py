@@ -28,7 +28,7 @@ from xplore.constraints import (
     _base,
 )
 from xplore.constraints._dials import Dials
-from xplore.constraints._windows import content, cover, hidden_share, windows
+from xplore.constraints._windows import cover, windows
 from xplore.encoding import decode, encode
 from xplore.errors import InputError
 
@@ -260,7 +260,7 @@ def test_no_change_is_within(constraint, shape):
 
 
 @pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Occlusion)], ids=repr)
-def test_occlusion_changes_one_rectangle_that_hides_little(constraint, shape):
+def test_occlusion_changes_one_rectangle_by_a_share_of_the_content(constraint, shape):
     for seed in range(3):
         x0, key, slope, turn = start(seed, shape)
         seen = walk(constraint, key, x0, slope, turn, 1e6)
@@ -274,10 +274,12 @@ def test_occlusion_changes_one_rectangle_that_hides_little(constraint, shape):
                 full and np.ptp(rows) < constraint.height and np.ptp(cols) < constraint.width
             )
         if constraint.bound is not None:
-            ink = np.asarray(content(x0, constraint.background))
-            hidden = (ink * mask).sum(axis=(1, 2)) / ink.sum(axis=(1, 2))
-            assert (hidden <= constraint.bound + 1e-6).all()
-            assert (hidden_share(x0, seen["image"], constraint.background) <= constraint.bound + 1e-6).all()
+            ink = np.abs(np.asarray(x0) - constraint.background).sum(axis=(1, 2, 3))
+            for name in ("image", "sample"):
+                change = np.abs(np.asarray(decode(encode(seen[name]))) - np.asarray(x0)).sum(axis=(1, 2, 3))
+                assert (change <= constraint.bound * ink + 1e-3).all()
+            most = 0.5 * np.minimum(constraint.bound * ink, constraint.height * constraint.width / 2)
+            assert (change > most).any(), "the bound is used, not only kept"
 
 
 @pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Blackout)], ids=repr)

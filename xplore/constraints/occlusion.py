@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
-from xplore.constraints._base import Constraint, levels_below
+from xplore.constraints._base import Constraint, inside, levels_below
 from xplore.constraints._windows import changed_share, content, cover, hidden_share, windows
 from xplore.intervals import COUNT, PART, SHARE, by_field
 from xplore.units import Number
@@ -85,7 +85,9 @@ class Occlusion(Constraint):
     def render(
         self, z: Float[Array, "b h w c"], fixed: Float[Array, "b h w 1"], x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
-        return x0 + fixed * (z if self.bound is None else levels_below(z))
+        if self.bound is None:
+            return x0 + fixed * z
+        return inside(x0 + fixed * levels_below(z))
 
     def project(
         self, z: Float[Array, "b h w c"], fixed: Float[Array, "b h w 1"], x0: Float[Array, "b h w c"]
