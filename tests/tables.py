@@ -39,7 +39,47 @@ def frame(seed: int, n: int = 24) -> pd.DataFrame:
     return table
 
 
+def gappy(seed: int, n: int = 24) -> pd.DataFrame:
+    """A table with missing values, dates and durations of every kind that is known; each row has some."""
+    rng = np.random.default_rng(seed)
+    start = np.datetime64("2024-01-31") + rng.integers(0, 900, n)
+    end = start + rng.integers(0, 400, n)
+    at = np.datetime64("2024-03-01T10:30") + 15 * rng.integers(0, 2000, n)
+    table = pd.DataFrame(
+        {
+            "age": rng.integers(17, 90, n).astype(float),
+            "rate": rng.normal(size=n),
+            "single": rng.random(n).astype("float32"),
+            "amount": np.round(10 ** rng.uniform(0, 6, n), 1),
+            "count": pd.array(rng.integers(0, 9, n), dtype="Int64"),
+            "flag": pd.array(rng.random(n) < 0.5, dtype="boolean"),
+            "job": rng.permutation(np.array(JOBS, object)[np.arange(n) % 4]),
+            "text": pd.Series(rng.permutation(np.array(JOBS)[np.arange(n) % 4]), dtype="str"),
+            "noted": pd.Series(rng.permutation(np.array(JOBS)[np.arange(n) % 4]), dtype="string"),
+            "level": pd.Categorical(rng.choice(LEVELS, n), categories=LEVELS, ordered=True),
+            "start": start.astype("M8[us]"),
+            "end": end.astype("M8[ns]"),
+            "born": np.array((start - rng.integers(8000, 30000, n)).tolist(), object),
+            "seen": pd.Series(at.astype("M8[ms]")).dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin"),
+            "lasts": (30 * rng.integers(0, 90, n)).astype("m8[m]").astype("m8[s]"),
+            "a": rng.integers(0, 20, n),
+            "b": rng.integers(0, 20, n).astype(float),
+            "zero_one": np.arange(n) % 2,
+        }
+    )
+    table["sum"] = table["a"] + table["b"]
+    for name in table.columns.drop(["a", "sum", "zero_one", "start"]):
+        at = rng.permutation(n)[: n // 4]
+        if table[name].dtype == object:
+            table.loc[at, name] = None
+        else:
+            table[name] = table[name].mask(np.isin(np.arange(n), at))
+    table["sum"] = table["a"] + table["b"]
+    return table
+
+
 frames = st.builds(frame, st.integers(0, 2**31))
+gaps = st.builds(gappy, st.integers(0, 2**31))
 
 
 def people(n: int = 400) -> tuple[pd.DataFrame, np.ndarray]:

@@ -48,9 +48,10 @@ devices settings
 encoding recipe rules units weights torch_file
 stored
 finding
-schema account factories intervals part_code toml forks
+schema account factories intervals part_code row toml forks
 gate_record
-closure convolution pooling columns durations files folders identity media peers shares struct tensor_program
+closure convolution pooling columns durations files folders identity media peers shares struct
+labels moments tensor_program
 doubt neighbours errors lazy
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -58,7 +58,7 @@ def stored(encoding: Encoding, seeds: Shaped[np.ndarray, "n *x"]) -> list[str]:
     """
     code = np.asarray(seeds[0])
     try:
-        same = np.array_equal(encoding.unpack(encoding.pack(code)), code)
+        same = np.array_equal(encoding.unpack(encoding.pack(code)), code, equal_nan=code.dtype.kind == "f")
         came = "" if same else f"shape {code.shape}, of which it makes others"
     except InputError as error:
         came = f"shape {code.shape} ({error})"

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 
 from xplore import media, struct
+from xplore.columns import ADDED
 from xplore.errors import InputError
 
 LEVELS = np.arange(256) / 255.0
@@ -51,6 +52,10 @@ class Encoding(struct.PyTreeNode, abc.ABC):
         self, codes: Shaped[Array, "b *x"] | Shaped[np.ndarray, "b *x"]
     ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
         """Which inputs show something? One that shows nothing is no finding."""
+
+    def differ(self, x: Float[Array, "b *x"], other: Float[Array, "b *x"]) -> Bool[Array, "b *x"]:
+        """Where do decoded inputs differ?"""
+        return x != other
 
     @abc.abstractmethod
     def pack(self, codes: Shaped[np.ndarray, "*x"]) -> bytes:
@@ -95,11 +100,13 @@ class Pixels(Encoding):
 class Rows(Encoding):
     """Rows `[d]` of numbers, float32 exactly as models read them, as `.npy`; `whole` ones are rounded.
 
-    A column of so many `values` (0: of numbers) holds the number of one of them, the nearest.
+    A column of so many `values` (0: of numbers) holds the number of one of them, the nearest. NaN is a value
+    that is missing, in columns where one may be; of rows of no known table, anywhere.
     """
 
     whole: tuple[bool, ...] = struct.field(pytree_node=False, default=())
     values: tuple[int, ...] = struct.field(pytree_node=False, default=())
+    missing: tuple[bool, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
 
     @property
     def media(self) -> str:
@@ -122,11 +129,20 @@ class Rows(Encoding):
     ) -> Bool[Array, " b"] | Bool[np.ndarray, " b"]:
         return np.ones(len(codes), bool)
 
+    def differ(self, x: Float[Array, "b d"], other: Float[Array, "b d"]) -> Bool[Array, "b d"]:
+        differ = x != other
+        return differ & ~(jnp.isnan(x) & jnp.isnan(other)) if any(self.missing) else differ
+
     def pack(self, codes: Float32[np.ndarray, " d"]) -> bytes:
         return media.to_npy(codes)
 
     def unpack(self, data: bytes) -> Float32[np.ndarray, " d"]:
-        return media.from_npy(data)
+        row = media.from_npy(data)
+        none = ~np.array(self.missing or not self.whole, bool)
+        if none.shape in ((), row.shape) and (np.isnan(row) & none).any():
+            wanted = "numbers where no value can be missing"
+            raise InputError("a stored row", expected=wanted, got="NaN")
+        return row
 
 
 @dataclass(frozen=True, eq=False)

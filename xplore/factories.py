@@ -131,7 +131,7 @@ _TABLE: dict[str, Kind] = {
     "grows": rows(truth),
     "changes": whole(1, 10_000),
     "grains": rows(rows(number(), 2, 2)),
-    "magnitudes": rows(whole(0, 2**24)),
+    **dict.fromkeys(("magnitudes", "comes", "goes"), rows(whole(0, 2**24))),
 }
 FACTORIES: dict[str, Factory] = {
     **{

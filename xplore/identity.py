@@ -71,8 +71,17 @@ def fields(part: Any) -> dict[str, str]:
     """
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return {"value": digest(part)}
-    held = {field.name: digest(getattr(part, field.name)) for field in dataclasses.fields(part)}
+    held = {name: digest(getattr(part, name)) for name in _said(part)}
     return {"type": digest(type(part)), **held}
+
+
+def _said(part: Any) -> list[str]:
+    """The fields of a dataclass, without those that were added later and say nothing here."""
+    return [
+        field.name
+        for field in dataclasses.fields(part)
+        if not (field.metadata.get("added") and _attribute(part, field.name) == field.default)
+    ]
 
 
 class _Digests:
@@ -169,7 +178,7 @@ class _Digests:
     def _state(self, value: Any) -> Iterator[Any]:
         """What an object holds; nothing, where it does not say."""
         if dataclasses.is_dataclass(value):
-            yield from self._all(_attribute(value, field.name) for field in dataclasses.fields(value))
+            yield from self._all(_attribute(value, name) for name in _said(value))
             return
         if isinstance(value, _DRAWS):  # where a generator stands depends on what was drawn before
             return

@@ -134,7 +134,8 @@ def step(method: Method, state: State) -> State:
     differ = method.oracle.divides(*(jnp.moveaxis(rows, 1, 0) for rows in (lanes.before, outputs)))
     if search.as_stored:
         differ &= encoding.counts(codes)
-    found = live & differ & (lanes.x != lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))
+    changed = encoding.differ(lanes.x, lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))
+    found = live & differ & changed
     point = search.advance(constraint, lanes.point, lanes.start, seen)
     done = lanes.done + 1
     ends = found | (live & (done >= search.looks))

@@ -117,25 +117,25 @@ def opened_png(data: bytes) -> Image.Image:
 
 
 def to_npy(row: Float32[np.ndarray, " d"]) -> bytes:
-    """A row as `.npy`, version 1.0, little endian: `numpy.load` opens it, too."""
-    return _head(row.size) + row.astype("<f4").tobytes()
+    """A row as `.npy`, version 1.0, little endian: `numpy.load` opens it, too. NaN has one form of bytes."""
+    return _head(row.size) + np.where(np.isnan(row), np.float32(np.nan), row).astype("<f4").tobytes()
 
 
 def from_npy(data: bytes) -> Float32[np.ndarray, " d"]:
-    """The row that `to_npy` wrote; its header is compared, never interpreted.
+    """The row that `to_npy` wrote; its header is compared, never interpreted. NaN is a missing value.
 
     >>> from_npy(to_npy(np.array([0.5, 3], np.float32))).tolist()
     [0.5, 3.0]
 
     Raises:
-        InputError: it is anything else, or holds what is no finite number.
+        InputError: it is anything else, or holds infinity.
     """
     size, odd = divmod(len(data) - len(_head(0)), 4)
     if size < 0 or odd or not data.startswith(_head(size)):
         raise InputError("a stored row", expected="a .npy of float32 [d]", got=f"{len(data)} other bytes")
     row = np.frombuffer(data, "<f4", offset=len(_head(size))).astype(np.float32)
-    if not np.isfinite(row).all():
-        raise InputError("a stored row", expected="finite numbers", got="NaN or infinite ones")
+    if np.isinf(row).any():
+        raise InputError("a stored row", expected="finite numbers", got="infinite ones")
     return row
 
 

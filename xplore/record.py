@@ -24,6 +24,7 @@ from xplore.table import Table
 from xplore.units import Layout
 
 LATER, FUNCTIONS = ("frozen", "grows", "changes", "grains", "magnitudes"), ("rules", "follows")
+MISSING = ("comes", "goes")
 """What may happen to a table's columns, as its fields are called."""
 
 
@@ -110,7 +111,8 @@ def named(constraint: Any) -> dict[str, Any] | None:
 def _part(constraint: Any) -> dict[str, Any]:
     held = {field.name: getattr(constraint, field.name) for field in dataclasses.fields(constraint)}
     if isinstance(constraint, Table):  # its columns are told in `table`; functions it may not have
-        held = {key: value for key, value in held.items() if key in LATER or (key in FUNCTIONS and value)}
+        told = (*FUNCTIONS, *MISSING)
+        held = {key: value for key, value in held.items() if key in LATER or (key in told and value)}
     module, kind = type(constraint).__module__, type(constraint).__qualname__
     place = "xplore.constraints" if module.startswith("xplore.constraints.") else module
     return {"use": f"{place}:{kind}", **{key: _plain(value) for key, value in held.items()}}

@@ -98,13 +98,14 @@ def _tried(
         z = constraint.project(_latents(constraint, x0, change), fixed, x0)
         x, latents = constraint.render(z, fixed, x0), (z, fixed)
     else:
-        x = constraint.settled(x0 + change.reshape(x0.shape).astype(x0.dtype), x0)
+        x = constraint.changed(x0, change.reshape(x0.shape).astype(x0.dtype))
+        x = constraint.settled(x, x0)
     codes = encoding.encode(x)
     stored = encoding.decode(codes)
     outputs = panel.plain(stored)
     same = (decisions == oracle.decisions(outputs).T).all(axis=1) & oracle.divided(outputs)
     kept = ~bounded | constraint.within(x0, stored, latents)
-    changed = (stored != x0).reshape(len(x0), -1).any(axis=1)
+    changed = encoding.differ(stored, x0).reshape(len(x0), -1).any(axis=1)
     return same & kept & changed & encoding.counts(codes), codes, z
 
 
@@ -191,8 +192,8 @@ class Shrinking:
             z, fixed = unpacked(finding.latents, self._like)
             change = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(z)])
         else:
-            seed, found = (np.asarray(chart.encoding.decode(codes[None])) for codes in (before, after))
-            change = (found - seed).ravel()
+            seed, found = (chart.encoding.decode(codes[None]) for codes in (before, after))
+            change = np.asarray(chart.change(seed, found)).ravel()
         steps = walk(change, self._pieces)
         return _Case(finding, before, after, z, fixed, steps, next(steps))
 

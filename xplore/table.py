@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax.numpy as jnp
@@ -10,10 +11,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from xplore import columns as tables
+from xplore import moments, struct
 from xplore import rules as rule
-from xplore import struct
-from xplore.columns import Column
+from xplore.columns import ADDED, Column
 from xplore.errors import InputError
+from xplore.row import unknown
 from xplore.units import Number
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ Own = TypeVar("Own", bound="Table")
 class Table(struct.PyTreeNode):
     """Columns, the range of each, which are frozen, only grow or follow, one-hot groups, and rules of a row.
 
+    Where a value is missing it stays so, and one that is there stays, unless `missing` says otherwise.
     `example` is a row of the table that this was inferred from. Every method that tells more returns
     another table; this one stays as it is.
     """
@@ -41,24 +44,29 @@ class Table(struct.PyTreeNode):
     follows: tuple[tuple[int, rule.Rule], ...] = struct.field(pytree_node=False, default=())
     grains: tuple[tuple[int, float], ...] = struct.field(pytree_node=False, default=())
     magnitudes: tuple[int, ...] = struct.field(pytree_node=False, default=())
+    comes: tuple[int, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
+    goes: tuple[int, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
+    titles: tuple[str, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
 
     @classmethod
     def infer(cls: type[Own], table: Any, names: Sequence[Any] | None = None, *, changes: int = 3) -> Own:
         """What a DataFrame, or an array `[n d]` with or without names, seems to hold.
 
         Numbers without fractions are integers, 0 and 1 binary; binary columns side by side that always
-        sum to one are a one-hot group; ordered categories are levels.
+        sum to one are a one-hot group; ordered categories are levels; dates and durations are whole numbers
+        of days, or of the coarsest unit that is exact. A value may be missing where one is in the table.
 
         Raises:
-            InputError: missing values, no rows, or columns that hold neither numbers nor categories.
+            InputError: no rows, or columns that hold neither numbers, dates nor categories: free text, or
+                nothing at all.
         """
         if isinstance(changes, bool) or not isinstance(changes, int) or changes < 1:
             raise InputError("changes", expected="a whole number >= 1", got=repr(changes), fix="use 3")
         columns = tables.inferred(table, names)
         rows, none = tables.encoded(columns, table), (False,) * len(columns)
-        low = np.where([bool(c.values) for c in columns], 0, rows.min(axis=0))
+        low = np.where([bool(c.values) for c in columns], 0, np.nanmin(rows, axis=0))
         high = np.where(
-            [bool(c.values) for c in columns], [len(c.values) - 1 for c in columns], rows.max(axis=0)
+            [bool(c.values) for c in columns], [len(c.values) - 1 for c in columns], np.nanmax(rows, axis=0)
         )
         ends = (low.astype(np.float32), high.astype(np.float32))
         return cls(columns, *ends, rows[0], none, none, _groups(columns, rows), changes=changes)
@@ -87,10 +95,64 @@ class Table(struct.PyTreeNode):
             self._is(i, ("float", "integer", "ordinal"), "only numbers and levels go up")
         return self.replace(grows=tuple(g or i in at for i, g in enumerate(self.grows)))
 
-    def limit(self: Own, name: Any, low: float, high: float) -> Own:
-        """This number changes between `low` and `high`, whatever was observed."""
+    def only(self: Own, *names: Any) -> Own:
+        """Nothing but these changes, as where it is asked whether models decide by one protected column.
+
+        A column of a one-hot group stands for the group. What follows from them follows.
+
+        >>> features = Table.infer(np.array([[0, 20, 0.5], [1, 60, 1.5]]), ["sex", "age", "rate"])
+        >>> features.only("sex").frozen
+        (False, True, True)
+
+        Raises:
+            InputError: one of them is frozen, or follows from others.
+        """
+        free = {self._at(name) for name in names}
+        free |= {i for group in self.groups if free & {*group} for i in group}
+        still = [str(self.columns[i].name) for i in sorted(free) if self.frozen[i]]
+        if still or not free:
+            came = f"{', '.join(still)}, frozen" if still else "none"
+            raise InputError("only(...)", expected="columns that may change, one at least", got=came)
+        return self.replace(frozen=tuple(i not in free for i in range(len(self.columns))))
+
+    def missing(self: Own, *names: Any, comes: bool = False, goes: bool = False) -> Own:
+        """What may become of missing values here: one `comes` where a value was, one `goes` for a value.
+
+        Without either, a missing value stays missing and one that is there stays: so it is of every column.
+
+        >>> features = Table.infer(np.array([[20, 0.5], [60, np.nan]]), ["age", "rate"])
+        >>> features.missing("rate", comes=True, goes=True).comes
+        (1,)
+
+        Raises:
+            InputError: the column's dtype cannot have missing values, or it is a part of a one-hot group.
+        """
+        at, columns = {self._at(name) for name in names}, list(self.columns)
+        for i in at:
+            column = columns[i]
+            if not tables.gap(column):
+                nullable = "boolean" if column.dtype == "bool" else column.dtype.capitalize()
+                raise InputError(
+                    f"column {column.name!r}",
+                    expected="a dtype that can have missing values",
+                    got=column.dtype,
+                    fix=f"infer from table.astype({{{column.name!r}: {nullable!r}}})",
+                )
+            if any(i in group for group in self.groups):
+                raise InputError(f"column {column.name!r}", expected="no one-hot group", got="a part of one")
+            columns[i] = replace(column, missing=tables.gap(column))
+        came, went = ({*held} - at for held in (self.comes, self.goes))
+        return self.replace(
+            columns=tuple(columns),
+            comes=tuple(sorted(came | at if comes else came)),
+            goes=tuple(sorted(went | at if goes else went)),
+        )
+
+    def limit(self: Own, name: Any, low: Any, high: Any) -> Own:
+        """This number, or date, changes between `low` and `high`, whatever was observed."""
         at = self._at(name)
         self._is(at, ("float", "integer"), "only numbers have limits")
+        low, high = (self._number(at, end) for end in (low, high))
         if not -np.inf < low <= high < np.inf:
             raise InputError(f"limits of {name!r}", expected="low <= high", got=f"{low} and {high}")
         if self.columns[at].whole and max(-low, high) > tables.LARGEST:
@@ -111,9 +173,10 @@ class Table(struct.PyTreeNode):
         if absent or len(set(levels)) < len(levels):
             came = f"none of {absent}" if absent else "one twice"
             raise InputError(f"levels of {name!r}", expected="every category once", got=came)
-        column = Column(name, "ordinal", self.columns[at].dtype, levels)
+        column = replace(self.columns[at], kind="ordinal", values=levels)
         here = np.arange(len(self.columns)) == at
-        example = levels.index(self.columns[at].values[int(self.example[at])])
+        code = self.example[at]
+        example = code if np.isnan(code) else levels.index(self.columns[at].values[int(code)])
         return self.replace(
             columns=(*self.columns[:at], column, *self.columns[at + 1 :]),
             high=np.where(here, np.float32(len(levels) - 1), self.high),
@@ -123,7 +186,7 @@ class Table(struct.PyTreeNode):
     def multiples(self: Own, name: Any, of: float) -> Own:
         """This number changes to multiples of `of` alone: offsets of time zones, prices in steps."""
         at = self._at(name)
-        self._is(at, ("float", "integer"), "only numbers have multiples")
+        self._is(at, ("float", "integer"), "only numbers have multiples", times=False)
         wanted, whole = "a number > 0, with multiples in its range", self.columns[at].whole
         ends = (float(end) / of for end in (self.low[at], self.high[at])) if of > 0 else (0.0, -1.0)
         first, last = (round_(end) for round_, end in zip((np.ceil, np.floor), ends, strict=True))
@@ -140,7 +203,7 @@ class Table(struct.PyTreeNode):
         """
         at = {self._at(name) for name in names}
         for i in at:
-            self._is(i, ("float", "integer"), "only numbers have a magnitude")
+            self._is(i, ("float", "integer"), "only numbers have a magnitude", times=False)
         return self.replace(magnitudes=tuple(sorted({*self.magnitudes, *at})))
 
     def follow(self: Own, name: Any, value: rule.Rule) -> Own:
@@ -151,13 +214,35 @@ class Table(struct.PyTreeNode):
         """
         at = self._at(name)
         self._is(at, ("float", "integer", "binary"), "only numbers follow")
-        rule.check(value, self.columns, gives="a number a row")
+        rule.check(value, self.columns, f"what {name!r} follows from", self.columns[at])
         return self.freeze(name).replace(follows=(*self.follows, (at, value)))
 
-    def where(self: Own, holds: rule.Rule) -> Own:
-        """A rule that every row keeps: `where(lambda row: (row.start <= row.end) & (row.job != "none"))`."""
-        rule.check(holds, self.columns)
-        return self.replace(rules=(*self.rules, holds))
+    def where(self: Own, holds: rule.Rule, name: str = "") -> Own:
+        """A rule that every row keeps: `where(lambda row: (row.start <= row.end) & (row.job != "none"))`.
+
+        Errors and reports call it by its `name`, or its function's. Dates compare with each other and with
+        text, `row.since >= "2020-01-01"`; `(row.end - row.start).days` is a number. A rule that reads a
+        value that is missing says nothing of that row; `row.missing("job")` tells where that is.
+        """
+        name = rule.name_of(holds, len(self.rules) + 1, name)
+        rule.check(holds, self.columns, rule.words(name))
+        return self.replace(rules=(*self.rules, holds), titles=(*self.names_of_rules, name))
+
+    @property
+    def names_of_rules(self) -> tuple[str, ...]:
+        """What the rules are called."""
+        known = self.titles[: len(self.rules)]
+        others = enumerate(self.rules[len(known) :], start=len(known) + 1)
+        return (*known, *(rule.name_of(holds, number) for number, holds in others))
+
+    def broken(self, rows: Float32[np.ndarray, "n d"]) -> list[list[str]]:
+        """The names of the rules that each row breaks."""
+        named, kept = self.names_of_rules, self._keeping(rows)
+        return [[name for name, of in zip(named, kept, strict=True) if not of[i]] for i in range(len(rows))]
+
+    def _keeping(self, rows: Float32[np.ndarray, "n d"]) -> list[np.ndarray]:
+        """Of each rule, which rows keep it."""
+        return [np.asarray(rule.holds((one,), self.columns, jnp.asarray(rows))) for one in self.rules]
 
     def check(self, rows: Float32[np.ndarray, "n d"]) -> None:
         """An `InputError` for seeds that break a rule or a one-hot group, which no change may do."""
@@ -166,12 +251,14 @@ class Table(struct.PyTreeNode):
             if wrong:
                 names = ", ".join(str(self.columns[i].name) for i in group)
                 raise InputError("seeds", expected=f"exactly one of {names}", got=f"others in {wrong} rows")
-        for number, holds in enumerate(self.rules, start=1):
-            wrong = int((~np.asarray(rule.holds((holds,), self.columns, jnp.asarray(rows)))).sum())
+        pairs = zip(self.names_of_rules, self._keeping(rows), strict=True)
+        for number, (name, kept) in enumerate(pairs, start=1):
+            wrong = int((~kept).sum())
             if wrong:
+                named = rule.words(name) + ("" if name == f"rule {number}" else f", {number}")
                 raise InputError(
                     "seeds",
-                    expected=f"rows that keep rule {number} of {len(self.rules)}",
+                    expected=f"rows that keep {named} of {len(self.rules)}",
                     got=f"{wrong} of {len(rows)} that break it",
                     fix="leave those rows out, or mend the rule",
                 )
@@ -184,6 +271,9 @@ class Table(struct.PyTreeNode):
         for group in self.groups:
             members = draw[:, group[0]] * len(group)
             rows[:, list(group)] = members.astype(int)[:, None] == np.arange(len(group))
+        gaps = [bool(column.missing) for column in self.columns]
+        if any(gaps):  # a few, so that it is known how models take them
+            rows[(np.random.default_rng(1).random(rows.shape) < 0.1) & gaps] = np.nan
         return np.concatenate([self.example[None], rows[1:]]).astype(np.float32)
 
     def codes(self, table: Any) -> Float32[np.ndarray, "n d"]:
@@ -197,26 +287,44 @@ class Table(struct.PyTreeNode):
     def _at(self, name: Any) -> int:
         names = [column.name for column in self.columns]
         if name not in names:
-            raise rule.unknown(name, names)
+            raise unknown(name, names)
         return names.index(name)
 
-    def _is(self, at: int, kinds: Sequence[str], why: str) -> None:
+    def _is(self, at: int, kinds: Sequence[str], why: str, times: bool = True) -> None:
         column = self.columns[at]
-        if column.kind not in kinds:
-            wanted = " or ".join(kinds)
-            raise InputError(f"column {column.name!r}", expected=f"{wanted}: {why}", got=column.kind)
+        if column.kind not in kinds or (column.unit and not times):
+            wanted, came = " or ".join(kinds), "a date or duration" if column.unit else column.kind
+            raise InputError(f"column {column.name!r}", expected=f"{wanted}: {why}", got=came)
+
+    def _number(self, at: int, end: Any) -> float:
+        """The end of a range as it is stored: a date in its unit, others as they are."""
+        column = self.columns[at]
+        if not column.unit:
+            return end
+        try:
+            return moments.between(end, column.unit, column.origin)
+        except (ValueError, TypeError) as error:
+            wanted = "a date, as '2020-01-31'" if column.origin else "a duration, as a timedelta"
+            raise InputError(f"limits of {column.name!r}", expected=wanted, got=repr(end)) from error
 
     def __repr__(self) -> str:
         told = []
-        for column, low, high, frozen, grows in zip(
-            self.columns, self.low, self.high, self.frozen, self.grows, strict=True
-        ):
-            reach = f"{len(column.values)} values" if column.values else f"{low:g} to {high:g}"
-            how = "frozen" if frozen else f"{reach}, only up" if grows else reach
-            told.append(f"{column.name}: {column.kind} {how}")
+        for i, column in enumerate(self.columns):
+            reach = (
+                f"{len(column.values)} values" if column.values else f"{self._end(i, 0)} to {self._end(i, 1)}"
+            )
+            how = "frozen" if self.frozen[i] else f"{reach}, only up" if self.grows[i] else reach
+            may = [word for word, at in (("come", self.comes), ("go", self.goes)) if i in at]
+            gaps = f", missing may {' and '.join(may)}" if may else ", some missing" if column.missing else ""
+            told.append(f"{column.name}: {moments.UNITS.get(column.unit, column.kind)} {how}{gaps}")
         some = [*told[:6], f"and {len(told) - 6} more"] if len(told) > 7 else told
         rules = [f"{len(self.rules)} rules"] if self.rules else []
         return f"Features({'; '.join([*some, *rules, f'at most {self.changes} changes'])})"
+
+    def _end(self, at: int, last: int) -> str:
+        """The lowest or the highest value of a column, in words."""
+        end, column = float((self.low, self.high)[last][at]), self.columns[at]
+        return column.told(end) if column.unit else f"{end:g}"
 
 
 def _groups(columns: Sequence[Column], rows: Float32[np.ndarray, "n d"]) -> tuple[tuple[int, ...], ...]:
@@ -229,7 +337,7 @@ def _groups(columns: Sequence[Column], rows: Float32[np.ndarray, "n d"]) -> tupl
     groups, first = [], 0
     while first < len(columns):
         last = first
-        while last < len(columns) and columns[last].kind == "binary":
+        while last < len(columns) and columns[last].kind == "binary" and not columns[last].missing:
             last += 1
             total = rows[:, first:last].sum(axis=1)
             if total.max() > 1 or total.min() == 1:

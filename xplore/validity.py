@@ -121,12 +121,13 @@ def differences(
     constraint: Constraint, before: Shaped[Array, "b *x"], after: Shaped[Array, "b *x"], latents: Any
 ) -> dict[str, Any]:
     """Sizes of each change, and whether the bound was kept; without latents, nothing was changed by any."""
-    x0, x = constraint.encoding.decode(before), constraint.encoding.decode(after)
+    encoding = constraint.encoding
+    x0, x = encoding.decode(before), encoding.decode(after)
     told = {"sizes": constraint.sizes(x0, x), "settings": {}}
     if not constraint.needs_latents:
         return {**told, "within": constraint.within(x0, x)}
     if latents is None:  # seeds as they are
-        return {**told, "within": (x0 == x).reshape(len(x), -1).all(axis=1)}
+        return {**told, "within": ~encoding.differ(x0, x).reshape(len(x), -1).any(axis=1)}
     z, fixed = latents
     settings = constraint.settings(z, fixed, x0)
     return {**told, "settings": settings, "within": constraint.within(x0, x, latents)}
@@ -257,6 +258,12 @@ class Judge:
                 {name: float(value[row]) for name, value in told["settings"].items()}
                 for row in range(len(after))
             ]
+        if not told["within"].all():
+            broken = self.constraint.broken(after)
+            breaks = [
+                "; ".join(n) if not kept else "" for n, kept in zip(broken, told["within"], strict=True)
+            ]
+            columns |= {"breaks": breaks} if any(breaks) else {}
         columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
         if self._neighbours is not None:
             distance, row = self._neighbours.nearest(self.constraint.coordinates(after))
@@ -265,7 +272,10 @@ class Judge:
             columns["referee"] = [
                 np.asarray(self.referee(after[row : row + 1])).tolist()[0] for row in range(len(after))
             ]
-        return [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
+        each = range(len(after))
+        return [
+            {k: column[row] for k, column in columns.items() if k != "breaks" or column[row]} for row in each
+        ]
 
     def doubts(
         self,

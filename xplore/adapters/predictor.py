@@ -99,7 +99,9 @@ class Predictor(host.HostFunction):
         def ask(x: Any) -> np.ndarray:
             rows = np.asarray(x, np.float32).reshape(len(x), -1)  # of an image, its pixels
             before, answers = self._last
-            if not np.array_equal(rows, before):  # a batch is padded with its last row, asked again alone
+            if before is None or not np.array_equal(
+                rows, before, equal_nan=True
+            ):  # a batch is padded with its last row, asked again alone
                 answers = self.answers(rows)
                 self._last = (rows.copy(), answers)
             return answers.astype(shape.dtype)

@@ -182,10 +182,22 @@ class Constraint(struct.PyTreeNode, abc.ABC):
             size //= 2
         return tiles
 
+    def change(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+        """What makes one input of another, as numbers that shrink: 0 where nothing changed."""
+        return after - before
+
+    def changed(self, before: Float[Array, "b *x"], change: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+        """The input that a `change` makes."""
+        return before + change
+
     def settled(self, x: Float[Array, "b *x"], x0: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
         """The input, where a part of its change was put back: numbers that follow from others follow."""
         del x0
         return x
+
+    def broken(self, rows: Any) -> list[list[str]]:
+        """The names of the rules that each stored input breaks, where a chart has rules."""
+        return [[] for _ in rows]
 
     def sizes(self, before: Float[Array, "b *x"], after: Float[Array, "b *x"]) -> dict[str, Any]:
         """How large each change is, in measures that are shown; of images, unless a chart says otherwise."""

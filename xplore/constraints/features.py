@@ -19,6 +19,8 @@ from xplore.table import Table
 
 DRAWS = 8
 """Random changes drawn where rules forbid some: the first that keeps them is taken."""
+LOST = 0.25
+"""How often a value that may become missing does, where a feature changes."""
 NEAR = 1e-5
 """How far a feature that follows from others may be from that, in shares of it: it is computed in float32."""
 
@@ -30,7 +32,8 @@ class Features(Ranges, Constraint, repr=False):
     `follow` and `where` what may happen to them. A feature that changes stays within `low` and `high`, the
     range that was observed; one that does not keeps what the seed has, wherever that lies. A change that
     breaks a rule is not made. Numbers, levels and one-hot groups have a slope, by straight-through rounding;
-    categories have none.
+    categories and missing values have none. A value that is missing is NaN: it stays so, unless it may go
+    (`missing`), and none gets lost, unless missing values may come; a latent of NaN loses one.
 
     >>> features = Features.infer(np.array([[20, 0.5], [60, 1.5]]), ["age", "rate"]).grow("age")
     >>> features
@@ -39,9 +42,10 @@ class Features(Ranges, Constraint, repr=False):
 
     @property
     def encoding(self) -> Rows:
-        return Rows(
-            tuple(column.whole for column in self.columns), tuple(len(c.values) for c in self.columns)
-        )
+        columns = self.columns
+        missing = tuple(bool(c.missing) for c in columns)
+        known = tuple(c.whole for c in columns), tuple(len(c.values) for c in columns)
+        return Rows(*known, missing if any(missing) else ())
 
     @property
     def reach(self) -> float:
@@ -59,7 +63,12 @@ class Features(Ranges, Constraint, repr=False):
         parts = [f"at most {self.changes} of {self._parts.max() + 1} features, each inside its range"]
         parts += [f"{frozen} frozen"] if frozen else []
         parts += [f"{follow} that follow from others"] if follow else []
-        parts += [f"{len(self.rules)} rules kept"] if self.rules else []
+        named = [name for name in self.names_of_rules if not name.startswith("rule ")]
+        parts += [f"{len(self.rules)} rules kept" + (f": {', '.join(named)}" if named else "")] * bool(
+            self.rules
+        )
+        for words, at in (("may become missing", self.comes), ("may no longer be missing", self.goes)):
+            parts += [f"{', '.join(str(self.columns[i].name) for i in at)} {words}"] if at else []
         return "; ".join(parts)
 
     def _values(self, key: Key[Array, ""], x0: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -71,12 +80,20 @@ class Features(Ranges, Constraint, repr=False):
         other = jnp.floor(any_value)  # one of the whole values, the seed's left out
         whole = jnp.minimum(other + (other >= x0), high)
         value = jnp.where(self._is_a("float")[0], any_value, whole)
+        if self.goes:  # of a value that was missing, any
+            new = jnp.minimum(jnp.floor(low + draw * (high - low + 1)), high)
+            new = jnp.where(self._is_a("float")[0], any_value, new)
+            value = jnp.where(jnp.isnan(x0), new, value)
         for group in map(np.array, self.groups):
             now = x0[group].argmax()
             member = jnp.floor(pick[group[0]] * (len(group) - 1)).astype(now.dtype)
             chosen = jnp.minimum(member + (member >= now), len(group) - 1)
             value = value.at[group].set(jax.nn.one_hot(chosen, len(group), dtype=x0.dtype))
-        return ((self._scaled(value[None]) - self._scaled(x0[None])) / self._span)[0]
+        z = ((self._scaled(value[None]) - self._placed(x0[None])) / self._span)[0]
+        if self.comes:
+            lost = jax.random.uniform(jax.random.fold_in(key, 2), x0.shape) < LOST
+            z = jnp.where(lost & self._among(self.comes)[0] & ~jnp.isnan(x0), jnp.nan, z)
+        return z
 
     def init(
         self,
@@ -121,7 +138,10 @@ class Features(Ranges, Constraint, repr=False):
             rank = jax.random.uniform(ranks, movable.shape)
             at = jnp.where(movable, jax.random.uniform(draw, movable.shape), -1).argmax()
             far = self._values(values, x0)
-            value = jnp.where(slides & (nearer < 0.5), z + share * (far - z), far)
+            partly = slides & (nearer < 0.5)
+            if self._gaps.any():
+                partly &= ~jnp.isnan(z) & ~jnp.isnan(x0)
+            value = jnp.where(partly, z + share * (far - z), far)
             here = jnp.arange(len(movable)) == at
             moved = jnp.where(here[self._parts] & movable[at], value, z)
             full = (changed | here).sum() > self.changes
@@ -140,7 +160,7 @@ class Features(Ranges, Constraint, repr=False):
         """The first of some draws that keeps the rules; without rules, the first."""
 
         def kept(z: Float[Array, "b d"]) -> Bool[Array, " b"]:
-            return holds(self.rules, self.columns, self._changed(z, x0))
+            return self._kept(self._changed(z, x0))
 
         def again(state: Any) -> Any:
             number, z, fine = state
@@ -157,7 +177,7 @@ class Features(Ranges, Constraint, repr=False):
         """What the latents stand for, as stored, whatever the rules say."""
         low, high = self._range(x0)
         still = (z == 0) | np.array(self.frozen)[None]
-        x = jnp.clip(self._scaled(x0) + z * self._span, self._scaled(low), self._scaled(high))
+        x = jnp.clip(self._placed(x0) + z * self._span, self._scaled(low), self._scaled(high))
         x = jnp.where(still, x0, jnp.clip(self._unscaled(x), low, high))
         for group in map(np.array, self.groups):
             best = jax.nn.one_hot((x0 + z)[:, group].argmax(axis=1), len(group), dtype=x.dtype)
@@ -174,32 +194,57 @@ class Features(Ranges, Constraint, repr=False):
         if not self.follows:
             return x
         before, after = (following(self.follows, self.columns, rows) for rows in (x0, x))
-        at = self._follow
-        return self._stored(x.at[:, at].set(jnp.where(after == before, x0[:, at], after)))
+        at, same = self._follow, after == before
+        if self._gaps.any():
+            same |= jnp.isnan(after) & jnp.isnan(before)
+        return self._stored(x.at[:, at].set(jnp.where(same, x0[:, at], after)))
+
+    def _kept(self, x: Float[Array, "b d"]) -> Bool[Array, " b"]:
+        """Which rows keep the rules, and are missing no value that has to be there?"""
+        kept = holds(self.rules, self.columns, x)
+        return kept & ~(jnp.isnan(x) & ~self._gaps).any(axis=1) if self._gaps.any() else kept
 
     def render(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> Float[Array, "b d"]:
         x = self._changed(z, x0)
-        x = jnp.where(holds(self.rules, self.columns, x)[:, None], x, x0)
-        steep = jnp.where(self._vast, jnp.sqrt(1 + x**2), 1) if self.magnitudes else 1
+        x = jnp.where(self._kept(x)[:, None], x, x0)
+        steep = jnp.where(self._vast, jnp.sqrt(1 + self._filled(x) ** 2), 1) if self.magnitudes else 1
         stays = self._is_a("category") | np.array(self.frozen)[None]
+        if self._gaps.any():  # a missing value has no slope, nor has one that would be missing
+            stays = stays | jnp.isnan(x) | jnp.isnan(z)
+            z = jnp.where(stays, 0, z)
         slides = jnp.where(stays, 0, z * jax.lax.stop_gradient(self._span * steep))
         low, high = self._range(x0)
         slides = inward(slides, x <= low, x >= high)
         moved = jax.lax.stop_gradient(x) + (slides - jax.lax.stop_gradient(slides))
         if not self.follows:
             return moved
-        slides = following(self.follows, self.columns, moved)
+        slides = self._sliding(moved)
         return moved.at[:, self._follow].add(slides - jax.lax.stop_gradient(slides))
+
+    def _sliding(self, x: Float[Array, "b d"]) -> Float[Array, "b f"]:
+        """What follows from others, with its slope: none, where it is missing."""
+        slides = following(self.follows, self.columns, x)
+        if not self._gaps.any():
+            return slides
+        lost = jnp.isnan(jax.lax.stop_gradient(slides)) | jnp.isnan(x[:, self._follow])
+        safe = jnp.where(lost.any(axis=1, keepdims=True), self._filled(x), x)
+        return jnp.where(lost, 0, following(self.follows, self.columns, safe))
 
     def project(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> Float[Array, "b d"]:
-        low, high = (self._scaled(end) - self._scaled(x0) for end in self._range(x0))
+        low, high = (self._scaled(end) - self._placed(x0) for end in self._range(x0))
         z = jnp.clip(z, jnp.minimum(low, 0) / self._span, jnp.maximum(high, 0) / self._span)
         z = jnp.where(self._movable(x0)[:, self._parts], z, 0)
-        kept = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(jnp.abs(z)))
+        sizes = jnp.abs(z)
+        if self._gaps.any():
+            missing, lost = jnp.isnan(x0), jnp.isnan(z)
+            z = jnp.where(missing, jnp.where(z < 0.5, 0, jnp.maximum(z, 1)), z)
+            z = jnp.where(lost & (missing | ~self._among(self.comes)), 0, z)
+            sizes = jnp.where(missing | lost, (z != 0).astype(z.dtype), jnp.abs(z))
+        kept = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(sizes))
         return jnp.where(kept[:, self._parts], z, 0)
 
     def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
@@ -212,18 +257,26 @@ class Features(Ranges, Constraint, repr=False):
         self, before: Float[Array, "b d"], after: Float[Array, "b d"], latents: Any = None
     ) -> Bool[Array, " b"]:
         low, high = self._range(before)
-        follow = self._follow
-        near = jnp.abs(after - self._followed(after, before)) <= NEAR * jnp.abs(after)
-        still = (before == after).at[:, follow].set(near[:, follow])
-        inside = (after >= low) & (after <= high) & ~np.array(self.frozen)[None]
+        follow, followed = self._follow, self._followed(after, before)
+        near = jnp.abs(after - followed) <= NEAR * jnp.abs(after)
+        still = before == after
+        if self._gaps.any():
+            missing, lost = jnp.isnan(before), jnp.isnan(after)
+            near |= lost & jnp.isnan(followed)
+            still |= missing & lost
+        still = still.at[:, follow].set(near[:, follow])
+        inside = (after >= low) & (after <= high)
         inside &= self._is_a("float") | (after == jnp.round(after))
         for at, grain in self.grains:
             inside = inside.at[:, at].set(inside[:, at] & (after[:, at] % grain == 0))
+        if self._gaps.any():
+            inside = jnp.where(lost, self._among(self.comes), inside & (~missing | self._among(self.goes)))
+        inside &= ~np.array(self.frozen)[None]
         one_hot = jnp.ones(len(after), bool)
         for group in map(np.array, self.groups):
             one_hot &= still[:, group].all(axis=1) | (after[:, group].sum(axis=1) == 1)
         few = self._any(~still).sum(axis=1) <= self.changes
-        return (still | inside).all(axis=1) & one_hot & few & holds(self.rules, self.columns, after)
+        return (still | inside).all(axis=1) & one_hot & few & self._kept(after)
 
 
 def _first(values: Float[Array, " n"], most: int, count: Any = None) -> Bool[Array, " n"]:
@@ -244,6 +297,8 @@ def restored(
     changes: int = 3,
     grains: tuple[tuple[int, float], ...] = (),
     magnitudes: tuple[int, ...] = (),
+    comes: tuple[int, ...] = (),
+    goes: tuple[int, ...] = (),
 ) -> Features:
     """The features of a recorded table (`Table.described`), without rules.
 
@@ -254,5 +309,5 @@ def restored(
     known = Table.recorded(table)
     none = (False,) * len(known.columns)
     still = (frozen or none, grows or none, known.groups)
-    rest = {"changes": changes, "grains": grains, "magnitudes": magnitudes}
+    rest = {"changes": changes, "grains": grains, "magnitudes": magnitudes, "comes": comes, "goes": goes}
     return Features(known.columns, known.low, known.high, known.example, *still, **rest)
