@@ -13,10 +13,11 @@ import xplore
 from xplore.errors import short
 from xplore.gate_record import gate_of
 
-_TEXT, _NUMBER, _ANY = (str,), (int, float), (object,)
+_TEXT, _NUMBER, _ANY, _PLAIN = (str,), (int, float), (object,), (str, int, float, bool)
 _FIGURES = dict.fromkeys(("seeds", "queries", "found", "findings", "valid", "groups", "seconds"), _NUMBER)
 _LAYER = {"name": _TEXT, "kind": _TEXT, "units!": (int,)}
 _COLUMN = {"name!": (str, int), "kind!": _TEXT, "dtype!": _TEXT, "values!": [_ANY]}
+_COLUMN |= dict.fromkeys(("missing", "unit", "origin"), _TEXT)
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("id", "name", "created", "command", "config_file", "device", "ended", "media"), _TEXT),
     **dict.fromkeys(("constraint", "bound", "search", "objective", "oracle", "lowering", "dtype"), _TEXT),
@@ -32,6 +33,7 @@ _KINDS: dict[str, Any] = {
     "versions": {},
     "decisions": {"kind": _TEXT, "apart": _NUMBER, "unit": _TEXT},
     "table": {"columns!": [_COLUMN]},
+    "label": {"name": (str, int), "dtype": _TEXT, "classes": [_PLAIN], "categories": [_PLAIN]},
     "baselines": [{**_FIGURES, "search": _TEXT, "note": _TEXT}],
     "config": {"models": [{}]},
     "digests": {"criteria": [{}]},

@@ -37,7 +37,9 @@ from xplore.devices import compilation_cache, most_lanes
 from xplore.errors import InputError, visible
 from xplore.fates import Fates
 from xplore.folders import alone
+from xplore.heads import EXCLUSIVE
 from xplore.host import faults
+from xplore.labels import account
 from xplore.lowering import chosen
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
@@ -174,6 +176,11 @@ def run(
         "name": name,
         "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
         "labelled": read.labelled,
+        "label": account(
+            labels,
+            names if labels is not None else panel.classes,
+            n_classes if judge.panel.head in EXCLUSIVE else None,
+        ),
         "seeds_total": read.total,
         **(recorded or {}),
         "notes": notes + more + list((recorded or {}).get("notes", ())),

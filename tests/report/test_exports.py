@@ -24,6 +24,7 @@ from xplore.cli import app
 from xplore.data import photos
 from xplore.errors import InputError, MissingExtraError
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.labels import account
 from xplore.media import NPY, SETS, from_png, to_npy, to_png, to_set
 from xplore.report import EXPORTS, exporter
 from xplore.table import Table
@@ -74,10 +75,12 @@ def test_pictures_are_read_back_as_seeds(every: bool, build: Build, tmp_path: Pa
         assert any(not f.valid for f in findings) and any(f.origin == "seed" for f in findings)
         findings = [f for f in findings if f.expected is not None]
     read = photos.load(folder, size=28, crop=1.0, classes=list(CLASSES))
+    assert read.images.shape[1:] == (28, 28, 1)
+    assert photos.load(folder, size=28, channels=3, classes=list(CLASSES)).images.shape[1:] == (28, 28, 3)
     assert read.labels is not None and len(read.images) == len(chosen(archive, every)) > 10
     assert {*folder.glob("*.png")} | {folder / "labels.csv"} == {*folder.iterdir()}
     for image, label, f in zip(read.images, read.labels, findings, strict=True):
-        np.testing.assert_array_equal(image, np.broadcast_to(from_png(f.after), (28, 28, 3)))
+        np.testing.assert_array_equal(image, from_png(f.after))
         assert int(label) == f.expected
     assert len(set(read.labels.tolist())) > 3
     with Image.open(next(folder.glob("*.png"))) as image:
@@ -115,14 +118,14 @@ def test_arrays_load_in_one_line(traits: dict[str, int], build: Build, tmp_path:
 
 def test_a_table_is_its_columns_in_their_dtypes(table: Archive, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    data, valid = pd.read_parquet(exporter("parquet").write(table, tmp_path)), chosen(table)
+    path, valid = exporter("parquet").write(table, tmp_path), chosen(table)
+    data, meta = pd.read_parquet(path), pd.read_parquet(path.with_name("findings.meta.parquet"))
     kept = FRAME.iloc[[2 * f.seed + 1 for f in valid]].reset_index(drop=True)
-    assert len(valid) == 16 and "feature:label" not in data
-    for name in FRAME.columns:
-        assert data[str(name)].dtype == FRAME[name].dtype, name
+    assert len(valid) == 16 and [*data] == [*map(str, FRAME), "label"]
     expected = pd.DataFrame({str(name): kept[name] for name in FRAME.columns})
     pd.testing.assert_frame_equal(data[list(expected)], expected, check_exact=False)
-    assert data["label"].tolist() == [f.expected for f in valid] and data["rule"].tolist() == ["x"] * 16
+    assert data["label"].tolist() == meta["label"].tolist() == [f.expected for f in valid]
+    assert meta["rule"].tolist() == ["x"] * 16 and meta["id"].tolist() == [f.id for f in valid]
     model = LogisticRegression().fit(data[["age", "rate", "small"]], data["label"])  # retraining
     assert model.classes_.tolist() == [0, 1]
 
@@ -130,13 +133,66 @@ def test_a_table_is_its_columns_in_their_dtypes(table: Archive, tmp_path: Path) 
 def test_a_table_in_lines(table: Archive, tmp_path: Path) -> None:
     valid = chosen(table)
     told = pd.read_json(exporter("jsonl").write(table, tmp_path), lines=True)
-    cells = pd.read_csv(exporter("csv").write(table, tmp_path), dtype={"id": str})
-    assert told["id"].tolist() == cells["id"].tolist() == [f.id for f in valid]
+    path = exporter("csv").write(table, tmp_path)
+    cells, meta = pd.read_csv(path), pd.read_csv(path.with_name("findings.meta.csv"), dtype={"id": str})
+    assert told["id"].tolist() == meta["id"].tolist() == [f.id for f in valid]
+    assert [*cells] == [*map(str, FRAME), "label"] and not {*FRAME} & {*meta}
     for lines in (told, cells):
         assert lines["label"].tolist() == [f.expected for f in valid]
         for name in ("age", "rate", "job", "level", "flag"):
             came = FRAME[name].iloc[[2 * f.seed + 1 for f in valid]].tolist()
             assert lines[name].tolist() == (pytest.approx(came, rel=1e-6) if name == "rate" else came)
+
+
+LABELS = {
+    "words": pd.Series(["yes", "no"], name="bought"),
+    "an object": pd.Series(["yes", "no"], name="bought", dtype=object),
+    "categories": pd.Series(pd.Categorical(["yes", "no"], ["yes", "no", "maybe"], ordered=True), name="c"),
+    "truth": pd.Series([True, False], name="owner"),
+    "numbers": pd.Series([1, 0], name="y", dtype="int8"),
+    "numbers of their own": pd.Series([2, 1], name=3),
+    "no series": np.array(["yes", "no"]),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("frame", [FRAME, tables.gappy(3, 40)], ids=["plain", "gaps"])
+def test_rows_go_below_the_table_that_they_came_from(kind: str, frame: pd.DataFrame, tmp_path: Path) -> None:
+    """Whatever the labels are called and made of; what is missing stays so, and dates are dates."""
+    pytest.importorskip("pyarrow")
+    y = LABELS[kind]
+    names = ["no", "yes"] if y is None else [y[1], y[0]]
+    with closing(vectors(tmp_path / "a", NPY, frame)) as archive:
+        archive.note(label=account(y, names, 2))
+        path, valid = exporter("parquet").write(archive, tmp_path), chosen(archive)
+        lines = pd.read_json(exporter("jsonl").write(archive, tmp_path), lines=True)
+    rows, name = pd.read_parquet(path), str(getattr(y, "name", None) or "label")
+    words = [["no", "yes"][f.expected] if y is None else [y[1], y[0]][f.expected] for f in valid]
+    assert rows[name].tolist() == words and lines["label"].tolist() == words
+    table = frame.rename(columns=str)
+    table[name] = (
+        pd.Series(["yes", "no"] * 20) if y is None else pd.concat([pd.Series(y)] * 20, ignore_index=True)
+    )
+    together = pd.concat([table, rows], ignore_index=True)
+    assert [*together] == [*table] and (together.dtypes == table.dtypes).all()
+    kept = table.drop(columns=name).iloc[[2 * f.seed + 1 for f in valid]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows.drop(columns=name), kept, check_exact=False, rtol=1e-6)
+    with (
+        closing(Archive.open(tmp_path / "a")) as again,
+        np.load(exporter("npz").write(again, tmp_path)) as data,
+    ):
+        assert data["labels"].tolist() == words
+        assert np.isnan(data["rows"]).any() == (frame is not FRAME)
+
+
+def test_a_label_that_is_not_known_is_missing(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with closing(vectors(tmp_path / "a", NPY, FRAME)) as archive:
+        archive.note(label=account(np.array([1, 0]), (), 2))
+        first = next(archive.findings(origin="search"))
+        path = exporter("parquet", every=True).write(archive, tmp_path)
+        assert pd.read_parquet(path)["label"].dtype == "int64" and first.expected in (0, 1)
 
 
 def test_a_column_whose_name_is_taken_is_told_apart(tmp_path: Path) -> None:
@@ -146,6 +202,8 @@ def test_a_column_whose_name_is_taken_is_told_apart(tmp_path: Path) -> None:
         f = chosen(archive)[0]
         assert (line["label"], line["seed"], line["x"]) == (f.label, f.seed, frame["x"][2 * f.seed + 1])
         assert line["feature:seed"] == frame["seed"][2 * f.seed + 1]
+        cells = pd.read_csv(exporter("csv").write(archive, tmp_path))
+        assert [*cells] == ["label", "seed", "x", "expected"] and cells["expected"][0] == f.expected
         with np.load(exporter("npz").write(archive, tmp_path)) as data:
             assert data["columns"].tolist() == ["label", "seed", "x"]
             np.testing.assert_array_equal(data["rows"][0], frame.iloc[2 * f.seed + 1].to_numpy(np.float32))

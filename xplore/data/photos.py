@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from xplore.data._base import Inputs
-from xplore.data.pictures import SUFFIXES, Pictures, check_files, fitted, read_picture
+from xplore.data.pictures import MODES, SUFFIXES, Pictures, check_files, fitted, read_picture
 from xplore.errors import InputError, MissingExtraError, first, told
 from xplore.files import found, inside, text
 
@@ -41,8 +41,12 @@ def load(
     size: int = 224,
     crop: float = 0.875,
     classes: str | Sequence[str] = "imagenet",
+    channels: int | None = None,
 ) -> Inputs:
     """Photographs, uint8 [n size size 3]: of each the middle, `crop` of its shorter side, scaled.
+
+    With `channels=1` they are grey. What `xplore export --format png` wrote comes back as it was, grey or
+    not: its `labels.csv` says so.
 
     Classifiers of ImageNet are commonly tested on 7/8 of the shorter side; 1 keeps all of it.
 
@@ -63,6 +67,9 @@ def load(
     """
     if not 1 <= size <= LARGEST_SIZE:
         raise InputError("size", expected=f"1 to {LARGEST_SIZE} pixels", got=str(size))
+    if channels not in (None, *MODES) or (path is None and channels not in (None, 3)):
+        wanted = "3, of the embedded photographs" if path is None else "1 (grey) to 4"
+        raise InputError("channels", expected=wanted, got=repr(channels))
     if not 0 < crop <= 1:
         raise InputError("crop", expected="a share of the shorter side, above 0 and at most 1", got=str(crop))
     names, words = _classes(classes)
@@ -73,12 +80,13 @@ def load(
         return Inputs(images.copy(), labels.copy(), "photos", names)
     folder = Path(path)
     files = _files(folder)
+    channels = channels or _channels(folder)
     check_files(folder, [file for file, _ in files])
     if not names:
         names = tuple(sorted({word for _, word in files if word}))
         words = {word: {number} for number, word in enumerate(names)}
     labels = [_label(folder, file, word, names, words) for file, word in files]
-    images = Pictures(folder, [file for file, _ in files], size, crop)
+    images = Pictures(folder, [file for file, _ in files], size, crop, channels)
     known = None if set(labels) == {UNKNOWN} else np.array(labels, np.int64)
     return Inputs(images, known, folder.resolve().name, names)
 
@@ -183,6 +191,16 @@ def _files(folder: Path) -> list[tuple[str, str]]:
             fix="move them into sub-folders",
         )
     return files
+
+
+def _channels(folder: Path) -> int:
+    """How many channels a `labels.csv` says that its pictures have; three, where it does not."""
+    table = found(folder, "labels.csv")
+    if table is None:
+        return 3
+    rows = csv.DictReader(io.StringIO(text(table, "a CSV file", _LARGEST_TABLE)))
+    said = {row.get("channels") for row in rows}
+    return next((count for count in MODES if said == {str(count)}), 3)
 
 
 def _limited(files: Iterator[tuple[str, str]], folder: Path) -> Iterator[tuple[str, str]]:

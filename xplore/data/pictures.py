@@ -1,4 +1,4 @@
-"""Pictures from files that may be anything: opened within limits, upright, RGB, or refused with a reason."""
+"""Pictures from files that may be anything: opened within limits, upright, in 8 bits, or refused and why."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 LARGEST = 2**26  # bytes of one file; how many pixels it may hold is Pillow's own limit
 
 
-def read_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """One picture, decoded whole, turned as its EXIF says, as RGB of 8 bits.
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Of so many channels, what Pillow calls them."""
 
-    Transparent parts lie on white, 16 bits become 8, of an animation the first frame is taken. A file holds
-    at most `LARGEST` bytes and `PIL.Image.MAX_IMAGE_PIXELS` pixels: Pillow's limit against decompression
-    bombs, where Pillow itself only warns up to twice that. Raises `InputError` for a file that is missing,
-    empty, too large, truncated, or of another format than `FORMATS`.
+
+def read_picture(path: str | os.PathLike[str], channels: int = 3) -> Image.Image:
+    """One picture, decoded whole, turned as its EXIF says, as RGB of 8 bits, or of other `channels`.
+
+    Transparent parts lie on white where no channel is for them, 16 bits become 8, of an animation the first
+    frame is taken. A file holds at most `LARGEST` bytes and `PIL.Image.MAX_IMAGE_PIXELS` pixels: Pillow's
+    limit against decompression bombs, where Pillow itself only warns up to twice that. Raises `InputError`
+    for a file that is missing, empty, too large, truncated, or of another format than `FORMATS`.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "grey.png"
@@ -44,7 +48,7 @@ def read_picture(path: str | os.PathLike[str]) -> Image.Image:
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 image.load()
-                return _rgb(ImageOps.exif_transpose(image))
+                return _converted(ImageOps.exif_transpose(image), MODES[channels])
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise InputError(
                 str(path),
@@ -98,7 +102,7 @@ def _check_file(path: str) -> None:
         raise InputError(path, expected=f"a picture of at most {LARGEST} bytes", got=came)
 
 
-def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size 3"]:
+def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "size size channels"]:
     """The middle of a picture, `crop` of its shorter side each way, scaled with antialiasing.
 
     >>> fitted(Image.new("RGB", (40, 30), "white"), size=8, crop=1.0).shape
@@ -106,7 +110,7 @@ def fitted(image: Image.Image, size: int, crop: float) -> UInt8[np.ndarray, "siz
     """
     left, top = ((length - crop * min(image.size)) / 2 for length in image.size)
     box = (left, top, image.width - left, image.height - top)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box)).reshape(size, size, -1)
 
 
 class Pictures(Unread):
@@ -121,26 +125,33 @@ class Pictures(Unread):
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], files: Sequence[str], size: int, crop: float = 1.0
+        self,
+        folder: str | os.PathLike[str],
+        files: Sequence[str],
+        size: int,
+        crop: float = 1.0,
+        channels: int = 3,
     ) -> None:
         self.folder, self.files, self.size, self.crop = Path(folder), files, size, crop
+        self.channels = channels
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return (len(self.files), self.size, self.size, 3)
+        return (len(self.files), self.size, self.size, self.channels)
 
-    def read(self, number: int) -> UInt8[np.ndarray, "size size 3"]:
-        return fitted(read_picture(inside(self.folder, self.files[number])), self.size, self.crop)
+    def read(self, number: int) -> UInt8[np.ndarray, "size size channels"]:
+        picture = read_picture(inside(self.folder, self.files[number]), self.channels)
+        return fitted(picture, self.size, self.crop)
 
     def __repr__(self) -> str:
         return f"<{len(self)} pictures in {self.folder}>"
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _converted(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):  # grey of 16 bits: Pillow's own conversion would cut off, not scale
         levels = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(np.round(levels / 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
+        return Image.fromarray(np.round(levels / 257).astype(np.uint8)).convert(mode)
+    if image.has_transparency_data and not mode.endswith("A"):
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert(mode)
+    return image.convert(mode)

@@ -65,6 +65,15 @@ class Export(Reporter):
                 yield _smallest(finding) if self.shrunk else finding
 
 
+def beside(path: Path) -> Path:
+    """Where what is said of exported rows goes, beside the rows themselves.
+
+    >>> beside(Path("export/findings.parquet")).name
+    'findings.meta.parquet'
+    """
+    return path.with_name(f"{path.stem}.meta{path.suffix}")
+
+
 def _smallest(finding: Finding) -> Finding:
     small = finding.shrunk
     if small is None:

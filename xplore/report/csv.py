@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from xplore.archive import Archive
-from xplore.report._base import Export, storing
-from xplore.report.lines import exported, features, kinds, line, ordered
-from xplore.report.reading import head
+from xplore.report._base import Export, beside, storing
+from xplore.report.lines import exported, kinds, label_name, line, ordered, row
+from xplore.report.reading import Reading, head
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _UNSEEN = r"\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
@@ -26,7 +26,8 @@ _FORMULA = re.compile(
 class Csv(Export):
     """`findings.csv`: every scalar of every finding, valid or not, seeds that differ as they are too.
 
-    For `retraining` a line holds a table's row as well, and `label` is the expected label.
+    For `retraining`, of a table: its own columns and the label that is expected, in the user's words. All
+    else is beside, in `findings.meta.csv`, line by line. Of images and sets `label` is the expected label.
 
     >>> Csv().target(Path("runs/mine")).as_posix()
     'runs/mine/findings.csv'
@@ -37,25 +38,28 @@ class Csv(Export):
     retraining: bool = False
 
     def _write(self, archive: Archive, out: Path) -> Path:
-        path = self.target(out)
-        columns = ordered(head(archive), kinds(self._lines(archive)), self._features(archive))
-        with storing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(safe, columns))
-            for told in self._lines(archive):
-                writer.writerow([safe(told.get(name)) for name in columns])
-        return path
+        path, reading = self.target(out), head(archive)
+        if self.retraining and reading.columns:
+            columns = [*(str(column.name) for column in reading.columns), label_name(reading)]
+            rows = (row(finding, reading) for finding in self.findings(reading))
+            _store(path, columns, rows)
+            path = beside(path)
+        columns = ordered(reading, kinds(self._lines(reading)))
+        _store(path, columns, self._lines(reading))
+        return self.target(out)
 
-    def _features(self, archive: Archive) -> list[Any]:
-        return features(head(archive)) if self.retraining else []
-
-    def _lines(self, archive: Archive) -> Iterator[dict[str, Any]]:
-        reading, named = head(archive), self._features(archive)
+    def _lines(self, reading: Reading) -> Iterator[dict[str, Any]]:
         for finding in self.findings(reading):
-            if self.retraining:
-                yield exported(finding, reading, named)
-            else:
-                yield line(reading.row(finding), reading)
+            told = line(reading.row(finding), reading)
+            yield told if not self.retraining else exported(finding, reading)
+
+
+def _store(path: Path, columns: list[str], lines: Iterator[dict[str, Any]]) -> None:
+    with storing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(map(safe, columns))
+        for told in lines:
+            writer.writerow([safe(told.get(name)) for name in columns])
 
 
 def safe(cell: Any) -> Any:

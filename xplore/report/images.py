@@ -15,7 +15,7 @@ from xplore.report.csv import safe
 from xplore.report.png import file_name
 from xplore.report.reading import Reading, head
 
-HEAD = ("file", "label", "number", "id", "campaign", "seed", "valid")
+HEAD = ("file", "label", "number", "id", "campaign", "seed", "valid", "channels")
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,11 @@ class Images(Export):
             table.writerow(HEAD)
             for finding in self.findings(reading):
                 name, label = file_name(finding), finding.expected
-                store(folder / name, to_png(from_png(finding.after)))
+                picture = from_png(finding.after)
+                store(folder / name, to_png(picture))
                 word = "" if label is None else labels.get(label, str(label))
                 whence = (finding.id, finding.campaign + 1, finding.seed, int(finding.valid))
-                table.writerow([name, word, label, *whence])
+                table.writerow([name, word, label, *whence, picture.shape[2]])
         return folder
 
 

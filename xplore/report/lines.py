@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,31 @@ def line(row: Row, reading: Reading) -> dict[str, Any]:
 
 
 def exported(finding: Finding, reading: Reading, named: Iterable[tuple[str, Column]] = ()) -> dict[str, Any]:
-    """A line for retraining: `label` is the expected label; a row stands in it by its table's columns."""
+    """A line for retraining: `label` is the expected label, as the user calls it.
+
+    A row stands in it by its table's columns.
+    """
     told = line(reading.row(finding), reading)
-    told["label"] = told["expected"]
+    told["label"] = reading.label_of(finding)
     if finding.media == NPY and named:
         row = from_npy(finding.after).tolist()
         told |= {name: _plain(column, code) for (name, column), code in zip(named, row, strict=True)}
     return told
+
+
+def row(finding: Finding, reading: Reading) -> dict[str, Any]:
+    """A table's row for retraining: its own columns, and the label that is expected of it."""
+    codes = from_npy(finding.after).tolist()
+    told = {str(c.name): _plain(c, code) for c, code in zip(reading.columns, codes, strict=True)}
+    return told | {label_name(reading): reading.label_of(finding)}
+
+
+def label_name(reading: Reading) -> str:
+    """What the label's column is called beside a table's own: as the user calls it, or `label`."""
+    taken = {str(column.name) for column in reading.columns}
+    given = reading.label.get("name")
+    names = chain([] if given is None else [str(given)], ("label", "expected"))
+    return next(name for name in chain(names, (f"label_{n}" for n in count(2))) if name not in taken)
 
 
 def features(reading: Reading) -> list[tuple[str, Column]]:
@@ -105,7 +124,11 @@ def score(reading: Reading) -> str:
 
 
 def _plain(column: Column, code: float) -> Any:
-    """A code as a value of the table."""
+    """A code as a value of the table; a date as text, None where a value is missing."""
+    if np.isnan(code):
+        return None
+    if column.unit:
+        return column.told(code)
     if column.values:
         return column.values[int(code)]
     if column.dtype in ("bool", "boolean"):

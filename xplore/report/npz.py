@@ -23,7 +23,8 @@ from xplore.report.reading import Reading, head
 class Npz(Export):
     """`findings.npz`: `images` uint8 [n h w c] or `rows` float32 [n d], with `labels` and `decisions` [n m].
 
-    Labels are the expected ones, -1 where none is known; `ids`, `seeds` and `campaigns` tell whence. Sets are
+    Labels are the expected ones, as the user calls them, -1 where none is known; where they are words, there
+    are `numbers` beside. `ids`, `seeds` and `campaigns` tell whence. Sets are
     rows of zeros and ones, sparse, as `indices`, `indptr` and `shape` (`scipy.sparse.csr_array` takes them).
     Inputs are written one by one: only what is small is held.
 
@@ -49,8 +50,9 @@ class Npz(Export):
         media, ids, seeds, campaigns, labels, decisions = map(list, columns)
         kind = (media or [reading.meta.get("media", PNG)])[0]
         found = (finding.after for finding in self.findings(reading))
+        words = [reading.label_of(finding) for finding in self.findings(reading)]
         arrays = {
-            "labels": np.array(labels, np.int64),
+            **_labels(words, np.array(labels, np.int64), reading.of_values),
             "decisions": np.array(decisions, np.int64).reshape(len(told), len(reading.models)),
             "ids": np.array(ids, str),
             "seeds": np.array(seeds, np.int64),
@@ -64,6 +66,15 @@ class Npz(Export):
         else:
             _inputs(file, "images", "|u1", len(told), map(from_png, found))
         return arrays
+
+
+def _labels(words: list[Any], numbers: np.ndarray, of_values: bool) -> dict[str, np.ndarray]:
+    """Labels as the user calls them; where that is no number, with the classes' numbers."""
+    if of_values:
+        return {"labels": np.array([np.nan if word is None else word for word in words], np.float64)}
+    if any(isinstance(word, str) for word in words):
+        return {"labels": np.array(["" if w is None else str(w) for w in words], str), "numbers": numbers}
+    return {"labels": np.array([-1 if word is None else word for word in words], np.int64)}
 
 
 def _told(finding: Finding, reading: Reading) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xplore.archive import Archive
-from xplore.columns import framed
+from xplore.columns import framed, series
 from xplore.errors import MissingExtraError
 from xplore.finding import Finding
 from xplore.media import SETS, from_npy, from_set
-from xplore.report._base import Export, storing
-from xplore.report.lines import exported, features, kinds, ordered
+from xplore.report._base import Export, beside, storing
+from xplore.report.lines import exported, kinds, label_name, ordered
 from xplore.report.reading import Reading, head
 
 GROUP = 256
@@ -25,10 +26,11 @@ WHOLE: dict[str, type] = dict.fromkeys(("label", "expected", "seed", "steps"), i
 
 @dataclass(frozen=True)
 class Parquet(Export):
-    """`findings.parquet`: one row a finding, every scalar a column; `label` is the expected label.
+    """`findings.parquet`: one row a finding; `pandas.read_parquet` reads it in one line.
 
-    A table's columns stand beside them in their own dtypes; an image is PNG, in `image`; of a set `features`
-    lists the numbers. `pandas.read_parquet` reads it in one line.
+    Of a table: its own columns in their dtypes, and the label that is expected, in the user's words, so that
+    it goes below the table as it is. All else is beside, in `findings.meta.parquet`, row by row. Of others
+    every scalar is a column; an image is PNG, in `image`; of a set `features` lists the numbers.
 
     >>> Parquet().target(Path("runs/mine")).as_posix()
     'runs/mine/findings.parquet'
@@ -40,52 +42,76 @@ class Parquet(Export):
     file_name: ClassVar[str] = "findings.parquet"
 
     def _write(self, archive: Archive, out: Path) -> Path:
-        arrow, writing = _arrow()
+        arrow, _ = _arrow()
         path, reading = self.target(out), head(archive)
         found = WHOLE | kinds(exported(finding, reading) for finding in self.findings(reading))
         kind = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
         scalars = [(name, kind[found.get(name, str)]) for name in ordered(reading, found)]
-        inputs = _inputs(arrow, reading)
-        schema = arrow.schema([*scalars, *inputs], inputs.metadata)
+
+        def told(batch: list[Finding]) -> list[Any]:
+            lines = [exported(finding, reading) for finding in batch]
+            return [arrow.array([_as(told.get(n), t == kind[str]) for told in lines], t) for n, t in scalars]
+
+        if reading.columns:
+            gap = self.every and any(reading.label_of(one) is None for one in self.findings(reading))
+            rows = arrow.Schema.from_pandas(_frame(reading, [], gap), preserve_index=False)
+            self._store(path, reading, rows, lambda batch: _arrays(arrow, _frame(reading, batch), rows))
+            self._store(beside(path), reading, arrow.schema(scalars), told)
+        else:
+            inputs = _inputs(arrow, reading)
+            every = arrow.schema([*scalars, inputs])
+            self._store(path, reading, every, lambda batch: [*told(batch), _images(arrow, batch, inputs)])
+        return path
+
+    def _store(
+        self, path: Path, reading: Reading, schema: Any, columns: Callable[[list[Finding]], list[Any]]
+    ) -> None:
+        """The chosen findings, some at a time."""
+        arrow, writing = _arrow()
         with storing(path) as partial, writing.ParquetWriter(partial, schema) as writer:
             chosen = self.findings(reading)
             while batch := list(islice(chosen, GROUP)):
-                lines = [exported(finding, reading) for finding in batch]
-                columns = [
-                    arrow.array([_as(told.get(n), t == kind[str]) for told in lines], t) for n, t in scalars
-                ]
-                columns += _columns(arrow, batch, reading, inputs)
-                writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
-        return path
+                writer.write_table(arrow.Table.from_arrays(columns(batch), schema=schema))
 
 
 def _as(value: Any, text: bool) -> Any:
     return str(value) if text and value is not None else value
 
 
+def _frame(reading: Reading, batch: list[Finding], gap: bool = False) -> Any:
+    """Rows of a table, with their labels, as a frame.
+
+    Of no findings, one that tells the dtypes, where a label may be missing or not.
+    """
+    empty = np.zeros((1, len(reading.columns)), np.float32)
+    frame = framed(reading.columns, np.stack([from_npy(f.after) for f in batch]) if batch else empty)
+    frame.columns = [str(name) for name in frame.columns]
+    label, words = reading.label, [reading.label_of(finding) for finding in batch]
+    dtype = label.get("dtype") or ("float64" if reading.of_values else "int64")
+    words = words if batch else [None if gap else (label.get("classes") or [0])[0]]
+    told = series(words, dtype, label.get("categories"), bool(label.get("ordered")))
+    return frame.assign(**{label_name(reading): told})
+
+
+def _arrays(arrow: Any, frame: Any, schema: Any) -> list[Any]:
+    columns = (frame.iloc[:, at] for at in range(frame.shape[1]))
+    return [
+        arrow.Array.from_pandas(column, type=field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+
+
 def _inputs(arrow: Any, reading: Reading) -> Any:
-    """The columns that hold inputs, as a schema; of a table, with what pandas needs to know."""
-    if reading.columns:
-        frame = framed(reading.columns, np.zeros((1, len(reading.columns)), np.float32))
-        frame.columns = [name for name, _ in features(reading)]
-        return arrow.Schema.from_pandas(frame, preserve_index=False)
+    """The column that holds inputs that are no rows."""
     if reading.meta.get("media") == SETS:
-        return arrow.schema([("features", arrow.list_(arrow.int32()))])
-    return arrow.schema([("image", arrow.binary())])
+        return arrow.field("features", arrow.list_(arrow.int32()))
+    return arrow.field("image", arrow.binary())
 
 
-def _columns(arrow: Any, batch: list[Finding], reading: Reading, inputs: Any) -> list[Any]:
-    """The inputs of some findings."""
-    if reading.columns:
-        frame = framed(reading.columns, np.stack([from_npy(finding.after) for finding in batch]))
-        series = (frame.iloc[:, at] for at in range(frame.shape[1]))
-        return [
-            arrow.Array.from_pandas(column, type=field.type)
-            for column, field in zip(series, inputs, strict=True)
-        ]
-    if reading.meta.get("media") == SETS:
-        return [arrow.array([list(from_set(finding.after)[0]) for finding in batch], inputs.field(0).type)]
-    return [arrow.array([finding.after for finding in batch], inputs.field(0).type)]
+def _images(arrow: Any, batch: list[Finding], field: Any) -> Any:
+    if field.name == "features":
+        return arrow.array([list(from_set(finding.after)[0]) for finding in batch], field.type)
+    return arrow.array([finding.after for finding in batch], field.type)
 
 
 def _arrow() -> tuple[Any, Any]:

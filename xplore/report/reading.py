@@ -26,7 +26,7 @@ from xplore.gate_record import GateRecord, gate_of
 from xplore.groups import fault_groups
 from xplore.media import SETS
 from xplore.report.failure_modes import SHOWN, FailureMode, failure_modes
-from xplore.report.rows import Row, least_changed, row_of
+from xplore.report.rows import Row, finite, least_changed, row_of
 
 SHORTEST_ID = 6
 MOST_AGREED = 200
@@ -118,6 +118,18 @@ class Reading:
     def columns(self) -> tuple[Column, ...]:
         """What the rows of a table hold; empty for images."""
         return recorded((self.meta.get("table") or {}).get("columns") or ())
+
+    @cached_property
+    def label(self) -> dict[str, Any]:
+        """What is known of the labels: their name and dtype, and what each class is called in them."""
+        return self.meta.get("label") or {}
+
+    def label_of(self, finding: Finding) -> Any:
+        """The label that is expected of a finding, as the user calls it, or its number."""
+        if self.of_values:
+            return finite(finding.measures.get("truth"))
+        number, words = finding.expected, self.label.get("classes") or ()
+        return words[number] if number is not None and 0 <= number < len(words) else number
 
     @cached_property
     def inputs(self) -> str:
