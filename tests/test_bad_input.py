@@ -130,7 +130,10 @@ def test_module_that_fails_when_imported(tell: Tell, tmp_path: Path, monkeypatch
         ("search.use=xplore.constraints:Ball", ("config key search.steps:", "one of")),
         ("seeds.use=xplore.constraints:Ball", ("seeds, xplore.constraints:Ball:", "`images`")),
         ("models.1.use=tiny:unread", ("tiny:unread:", "OSError: weights.bin: gone")),
-        ('constraint={use="xplore.constraints:Occlusion"}', ("Occlusion(height=10", "(6, 6, 3)")),
+        (
+            'constraint={use="xplore.constraints:Occlusion"}',
+            ("Occlusion(height=10", "images of 6 x 6 pixels"),
+        ),
         ('objective={use="xplore.objectives:Joint",deviate=2}', ("objective.deviate:", "one of 2 models")),
         ("campaign.main_criterion=1", ("main_criterion:", "one of 1 criteria")),
         ("search.steps=0", ("search.steps:", "a whole number >= 1", "got 0")),

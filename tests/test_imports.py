@@ -37,7 +37,7 @@ search validity
 objectives constraints oracles
 coverage
 panel
-adapters
+adapters misread
 model call_torch
 ending
 capture capture_torch heads host gradient lowering
@@ -52,7 +52,7 @@ schema account factories intervals part_code row toml forks
 gate_record
 closure convolution pooling columns durations files folders identity media peers shares struct
 labels moments tensor_program
-doubt neighbours errors lazy
+doubt neighbours errors lazy modes
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}
 SHARED_IN_REPORT = {

@@ -18,7 +18,6 @@ from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.checks import (
     checked_arguments,
-    checked_chart,
     checked_criteria,
     checked_objective,
     checked_oracle,
@@ -28,6 +27,7 @@ from xplore.checks import (
     checked_truth,
     climbable,
     fits,
+    opened_chart,
     stored,
 )
 from xplore.config import THRESHOLDS
@@ -51,7 +51,7 @@ from xplore.record import record
 from xplore.result import Result, write_reports
 from xplore.schema import FILE, holds
 from xplore.search import Gradient, Random, Search
-from xplore.seeds import First, Held, labelled, opened
+from xplore.seeds import First, Held, labelled
 from xplore.settings import own_settings
 from xplore.shrink import Shrinking
 from xplore.trial import prepared
@@ -130,8 +130,7 @@ def run(
         seeds=seeds, plan=plan, budget=budget, criteria=criteria, referee=referee, backend=backend, out=out,
         name=name, classes=classes,
     )  # fmt: skip
-    chart, notes = checked_chart(constraint, inputs)
-    given_seeds = opened(inputs, labels, chart)
+    chart, given_seeds, notes = opened_chart(constraint, inputs, labels)
     notes = notes + stored(chart.encoding, given_seeds.first)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(given_seeds.first.shape[1:])
@@ -162,7 +161,7 @@ def run(
     method = method.replace(panel=fast, search=checked_search("search", method.search, steps, tries))
     if type(method.search) is not type(asked):
         fits(chart, shape, method.search)
-    _say(name, more if progress else [])
+    _say(name, notes + more if progress else [])
     layout = judge.panel.check(shape)
     meta = record(
         method,

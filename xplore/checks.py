@@ -13,14 +13,15 @@ from jaxtyping import Int, Shaped
 from xplore import struct
 from xplore.backends import Ray
 from xplore.columns import is_frame
-from xplore.constraints import Constraint, Features, Occlusion
+from xplore.constraints import Ball, Constraint, Features, Occlusion
 from xplore.coverage import CellCriterion
-from xplore.encoding import Encoding, Rows
+from xplore.encoding import Encoding, Rows, check_one_array
 from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
 from xplore.intervals import check_numbers
 from xplore.lowering import Lowering
 from xplore.media import MOST_IN_COLOUR, PNG
+from xplore.misread import channels_first
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
@@ -28,7 +29,7 @@ from xplore.part_code import code_key
 from xplore.plan import Budget, Plan
 from xplore.search import Search
 from xplore.search._base import Start
-from xplore.seeds import Held, Seeds, lazy, streams
+from xplore.seeds import Held, Seeds, lazy, opened, streams
 from xplore.settings import PRNG
 from xplore.units import Layout
 
@@ -40,7 +41,12 @@ LARGEST = 2**31 - 1
 
 
 def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constraint, list[str]]:
-    """The constraint, or the one that suits the inputs, and what is to be said of the choice."""
+    """The constraint, or the one that suits the inputs, and what is to be said of the choice.
+
+    Raises:
+        InputError: it is no constraint, or inputs are several arrays.
+    """
+    check_one_array(inputs)
     if constraint is not None:
         constraint = checked_part("constraint", constraint, Constraint)
         constraint.check_moves()
@@ -48,6 +54,26 @@ def checked_chart(constraint: Constraint | None, inputs: Any) -> tuple[Constrain
     if lazy(inputs) or streams(inputs) or (not is_frame(inputs) and np.ndim(inputs) != 2):
         return Occlusion(), []
     return Features.infer(inputs), ["no constraint was given: Features.infer(X) says what may change"]
+
+
+def opened_chart(
+    constraint: Constraint | None, inputs: Any, labels: Any = None
+) -> tuple[Constraint, Seeds, list[str]]:
+    """The constraint, the inputs as seeds, and what is to be said of a constraint that was not given.
+
+    It suits the inputs: `Features` of a table, and of images one rectangle whose size follows theirs.
+    """
+    chart, notes = checked_chart(constraint, inputs)
+    if constraint is not None or not isinstance(chart, Occlusion):
+        return chart, opened(inputs, labels, chart), notes
+    seeds = opened(inputs, labels, Ball())  # of which images of any size can be seeds
+    height, width, _ = seeds.first.shape[1:]
+    chart = Occlusion.fitted(height, width)
+    rectangle = f"Occlusion({chart.height}, {chart.width})"
+    told = (
+        f"no constraint was given: {rectangle}, {chart.words}, as suits images of {height} x {width} pixels"
+    )
+    return chart, seeds, [told]
 
 
 def stored(encoding: Encoding, seeds: Shaped[np.ndarray, "n *x"]) -> list[str]:
@@ -64,11 +90,10 @@ def stored(encoding: Encoding, seeds: Shaped[np.ndarray, "n *x"]) -> list[str]:
         came = f"shape {code.shape} ({error})"
     if came:
         raise InputError("seeds", expected=f"inputs that {encoding.media} holds as they are", got=came)
-    if encoding.media == PNG and code.shape[-1] > MOST_IN_COLOUR:
-        return [
-            f"images of {code.shape[-1]} channels are stored exactly; pictures show the channels side by side"
-        ]
-    return []
+    if encoding.media != PNG or code.shape[-1] <= MOST_IN_COLOUR:
+        return []
+    exact = f"images of {code.shape[-1]} channels are stored exactly"
+    return [*channels_first(code.shape), f"{exact}; pictures show the channels side by side"]
 
 
 def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ()) -> Int[np.ndarray, " n"]:

@@ -20,6 +20,8 @@ from xplore.columns import ADDED
 from xplore.errors import InputError
 
 LEVELS = np.arange(256) / 255.0
+ROUNDING = 1e-5
+"""How far levels of 8 bits, as floats, are from what they stand for."""
 
 
 class Encoding(struct.PyTreeNode, abc.ABC):
@@ -236,14 +238,45 @@ def decode(codes: UInt8[Array, "*x"] | UInt8[np.ndarray, "*x"]) -> Float[Array, 
     return jax.lax.optimization_barrier(jnp.asarray(LEVELS, dtype=jnp.result_type(float))[codes])
 
 
+def check_one_array(inputs: Any) -> None:
+    """An InputError for inputs that are several arrays, as a model of several inputs takes them."""
+    several = isinstance(inputs, dict)
+    if isinstance(inputs, (list, tuple)):
+        shapes = [tuple(part.shape) for part in inputs if hasattr(part, "shape")]
+        sizes = {shape[:1] for shape in shapes}
+        many = {len(shape) for shape in shapes} <= ({2, 4, 5} if isinstance(inputs, tuple) else {4, 5})
+        several = 1 < len(inputs) == len(shapes) < 8 and len(sizes) == 1 and (many or len(set(shapes)) > 1)
+    if several:
+        kinds = inputs if isinstance(inputs, dict) else [list(part.shape) for part in inputs]
+        raise InputError(
+            "seeds",
+            expected="one array of inputs",
+            got=f"{type(inputs).__name__} of {', '.join(map(str, kinds))}",
+            fix="hold them side by side in one array of rows, np.concatenate([a, b], axis=1), and give models"
+            " that take it apart, as lambda x: model(x[:, :3], x[:, 3:])",
+        )
+
+
+def _in_shape(shape: tuple[int, ...]) -> str:
+    """What to do with inputs of another shape than images."""
+    if len(shape) < 3 or 0 in shape:
+        return ""
+    of = ", ".join(map(str, shape[1:]))
+    rows = "give rows, x.reshape(len(x), -1), and models that shape them back, as"
+    other = f"{rows} lambda x: model(x.reshape(-1, {of}))"
+    if len(shape) == 3:
+        return f"of grey images [n h w], give images[..., None]; of series [n t c], {other}"
+    return f"of volumes, videos and the like, {other}"
+
+
 def pixels(images: Any) -> UInt8[np.ndarray, "n h w c"]:
     """Images as levels, from levels or floats in [0, 1]; `InputError` for any others, or none at all."""
     fix = "give images [n h w c] as uint8, or as floats in [0, 1]"
+    check_one_array(images)
     array = np.asarray(images)
     if array.ndim != 4 or 0 in array.shape:
-        raise InputError(
-            "seeds", expected="images [n h w c], at least one", got=f"shape {array.shape}", fix=fix
-        )
+        wanted, came = "images [n h w c], at least one", f"shape {array.shape}"
+        raise InputError("seeds", expected=wanted, got=came, fix=_in_shape(array.shape) or fix)
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
@@ -251,8 +284,8 @@ def pixels(images: Any) -> UInt8[np.ndarray, "n h w c"]:
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise InputError("seeds", expected="finite pixels", got=f"{count} NaN or infinite", fix=fix)
-    if array.min() < 0 or array.max() > 1:
+    if array.min() < -ROUNDING or array.max() > 1 + ROUNDING:
         raise InputError(
             "seeds", expected="floats in [0, 1]", got=f"{array.min():g} to {array.max():g}", fix=fix
         )
-    return np.round(array * 255).astype(np.uint8)
+    return np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)

@@ -11,15 +11,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from xplore.adapters.predictor import reading
-from xplore.checks import checked_chart, checked_truth
+from xplore.checks import checked_truth, opened_chart
 from xplore.constraints import Constraint
 from xplore.errors import InputError
 from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
+from xplore.misread import channels_first
 from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.report._page import environment
-from xplore.seeds import labelled, opened
+from xplore.seeds import labelled
 from xplore.settings import own_settings
 from xplore.trial import USUALLY, trial, unseen
 from xplore.units import Layer, Layout
@@ -177,8 +178,7 @@ def inspect(
     >>> [(model.name, model.neurons, model.right > 0.9) for model in seen.models], seen.warnings
     ([('lenet1', 52, True), ('lenet5', 268, True)], [])
     """
-    chart, _ = checked_chart(constraint, inputs)
-    seeds = opened(inputs, labels, chart)
+    chart, seeds, _ = opened_chart(constraint, inputs, labels)
     panel = Panel.of([reading(model, chart) for model in models])
     shape = chart.encoding.shape(seeds.first.shape[1:])
     panel = panel.bind(shape)
@@ -201,7 +201,7 @@ def inspect(
     while len(block := seeds.read(sum(part.shape[1] for part in parts), BATCH)):
         if not parts:
             panel, notes = trial(panel, answers, block.codes, block.truth)
-            notes += unseen(panel, shape)
+            notes += channels_first(shape) + unseen(panel, shape)
             notes += _without_gradient(panel, chart.encoding.decode(block.codes), layout)
         parts.append(answers(panel, block.codes))
         truths += [] if block.truth is None else [block.truth]
@@ -276,4 +276,5 @@ def read_as(model: Model) -> str:
     told += "" if model.size is None else f" at {model.size[0]} x {model.size[1]}"
     told += "" if model.layout == "NHWC" else f" as {model.layout}"
     order = f", classes {', '.join(map(str, model.classes))}" if model.classes else ""
-    return f"{told}, returns {model.output}{order}"
+    mode = "".join(f", called with {name}={value}" for name, value in model.inference.items())
+    return f"{told}, returns {model.output}{order}{mode}"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
-from xplore.checks import checked_chart, checked_part
+from xplore.checks import checked_part, opened_chart
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.encoding import Encoding
@@ -24,7 +24,6 @@ from xplore.panel import BATCH, Panel
 from xplore.report.charts import growth
 from xplore.report.wording import criterion as in_words
 from xplore.report.words import percent, plural
-from xplore.seeds import opened
 from xplore.settings import own_settings
 from xplore.units import Layer
 
@@ -140,8 +139,7 @@ def reach(
         InputError: a model without neurons, or inputs that it cannot read.
     """
     criterion = checked_part("criterion", criterion or NeuronCoverage(), CellCriterion)
-    chart, _ = checked_chart(constraint, inputs)
-    seeds = opened(inputs, None, chart)
+    chart, seeds, _ = opened_chart(constraint, inputs)
     alone = adapt(reading(model, chart))
     panel = Panel(Panel.of([alone, alone]).models[:1])  # `of` looks at the weights
     shape = chart.encoding.shape(seeds.first.shape[1:])

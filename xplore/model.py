@@ -20,6 +20,7 @@ from xplore.errors import InputError
 from xplore.heads import Head, head_layer, log_scores, spread
 from xplore.host import HostFunction
 from xplore.lowering import Lowering, lower
+from xplore.modes import in_inference
 from xplore.units import Layer, Number, Unit
 
 
@@ -127,6 +128,12 @@ class Model(struct.PyTreeNode):
         return self.f.unseen(jax.eval_shape(self.read, x).shape[1:])
 
     @property
+    def inference(self) -> dict[str, bool]:
+        """The arguments that choose inference, with which it is called."""
+        known = getattr(self.f, "inference", None)
+        return known if isinstance(known, dict) else in_inference(self.f)
+
+    @property
     def program(self) -> str:
         """sha256 over what `f` does, as this version of JAX has it; empty, where it was not bound."""
         return "" if self.given is None else self.given.program
@@ -134,8 +141,10 @@ class Model(struct.PyTreeNode):
     def _ask(self, params: Any, x: Any) -> Any:
         x = x if self.climbs else jax.lax.stop_gradient(x)
 
+        how = in_inference(self.f)
+
         def ask(x: Any) -> Any:
-            return self.f(x) if params is None else self.f(params, x)
+            return self.f(x, **how) if params is None else self.f(params, x, **how)
 
         return jax.vmap(lambda row: ask(row[None])[0])(x) if self.alone else ask(x)
 

@@ -18,6 +18,7 @@ from xplore.gradient import no_gradient
 from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
 from xplore.host import faults
 from xplore.lowering import Lowering
+from xplore.misread import fault
 from xplore.model import Model
 from xplore.settings import own_settings
 from xplore.units import Activations, Layout, gather
@@ -203,12 +204,7 @@ class Panel(struct.PyTreeNode):
             except InputError as error:
                 return error
             except Exception as error:
-                return InputError(
-                    f"model {model.name}",
-                    expected=f"a function of JAX that reads inputs of shape {shape}",
-                    got=told(error),
-                    fix="give seeds of the shape that it reads, say layout= and size=, or mend the model",
-                )
+                return fault(model, shape, BATCH, error)
         least = 2 if self.head in EXCLUSIVE else 1
         if any(len(s) < 2 or s[0] != BATCH or s[-1] < least for s in shapes.values()):
             return InputError(
@@ -228,7 +224,7 @@ class Panel(struct.PyTreeNode):
             "models",
             expected="functions of JAX whose activations can be captured",
             got=told(failed) if failed else "none",
-            fix="look at --debug for where it fails",
+            fix="the exception that it comes from says where it fails",
         )
 
     def __call__(self, x: Float[Array, "b *x"]) -> Forward:

@@ -10,11 +10,27 @@ import numpy as np
 from xplore.errors import InputError, MissingExtraError, told
 
 
+def is_regressor(model: Any) -> bool:
+    """Return whether a model is an estimator of numbers, of scikit-learn or one that says so as it does.
+
+    >>> from sklearn.linear_model import LinearRegression, LogisticRegression
+    >>> is_regressor(LinearRegression()), is_regressor(LogisticRegression()), is_regressor(abs)
+    (True, False, False)
+    """
+    if not hasattr(model, "predict") or not hasattr(model, "get_params") or isinstance(model, type):
+        return False
+    try:
+        from sklearn.base import is_regressor as says
+    except ImportError:
+        return getattr(model, "_estimator_type", "") == "regressor"
+    return bool(says(model))
+
+
 def refit(model: Any, X: Any, y: Any, n: int = 2, rng: int = 0) -> list[Any]:
     """`n` peers of an estimator or of `train(X, y, rng)`, to test it beside: `run([model, *peers], X, y)`.
 
     An estimator is cloned with another `random_state`, in every step of a pipeline; one whose fit leaves
-    nothing to chance is fitted to rows drawn with replacement, of each class as many as there are. A
+    nothing to chance is fitted to rows drawn with replacement, of classes as many of each as there are. A
     function is called with another `rng` each time, and returns whatever predicts.
 
     >>> from sklearn.linear_model import LogisticRegression
@@ -34,7 +50,7 @@ def refit(model: Any, X: Any, y: Any, n: int = 2, rng: int = 0) -> list[Any]:
         for state in states:
             peer = _fitted(lambda state=state: _again(model, X, y, state))
             if any(np.array_equal(_answers(peer, X), answers) for answers in known):
-                rows = _drawn(np.asarray(y), state)
+                rows = _drawn(np.asarray(y), state, by_class=not is_regressor(model))
                 peer = _fitted(lambda rows=rows, s=state: _again(model, _rows(X, rows), _rows(y, rows), s))
             known.append(_answers(peer, X))
             peers.append(peer)
@@ -79,8 +95,10 @@ def _rows(part: Any, rows: np.ndarray) -> Any:
     return part.iloc[rows] if hasattr(part, "iloc") else np.asarray(part)[rows]
 
 
-def _drawn(y: np.ndarray, state: int) -> np.ndarray:
-    """Rows with replacement, as many of each class as there are."""
+def _drawn(y: np.ndarray, state: int, *, by_class: bool) -> np.ndarray:
+    """Rows with replacement, of classes as many of each as there are."""
     random = np.random.default_rng(state)
+    if not by_class:
+        return random.choice(len(y), len(y))
     of_each = (np.flatnonzero(y == label) for label in np.unique(y))
     return np.concatenate([random.choice(rows, len(rows)) for rows in of_each])

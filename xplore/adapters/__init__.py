@@ -12,6 +12,7 @@ import jax
 from xplore import lazy, weights
 from xplore.errors import InputError
 from xplore.model import Model
+from xplore.peers import is_regressor
 
 ADAPTERS = {
     "flax.linen": "linen",
@@ -51,7 +52,7 @@ def adapt(thing: Any, **reading: Any) -> Model:
         return thing.replace(**reading) if reading else thing
     parts = thing if isinstance(thing, tuple) and len(thing) == 2 else (thing,)
     name = _adapter(type(parts[0]))
-    if not name and hasattr(thing, "predict_proba"):  # an estimator of another library
+    if not name and (hasattr(thing, "predict_proba") or is_regressor(thing)):  # of another library
         name = "predictor"
     if name:
         module = importlib.import_module(f"xplore.adapters.{name}")

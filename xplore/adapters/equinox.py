@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from xplore.model import Model
+from xplore.modes import in_inference
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,17 @@ class _Combine:
     static: Any
     mapped: bool
 
+    @property
+    def inference(self) -> dict[str, bool]:
+        """The arguments that it is called with."""
+        return in_inference(type(self.static).__call__)
+
     def __call__(self, arrays: Any, x: Any) -> Any:
         import equinox
 
         module = equinox.combine(arrays, self.static)
-        return jax.vmap(module)(x) if self.mapped else module(x)
+        how = self.inference
+        return jax.vmap(lambda row: module(row, **how))(x) if self.mapped else module(x, **how)
 
 
 def equinox(module: Any, *, mapped: bool = True, name: str = "", **reading: Any) -> Model:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xplore.model import Model
+from xplore.modes import in_inference
 
 
 @dataclass(frozen=True)
@@ -15,16 +16,23 @@ class _Apply:
     transformed: Any
     stateful: bool
 
+    @property
+    def inference(self) -> dict[str, bool]:
+        """The arguments that it is called with."""
+        return in_inference(self.transformed.apply)
+
     def __call__(self, variables: Any, x: Any) -> Any:
+        how = self.inference
         if self.stateful:
-            return self.transformed.apply(variables["params"], variables["state"], None, x)[0]
-        return self.transformed.apply(variables["params"], None, x)
+            return self.transformed.apply(variables["params"], variables["state"], None, x, **how)[0]
+        return self.transformed.apply(variables["params"], None, x, **how)
 
 
 def haiku(transformed: Any, params: Any, state: Any = None, *, name: str = "haiku", **reading: Any) -> Model:
     """`hk.transform(f)` with its parameters, or `hk.transform_with_state(f)` with its state, too.
 
-    `f` takes a batch and is written for inference (`is_training=False`); `reading` is passed to `Model`.
+    `f` takes a batch; where it takes `is_training` or the like, it is called in inference. `reading` is
+    passed to `Model`.
 
     >>> import haiku as hk, jax, jax.numpy as jnp
     >>> f = hk.transform(lambda x: hk.Linear(3)(x))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -15,14 +15,16 @@ from xplore.columns import framed
 from xplore.errors import InputError, told
 from xplore.identity import digest
 from xplore.model import Model
+from xplore.peers import is_regressor
 from xplore.table import Table
 
+Output = Literal["probabilities", "values"]
 PROBES = 64
 """Rows that a black box answers once: to learn whether and what it answers, and to tell models apart."""
 
 
 class Predictor(host.HostFunction):
-    """A function on tables as one of JAX: `[b d] -> [b classes]`, by a call to the host; hashed as itself.
+    """A function on tables as one of JAX: `[b d] -> [b outputs]`, by a call to the host; hashed as itself.
 
     >>> answer = lambda rows: np.tile([0.25, 0.75], (len(rows), 1))
     >>> model = predictor(answer, Table.infer(np.eye(2)), name="constant")
@@ -30,10 +32,19 @@ class Predictor(host.HostFunction):
     ('Predictor', [[0.25, 0.75]])
     """
 
-    def __init__(self, model: Any, name: str, table: Table | None, columns: Sequence[Any]) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        table: Table | None,
+        columns: Sequence[Any],
+        output: Output = "probabilities",
+    ) -> None:
+        self.model, self.output = model, output
         self._name, self._table, self._columns = name, table, list(columns)
         self.classes, self.names = 0, self._names()
+        asked = "predict_proba" if output == "probabilities" else "predict"
+        self._ask = getattr(model, asked, model)
         # One fitted to an array is asked by arrays: scikit-learn warns of names that it has not seen.
         self.nameless = hasattr(model, "n_features_in_") and not hasattr(model, "feature_names_in_")
         self._last: tuple[Any, Any] = (None, None)
@@ -53,7 +64,7 @@ class Predictor(host.HostFunction):
         if answers.shape[1] != self.classes or self._names() != self.names:
             raise InputError(
                 f"model {self._name}",
-                expected=f"the {self.classes} classes that it was wrapped with",
+                expected=f"the {self.classes} {self._of()} that it was wrapped with",
                 got=f"{answers.shape[1]}: {', '.join(map(str, self._names()))}",
                 fix="wrap it again",
             )
@@ -61,11 +72,14 @@ class Predictor(host.HostFunction):
         sha.update(np.round(answers, 5).astype(np.float32).tobytes())
         return sha.hexdigest()
 
+    def _of(self) -> str:
+        return "classes" if self.output == "probabilities" else "values"
+
     def answers(self, rows: Float32[np.ndarray, "b d"]) -> Float[np.ndarray, "b c"]:
         """What it says of rows, given as it reads them: a DataFrame with a `Table`, else an array.
 
         Raises:
-            InputError: it fails, or does not answer with probabilities.
+            InputError: it fails, or does not answer with probabilities, or with values where it is to.
         """
         what = f"model {self._name}"
         try:
@@ -73,12 +87,14 @@ class Predictor(host.HostFunction):
             if self._columns:
                 given = given[self._columns] if self._table is not None else given[:, self._columns]
             given = given.to_numpy() if self.nameless and self._table is not None else given
-            came = np.asarray(getattr(self.model, "predict_proba", self.model)(given), np.float64)
+            came = np.asarray(self._ask(given), np.float64)
         except InputError:
             raise
         except Exception as error:  # a function of the user's own may raise anything
             fix = "mend it" if self._table else "give features=, so that it gets a DataFrame, or mend it"
             raise InputError(what, expected="answers to rows", got=told(error), fix=fix) from error
+        if self.output == "values":
+            return self._values(came, len(rows))
         if came.ndim == 1:  # the second class's, as binary models give it
             came = np.stack([1 - came, came], axis=1)
         if came.ndim != 2 or len(came) != len(rows) or came.shape[1] < 2:
@@ -89,9 +105,17 @@ class Predictor(host.HostFunction):
                 what,
                 expected="probabilities that sum to one",
                 got=f"rows like {np.round(came[0], 3).tolist()}",
-                fix="return predict_proba, or the softmax of what it returns",
+                fix="return predict_proba, or the softmax of what it returns;"
+                ' of numbers, say output="values"',
             )
         return came
+
+    def _values(self, came: Float[np.ndarray, "*n"], n: int) -> Float[np.ndarray, "b v"]:
+        """Numbers as a column each."""
+        if came.ndim not in (1, 2) or len(came) != n or 0 in came.shape:
+            got = f"shape {came.shape} for {n} rows"
+            raise InputError(f"model {self._name}", expected="values [rows] or [rows values]", got=got)
+        return came.reshape(n, -1)
 
     def __call__(self, x: Float[Array, "b *d"]) -> Float[Array, "b c"]:
         shape = jax.ShapeDtypeStruct((len(x), self.classes), x.dtype)
@@ -116,9 +140,13 @@ def predictor(
     name: str = "",
     columns: Sequence[Any] = (),
     classes: Sequence[Any] = (),
+    output: Output | None = None,
     **reading: Any,
 ) -> Model:
-    """An estimator with `predict_proba`, or a function from a table to probabilities, as a model under test.
+    """An estimator, or a function from a table to probabilities or values, as a model under test.
+
+    Its `output` is `"values"` of a regressor, whose `predict` is asked, else `"probabilities"`: those of
+    `predict_proba`, or what a function returns; of a function that returns numbers say `"values"`.
 
     With `features` (`xplore.constraints.Features`) it gets a DataFrame with the dtypes and categories of
     the original, without, an array; `columns` are those that it reads, in its order. `classes` names
@@ -131,23 +159,38 @@ def predictor(
     [[0.75, 0.25]]
 
     Raises:
-        InputError: it has no `predict_proba`, or fails on rows like those of `features`.
+        InputError: it is neither a classifier with `predict_proba` nor a regressor nor a function, or fails
+            on rows like those of `features`.
     """
     name = name or getattr(model, "__name__", type(model).__name__.lower())
-    if not hasattr(model, "predict_proba") and not callable(model):
-        raise InputError(
-            f"model {name}",
-            expected="an estimator with predict_proba, or a function",
-            got=type(model).__name__,
-            fix="fit it with probability=True, or wrap it: CalibratedClassifierCV, or a function of yours",
-        )
-    asked = Predictor(model, name, features, columns)
+    if output is None:
+        of = getattr(model, "__self__", model)  # the estimator, where its method is given
+        output = "values" if is_regressor(of) and not hasattr(of, "predict_proba") else "probabilities"
+    if output not in get_args(Output):
+        raise InputError(f"output of {name}", expected=" or ".join(get_args(Output)), got=repr(output))
+    if not callable(model) and not hasattr(
+        model, "predict_proba" if output == "probabilities" else "predict"
+    ):
+        raise _cannot_answer(model, name, output)
+    asked = Predictor(model, name, features, columns, output)
     fingerprint = asked.refresh()
     classes = [_plain(c) for c in classes] if len(classes) else asked.names
     if classes and len(classes) != asked.classes:
         raise InputError(f"model {name}", expected=f"{asked.classes} classes", got=f"{len(classes)}")
-    known = {"output": "probabilities", "classes": tuple(classes), "fingerprint": fingerprint}
+    known = {"output": output, "classes": tuple(classes), "fingerprint": fingerprint}
     return Model(asked, name=name, **{**known, **reading})
+
+
+def _cannot_answer(model: Any, name: str, output: str) -> InputError:
+    """What to tell of an object that cannot be asked for probabilities or values."""
+    wanted, fix = "an estimator with predict_proba, a regressor, or a function", "give a function of yours"
+    if output == "values":
+        wanted, fix = "a regressor, with predict, or a function", "give a function from a table to numbers"
+    elif hasattr(model, "classes_") or hasattr(model, "decision_function"):
+        fix = "fit it with probability=True, or wrap it: CalibratedClassifierCV, or a function of yours"
+    elif hasattr(model, "predict"):
+        fix = 'predictor(model.predict, features, output="values"), if it predicts numbers'
+    return InputError(f"model {name}", expected=wanted, got=type(model).__name__, fix=fix)
 
 
 def reading(model: Any, table: Any) -> Any:
@@ -161,7 +204,7 @@ def reading(model: Any, table: Any) -> Any:
     if not isinstance(table, Table):
         return model
     if not isinstance(model, Model):
-        return predictor(model, table) if hasattr(model, "predict_proba") else model
+        return predictor(model, table) if hasattr(model, "predict_proba") or is_regressor(model) else model
     names = [column.name for column in table.columns]
     unknown = [name for name in model.columns if isinstance(name, str) and name not in names]
     if unknown:

@@ -19,8 +19,6 @@ from xplore.recipe import Recipe
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
-ROUNDING = 1e-5
-"""How far levels of 8 bits, as floats, are from what they stand for."""
 
 
 def level_bound(bound: Any) -> Any:

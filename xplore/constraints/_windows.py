@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from xplore.errors import InputError
 from xplore.units import Number
 
 
@@ -60,6 +63,18 @@ def cover(places: Float[Array, "b rows cols"], height: int, width: int) -> Float
     rows = jnp.asarray(_band(places.shape[1] + height - 1, height), places.dtype)
     cols = jnp.asarray(_band(places.shape[2] + width - 1, width), places.dtype)
     return jnp.einsum("rh,brc,cw->bhw", rows, places, cols)
+
+
+def check_room(part: Any, height: int, width: int, image: tuple[int, ...]) -> None:
+    """An InputError for a window that is larger than images `[h w c]` of that shape."""
+    if height <= image[0] and width <= image[1]:
+        return
+    raise InputError(
+        f"constraint {part!r}",
+        expected=f"rectangles that fit into images of {image[0]} x {image[1]} pixels",
+        got=f"{height} x {width}",
+        fix="choose a size that fits into the images",
+    )
 
 
 def _band(size: int, window: int) -> Float[np.ndarray, "places size"]:

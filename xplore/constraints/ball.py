@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
-from xplore.constraints._base import ROUNDING, Constraint, check_level, inside, level_bound, levels_below
+from xplore.constraints._base import Constraint, check_level, inside, level_bound, levels_below
+from xplore.encoding import ROUNDING
 from xplore.intervals import POSITIVE, by_field
 from xplore.units import Number
 

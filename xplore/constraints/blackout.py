@@ -6,12 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from xplore import struct
 from xplore.constraints._base import HALF_LEVEL, Constraint
-from xplore.constraints._windows import cover, hidden_by_window, hidden_share
+from xplore.constraints._windows import check_room, cover, hidden_by_window, hidden_share
 from xplore.intervals import COUNT, PART, by_field
 from xplore.recipe import Recipe
 from xplore.units import Number
@@ -33,6 +34,9 @@ class Blackout(Constraint):
     count: int = struct.field(pytree_node=False, default=3)
     size: int = struct.field(pytree_node=False, default=6)
     bound: Number = 0.2
+
+    def check(self, codes: UInt8[np.ndarray, "n h w c"]) -> None:
+        check_room(self, self.size, self.size, codes.shape[1:])
 
     @property
     def reach(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore import struct
 from xplore.constraints._base import Constraint, rendered
@@ -68,6 +68,10 @@ class Chain(Constraint):
     @property
     def needs_latents(self) -> bool:
         return True
+
+    def check(self, codes: Shaped[np.ndarray, "n *code"]) -> None:
+        for part in self.parts:
+            part.check(codes)
 
     def init(
         self,

@@ -61,7 +61,7 @@ class Fog(Drawn):
         rows, cols = (jnp.asarray(cosines(size, count), dtype) for size in (height, width))
         still = np.add.outer(np.arange(count), np.arange(count))
         share = np.where(still == 0, 0.0, 1 / np.maximum(still, 1))  # long waves are the stronger ones
-        share = share / np.sqrt((share**2).sum()) * np.sqrt(height * width)
+        share = share / max(np.sqrt((share**2).sum()), 1e-30) * np.sqrt(height * width)
 
         def one(key: UInt32[Array, " 2"]) -> Float[Array, "h w 1"]:
             drawn = jax.random.normal(jax.random.wrap_key_data(key, impl=PRNG), (count, count), dtype)

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore.constraints._base import ROUNDING, Constraint, check_level, level_bound, whole_levels
+from xplore.constraints._base import Constraint, check_level, level_bound, whole_levels
+from xplore.encoding import ROUNDING
 from xplore.intervals import PART, by_field
 from xplore.recipe import Recipe
 from xplore.units import Number

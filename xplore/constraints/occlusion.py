@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from xplore import struct
 from xplore.constraints._base import Constraint, inside, levels_below
-from xplore.constraints._windows import changed_share, content, cover, hidden_share, windows
+from xplore.constraints._windows import changed_share, check_room, content, cover, hidden_share, windows
 from xplore.intervals import COUNT, PART, SHARE, by_field
 from xplore.units import Number
 
@@ -35,6 +36,27 @@ class Occlusion(Constraint):
     width: int = struct.field(pytree_node=False, default=10)
     bound: Number = 0.2
     background: Number = 0.0
+
+    @classmethod
+    def fitted(cls, height: int, width: int) -> Occlusion:
+        """Return the default rectangle for images of a size.
+
+        A side has 10 pixels, but at most 10/28 of the image's side (what 10 are of an MNIST digit's) and at
+        least 1/28 of it.
+
+        Args:
+            height: of the images, in pixels.
+            width: of the images, in pixels.
+
+        >>> small, large = Occlusion.fitted(8, 28), Occlusion.fitted(1, 1120)
+        >>> (small.height, small.width), (large.height, large.width)
+        ((3, 10), (1, 40))
+        """
+        rows, columns = (max(1, round(min(10, side * 10 / 28)), round(side / 28)) for side in (height, width))
+        return cls(rows, columns)
+
+    def check(self, codes: UInt8[np.ndarray, "n h w c"]) -> None:
+        check_room(self, self.height, self.width, codes.shape[1:])
 
     @property
     def reach(self) -> float:

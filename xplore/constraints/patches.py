@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore import struct
-from xplore.constraints._base import ROUNDING, Constraint, check_level, level_bound
+from xplore.constraints._base import Constraint, check_level, level_bound
+from xplore.encoding import ROUNDING
 from xplore.errors import InputError
 from xplore.intervals import PART, by_field
 from xplore.units import Number

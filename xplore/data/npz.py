@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped, UInt8
 
-from xplore.data._base import Inputs
+from xplore.data._base import Inputs, Unread
 from xplore.errors import InputError, told
 from xplore.files import FRESH_COPY
 
@@ -26,6 +26,8 @@ MOST_CLASSES = 2**16
 _LOCAL = struct.Struct("<4s22xHH")  # of a member's own header: the mark, ..., the lengths of two names
 _ENCRYPTED = 1
 _CHUNK = 2**20
+_NEAR = 255e-5
+"""Of a level: how far a float of 32 bits may be from what it stands for."""
 _STORE = "store it plain, by np.savez"
 
 
@@ -33,6 +35,8 @@ def load(
     path: str | os.PathLike[str], images: str = "images", labels: str = "labels", classes: Sequence[str] = ()
 ) -> Inputs:
     """Images uint8 [n h w c] or [n h w], and labels where the file has them, from a file of `np.savez`.
+
+    Floats are taken where each is a level of 8 bits, k/255.
 
     What is stored plain is mapped and read when it is asked for: a campaign needs no memory for more than a
     round. A compressed array (`np.savez_compressed`) is read whole, up to `LARGEST` bytes. Labels are whole
@@ -59,15 +63,52 @@ def load(
         raise InputError(str(path), expected="a whole .npz file", got=told(error), fix=FRESH_COPY) from error
     except (OSError, ValueError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise InputError(str(path), expected="an .npz file", got=told(error), fix="check the path") from error
-    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or 0 in pixels.shape:
-        raise InputError(
-            f"{path}, {images}",
-            expected="images, uint8 [n h w c] or [n h w]",
-            got=f"{pixels.dtype} {list(pixels.shape)}",
-            fix="name another array, or store levels: np.round(255 * x).astype(np.uint8)",
-        )
+    what = f"{path}, {images}"
+    if pixels.dtype.kind not in "uf" or pixels.ndim not in (3, 4) or 0 in pixels.shape:
+        raise _no_images(what, pixels)
     pixels = pixels if pixels.ndim == 4 else pixels[..., None]
+    if pixels.dtype.kind == "f":
+        pixels = Levels(pixels, what)
+        pixels.read(0)
+    elif pixels.dtype != np.uint8:
+        raise _no_images(what, pixels)
     return Inputs(pixels, *_labels(known, tuple(classes), f"{path}, {labels}", path.name))
+
+
+class Levels(Unread):
+    """Images of floats, each of which is a level, k/255, but for rounding errors.
+
+    >>> Levels(np.array([[[[0.2], [1.0]]]]), "two pixels")[0].ravel().tolist()
+    [51, 255]
+    """
+
+    def __init__(self, images: Float[np.ndarray, "n h w c"], what: str) -> None:
+        self._images, self._what = images, what
+
+    def __str__(self) -> str:
+        return self._what
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self._images.shape
+
+    def read(self, number: int) -> UInt8[np.ndarray, "h w c"]:
+        """One of them; raises `InputError` where a number is no level."""
+        exact = 255 * np.asarray(self._images[number], np.float64)
+        levels = np.round(exact)
+        near = (np.abs(exact - levels) <= _NEAR) & (levels >= 0) & (levels <= 255)  # NaN is near none
+        if not near.all():
+            raise _no_images(self._what, self._images, f", {exact[~near][0] / 255:g} for one")
+        return levels.astype(np.uint8)
+
+
+def _no_images(what: str, array: Shaped[np.ndarray, "..."], also: str = "") -> InputError:
+    return InputError(
+        what,
+        expected="images, uint8 [n h w c] or [n h w], or floats that are levels of 8 bits, k/255",
+        got=f"{array.dtype} {list(array.shape)}{also}",
+        fix="name another array, or store levels: np.round(255 * x).astype(np.uint8)",
+    )
 
 
 def _labels(

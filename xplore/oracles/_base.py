@@ -192,7 +192,9 @@ class OfValues(Oracle):
         if shape[2] != 1 or not 0 < self.apart < np.inf:
             wanted = "one value an input, and a distance above 0 at which values differ"
             came = f"{shape[2]} values, apart={self.apart}"
-            raise InputError(f"oracle {type(self).__name__}", expected=wanted, got=came)
+            fix = "of several values, give a function that returns one: lambda x: model(x)[:, :1]"
+            fix = fix if shape[2] != 1 else ""
+            raise InputError(f"oracle {type(self).__name__}", expected=wanted, got=came, fix=fix)
 
     def right(
         self, outputs: Float[np.ndarray, "m b 1"], truth: Shaped[np.ndarray, " b"]
