@@ -155,7 +155,7 @@ def other_seeds() -> np.ndarray:
         ({"inputs": tiny.images()[::-1]}, "seeds: expected those that this campaign began with"),
         ({"inputs": tiny.images()[:2], "labels": tiny.labels()[:2]}, "at least the"),
         ({"labels": None}, "labelled = true, got false"),
-        ({"resume": False}, "without a campaign.*--resume; nothing was overwritten"),
+        ({"resume": False}, "without a campaign.*resume=True; nothing was overwritten"),
     ],
 )
 def test_another_campaign_is_refused_and_nothing_altered(

@@ -65,7 +65,7 @@ class Archive:
         Raises:
             InputError: the folder already holds a campaign, or cannot be written.
         """
-        path = unused(folder, fix="choose a new folder with --out, or go on with --resume")
+        path = unused(folder, fix="choose a new folder with out=, or go on with resume=True")
         with whole(path) as partial, closing(schema.create(partial)) as db:
             with db:
                 db.executemany(*noted(meta))
@@ -178,7 +178,7 @@ class Archive:
                 str(self.path),
                 expected="room and the right to write",
                 got=str(error),
-                fix="free some disk or choose another --out; what was committed before is kept",
+                fix="free some disk or choose another folder with out=; what was committed before is kept",
             ) from error
 
     @contextmanager

@@ -14,14 +14,14 @@ LONGEST = 600
 class InputError(ValueError):
     """Input that cannot be used: what it is, what was expected, what came, how to mend it.
 
-    >>> str(InputError("lanes", expected="a whole number >= 1", got="0", fix="use --lanes 64"))
-    'lanes: expected a whole number >= 1, got 0; use --lanes 64'
+    >>> str(InputError("lanes", expected="a whole number >= 1", got="0", fix="use lanes=64"))
+    'lanes: expected a whole number >= 1, got 0; use lanes=64'
     """
 
     def __init__(self, what: str, *, expected: str, got: str, fix: str = "") -> None:
         came = got if len(got) <= LONGEST else f"{got[: LONGEST - 3]}..."
         super().__init__(visible(f"{what}: expected {expected}, got {came}" + (f"; {fix}" if fix else "")))
-        self.what = what
+        self.what, self.fix = what, visible(fix)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.args, self.__dict__)

@@ -59,7 +59,7 @@ def _locked(folder: Path, wait: float) -> sqlite3.Connection:
                     f"output folder {folder}",
                     expected="one run at a time",
                     got="another one that writes there",
-                    fix="let that one end, or choose a new folder with --out; nothing was changed",
+                    fix="let that one end, or choose a new folder with out=; nothing was changed",
                 ) from error
             if not removed:
                 undo.pop_all()
@@ -114,4 +114,6 @@ def _drop(path: Path) -> None:
 
 def _unwritable(folder: Path, error: Exception, also: str = "") -> InputError:
     wanted = f"{also}a folder that can be written"
-    return InputError(f"output folder {folder}", expected=wanted, got=told(error), fix="choose another --out")
+    return InputError(
+        f"output folder {folder}", expected=wanted, got=told(error), fix="choose another with out="
+    )

@@ -57,7 +57,7 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
         raise InputError("archives to merge", expected="at least one", got="none", fix="name their folders")
     with ExitStack() as stack:
         stack.enter_context(alone(out))
-        target = schema.unused(out, fix="choose a new folder with --out")
+        target = schema.unused(out, fix="choose a new folder with out=")
         archives = [stack.enter_context(closing(Archive.open(Path(folder)))) for folder in folders]
         for archive in archives:
             stack.enter_context(archive.snapshot())

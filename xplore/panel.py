@@ -224,7 +224,7 @@ class Panel(struct.PyTreeNode):
             "models",
             expected="functions of JAX whose activations can be captured",
             got=told(failed) if failed else "none",
-            fix="the exception that it comes from says where it fails",
+            fix="the exception that it comes from says where",
         )
 
     def __call__(self, x: Float[Array, "b *x"]) -> Forward:

@@ -65,7 +65,7 @@ def build(part: Part) -> Any:
             part["use"],
             expected="a part that can be built",
             got=told(error),
-            fix="mend its arguments, or look at --debug",
+            fix="mend its arguments; the exception that it comes from says where",
         ) from error
 
 

@@ -44,7 +44,7 @@ class Held:
                 "seeds",
                 expected="those that this campaign began with",
                 got="others, or others in their order",
-                fix="give the same seeds, or choose a new folder with --out",
+                fix="give the same seeds, or choose a new folder with out=",
             )
 
 
@@ -78,7 +78,7 @@ def resumed(folder: Path, meta: dict[str, Any]) -> Archive:
 
 def _same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """An InputError that names what differs, if two accounts are not of one campaign."""
-    fix = "give what it was begun with, or choose a new folder with --out; nothing was changed"
+    fix = "give what it was begun with, or choose a new folder with out=; nothing was changed"
     same = (*SAME, "programs") if _same_compiler(before, now) else SAME
     if differ := [key for key in same if before.get(key) != now.get(key)]:
         key, *others = differ

@@ -22,7 +22,7 @@ def migrate(folder: str | Path, out: str | Path) -> Path:
     path, out = Path(folder), Path(out)
     path = path / schema.FILE if path.is_dir() else path
     with alone(out), closing(schema.connect(path, version=None)) as old:
-        _upgraded(old, path, schema.unused(out, fix="choose a new folder with --out"))
+        _upgraded(old, path, schema.unused(out, fix="choose a new folder with out="))
     return out
 
 

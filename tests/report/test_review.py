@@ -342,8 +342,8 @@ def test_the_smallest_change_is_shown_beside_the_finding(folder):
         ({"reviewer": ""}, "reviewer: expected a name"),
         ({"reviewer": "a" * 81}, "reviewer: expected a name"),
         ({"reviewer": "a\nb"}, "reviewer: expected a name"),
-        ({"sample": 0}, "--sample of 1 or more"),
-        ({"rng": -1}, "--rng of 0 or more"),
+        ({"sample": 0}, "a sample of 1 or more"),
+        ({"rng": -1}, "a random state of 0 or more"),
     ],
 )
 def test_what_a_session_cannot_be(folder, options, says):

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
-from xplore.cli._app import app
+from xplore.cli._app import app, in_options
 from xplore.cli._streams import lasting
 from xplore.errors import InputError, told
 
@@ -52,7 +52,7 @@ def _main() -> None:
     except InputError as error:
         if debug:
             raise
-        _end(f"error: {error}", error, 2)
+        _end(f"error: {in_options(error)}", error, 2)
     except Exception as error:
         if debug:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +40,21 @@ app = typer.Typer(
 Out = Annotated[Path | None, typer.Option(help="Folder for the campaign; runs/NAME by default.")]
 Folder = Annotated[Path, typer.Argument(help="A campaign's folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key.path=value over the config's.")]
+
+
+_ARGUMENT = re.compile(r"\b(out|resume|format|reviewer|sample|rng)=(?:True\b)?(?=(\w?))")
+
+
+def in_options(error: InputError) -> str:
+    """Return an error's message, its way out with options of the command line for Python's arguments.
+
+    >>> fix = "choose one with out=, or go on with resume=True; use format=npz"
+    >>> in_options(InputError("folder", expected="another", got="out=3", fix=fix))
+    'folder: expected another, got out=3; choose one with --out, or go on with --resume; use --format npz'
+    """
+    way = _ARGUMENT.sub(lambda found: f"--{found[1]}{' ' * bool(found[2])}", error.fix)
+    way = way.replace("the exception that it comes from says where", "--debug shows where")
+    return str(error).removesuffix(error.fix) + way
 
 
 def show(text: object) -> None:

@@ -107,7 +107,7 @@ def load(part: str = "test", path: str | os.PathLike[str] | None = None, largest
     if part not in PARTS:
         raise InputError("part", expected=" or ".join(map(repr, PARTS)), got=repr(part))
     if path is None:
-        fix = "--set seeds.path=FOLDER, with the files that mimicus publishes"
+        fix = "give path=FOLDER (in a config, seeds.path), with the files that mimicus publishes"
         raise InputError(
             "the PDF data", expected=f"a folder with {' and '.join(FILES)}", got="no path", fix=fix
         )

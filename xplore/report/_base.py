@@ -96,7 +96,7 @@ def storing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         raise InputError(
-            str(path), expected="a place that can be written", got=str(error), fix="choose --out"
+            str(path), expected="a place that can be written", got=str(error), fix="choose out="
         ) from error
     finally:
         with suppress(OSError):

@@ -38,7 +38,7 @@ class Images(Export):
                 "export format png",
                 expected="a campaign on images",
                 got="rows or sets, of which there are no pictures",
-                fix="use --format parquet, npz, csv or jsonl",
+                fix="use format=parquet, npz, csv or jsonl",
             )
         first = next((from_png(finding.after) for finding in self.findings(reading)), None)
         if first is not None and first.shape[2] > MOST_IN_COLOUR:
@@ -46,7 +46,7 @@ class Images(Export):
                 "export format png",
                 expected=f"images of up to {MOST_IN_COLOUR} channels, of which pictures tell all",
                 got=f"{first.shape[2]} channels",
-                fix="use --format npz",
+                fix="use format=npz",
             )
         labels = _words(reading)
         with (

@@ -97,7 +97,7 @@ def _inputs(file: zipfile.ZipFile, name: str, dtype: str, n: int, found: Iterato
         for array in chain([first] if n else [], found):
             if array.shape != first.shape:
                 one, other = f"inputs of one shape, {first.shape}", str(array.shape)
-                raise InputError("an array", expected=one, got=other, fix="use --format png or parquet")
+                raise InputError("an array", expected=one, got=other, fix="use format=png or parquet")
             member.write(np.ascontiguousarray(array, dtype).tobytes())
 
 

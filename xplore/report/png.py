@@ -44,7 +44,7 @@ class Png(Reporter):
                 "report format png",
                 expected="a campaign on images",
                 got="rows of a table, of which there are no pictures",
-                fix="use --format html, md or csv",
+                fix="use format=html, md or csv",
             )
         folder, pairs, reading = self.target(out), [], read(archive)
         for finding in archive.findings() if archive.meta.get("layout") else ():

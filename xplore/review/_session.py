@@ -109,11 +109,11 @@ class Session:
         ):
             wanted = f"a name of 1 to {LONGEST_NAME} characters"
             raise InputError(
-                "reviewer", expected=wanted, got=repr(reviewer[: 2 * LONGEST_NAME]), fix="use --reviewer"
+                "reviewer", expected=wanted, got=repr(reviewer[: 2 * LONGEST_NAME]), fix="use reviewer="
             )
         if (sample is not None and sample < 1) or rng < 0:
-            wanted, came = "--sample of 1 or more, --rng of 0 or more", f"{sample} and {rng}"
-            raise InputError("review", expected=wanted, got=came)
+            wanted = "a sample of 1 or more, a random state of 0 or more"
+            raise InputError("review", expected=wanted, got=f"{sample} and {rng}", fix="use sample=60, rng=0")
         self.reviewer, self.rng, self._lock = reviewer, rng, Lock()
         with ExitStack() as undo:
             self.archive = Archive.open(folder, write=True)
