@@ -79,6 +79,7 @@ class _Replay:
     def step(self, eqn: Any, read: list[Value], out: Any, scope: str) -> Value:
         """Show the rule one result."""
         kind, rule = eqn.primitive.name, self.rule
+        rule.scope = scope
         live = [v for v in read if v.from_input]
         if not live:
             path = next((v.path for v in read if v.path), "")

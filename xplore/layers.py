@@ -15,12 +15,17 @@ A step that depends on the input is one of these, and the rule is applied in thi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 SUMMARIES = ("global_pool", "normalise")
+WITHOUT_WEIGHTS = ("pool", *SUMMARIES)
+"""Kinds of layers that may have no weight to be named by."""
+ACTIVATION = "activation"
+_SCOPE = re.compile(r"layer\(([^()]+)\)")
 capturing: ContextVar[bool] = ContextVar("capturing", default=False)
 """Are layers asked for? A function that fetches its layers from elsewhere, and tags them, looks here."""
 
@@ -52,6 +57,15 @@ class Value:
     path: str = ""  # of the weight that it comes from
 
 
+def scoped(name: str) -> str:
+    """Return the name scope in which steps belong to a layer that a library calls so.
+
+    >>> _SCOPE.findall(f"jit(f)/{scoped('net/block')}/vmap({scoped('net/block/pool')})")
+    ['net/block', 'net/block/pool']
+    """
+    return f"layer({name.replace('(', '[').replace(')', ']')})"
+
+
 def weight_of(read: Iterable[Value]) -> Value | None:
     """The first of a step's operands that is a weight, or made of weights alone."""
     return next((v for v in read if v.weight and not v.from_input), None)
@@ -62,6 +76,7 @@ class Rule:
     """Places each step's result; `found` lists the layers, in the order in which they started."""
 
     layers: list[Found] = field(default_factory=list)
+    scope: str = ""  # the name stack of the step that is shown
     tags: list[Found] = field(default_factory=list)
 
     @property
@@ -70,8 +85,15 @@ class Rule:
 
     def start(self, kind: str, name: str, out: Any, channel: int | None = None, **more: Any) -> Value:
         """A new layer or group."""
+        name = name or (self._named(more.get("source")) if kind in WITHOUT_WEIGHTS else "")
         self.layers.append(Found(kind, name, out, channel, **more))
         return Value(out, True, len(self.layers) - 1, channel, whole=True)
+
+    def _named(self, source: int | None) -> str:
+        """What a library calls the layer in which the step is (`scoped`), or below one of weights."""
+        own = _SCOPE.findall(self.scope)
+        within = bool(own) and source is not None and self.layers[source].name == own[-1]
+        return f"{own[-1]}/{ACTIVATION}" if within else (own[-1] if own else "")
 
     def tag(self, name: str, out: Any) -> None:
         """The model names a layer itself; `kind:name` says what it is, too."""

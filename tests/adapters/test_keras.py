@@ -65,7 +65,7 @@ def net() -> keras.Model:
 def test_activations_are_a_multi_output_models(net: keras.Model) -> None:
     model = adapt(net)
     values = is_the_plain_model(model, IMAGES, lambda x: net(x, training=False))
-    names = {"conv": "norm", "pool1": "pool", "deep": "drop", "hidden": "hidden", "last": "last"}
+    names = {"conv": "norm", "pool": "pool", "deep": "drop", "hidden": "hidden", "last": "last"}
     theirs = keras.Model(net.inputs, [net.get_layer(name).output for name in names.values()])(
         IMAGES, training=False
     )

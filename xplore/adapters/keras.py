@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
+import jax
 import numpy as np
 
 from xplore.errors import InputError, MissingExtraError, first, told
+from xplore.layers import scoped
 from xplore.model import Model
 
 HOW = "set KERAS_BACKEND=jax before keras is imported, or call xplore.adapters.keras.load, which does so"
@@ -32,7 +37,38 @@ class _Stateless:
         how = (
             {"training": False} if "training" in parameters or inspect.Parameter.VAR_KEYWORD in kinds else {}
         )
-        return self.model.stateless_call(trained, other, x, **how)[0]
+        with _scopes(self.model):
+            return self.model.stateless_call(trained, other, x, **how)[0]
+
+
+_tracing = RLock()
+
+
+@contextmanager
+def _scopes(model: Any) -> Iterator[None]:
+    """Each layer's steps are traced in a scope with its path, by which a layer without weights is named."""
+    inside = [model.name] if any(v.path.startswith(f"{model.name}/") for v in model.variables) else [""]
+
+    def within(layer: Any) -> Any:
+        call = layer.call
+
+        def named(*args: Any, **how: Any) -> Any:
+            path = layer.path or "/".join(filter(None, (inside[-1], layer.name)))  # Keras gives some none
+            inside.append(path)
+            try:
+                with jax.named_scope(scoped(path)):
+                    return call(*args, **how)
+            finally:
+                inside.pop()
+
+        return named
+
+    with _tracing, ExitStack() as undo:
+        for layer in getattr(model, "_flatten_layers", lambda **_: ())(include_self=False):
+            if "call" not in vars(layer):
+                object.__setattr__(layer, "call", within(layer))  # Keras would track what is set
+                undo.callback(object.__delattr__, layer, "call")
+        yield
 
 
 def _library() -> Any:
