@@ -75,13 +75,13 @@ def nested() -> keras.Model:
     ],
 )
 def test_layers_are_named_as_in_keras(build, names) -> None:
-    net = build()
     with jax.numpy_rank_promotion("allow"):
+        net = build()
         _, layers, values = adapt(net).captured(jnp.asarray(X))
         assert [layer.name for layer in layers] == names
         if build is sequential:
             theirs = keras.Model(net.inputs, [net.get_layer(name).output for name in names])(
-                X, training=False
+                [X], training=False
             )
             for name, value, own in zip(names, values, theirs, strict=True):
                 close(value, own, told=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,7 +41,7 @@ KINDS = {
     "boosting": GradientBoostingRegressor(n_estimators=5, random_state=0),
     "histogram": HistGradientBoostingRegressor(max_iter=5),
     "support": SVR(),
-    "network": MLPRegressor((4,), solver="lbfgs", max_iter=20, random_state=0),
+    "network": MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=20, random_state=0),
     "pipeline": make_pipeline(StandardScaler(), LinearRegression()),
     "target": TransformedTargetRegressor(LinearRegression()),
     "search": GridSearchCV(SVR(), {"C": [1.0, 2.0]}, cv=2),
@@ -56,7 +57,7 @@ def test_a_regressor_as_it_is_answers_with_its_values(kind: str) -> None:
     assert adapted.output == "values" and adapted.f.names == []
     rows = TABLE.to_numpy(np.float32)[:10]
     want = model.predict(pd.DataFrame(rows.astype(float), columns=list("abc")))
-    np.testing.assert_allclose(np.asarray(adapted(rows))[:, 0], want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(adapted(jnp.asarray(rows)))[:, 0], want, rtol=1e-5, atol=1e-5)
 
 
 def test_findings_of_regressors_are_what_they_predict(tmp_path: Any) -> None:
@@ -71,7 +72,7 @@ def test_findings_of_regressors_are_what_they_predict(tmp_path: Any) -> None:
     for model, told in zip(models, result.archive.meta["models"], strict=True):
         np.testing.assert_allclose(frame[f"value:{told['name']}"], model.predict(after), rtol=1e-5)
     assert all(xplore.replay(result.folder, models).values())
-    for name in FORMATS:
+    for name in set(FORMATS) - {"png"}:  # there are no pictures of rows
         reporter(name).write(result.archive, tmp_path)
     seen = xplore.inspect(models, TABLE, Y)
     want = np.abs(models[0].predict(TABLE) - Y).mean()
@@ -82,7 +83,7 @@ def test_the_method_and_a_function_of_numbers_are_models_too() -> None:
     model = LinearRegression().fit(TABLE, Y)
     rows = TABLE.to_numpy(np.float32)[:4]
     given = [model, model.predict, lambda frame: model.predict(frame) * 1]
-    answers = [np.asarray(predictor(one, FEATURES, output="values")(rows)) for one in given]
+    answers = [np.asarray(predictor(one, FEATURES, output="values")(jnp.asarray(rows))) for one in given]
     np.testing.assert_array_equal(answers[0], answers[1])
     np.testing.assert_array_equal(answers[0], answers[2])
     assert predictor(model.predict, FEATURES).output == "values"
@@ -105,7 +106,6 @@ def test_advice_fits_what_was_given() -> None:
     assert 'predictor(model.predict, features, output="values")' in told(clusters)
     assert 'say output="values"' in told(lambda frame: frame.to_numpy() * 3)
     assert "a regressor, with predict" in told(Neither(), output="values")
-    assert "probabilities or values" in told(svc, output="logits")
     assert "values [rows] or [rows values], got shape (3, 64)" in told(
         lambda frame: frame.to_numpy().T, output="values"
     )
