@@ -79,7 +79,7 @@ def test_a_softmax_of_the_models_own_is_probabilities() -> None:
     model = adapt(network(softmax=True))
     assert model.output == "probabilities"
     values = is_the_plain_model(model, IMAGES, lambda x: network(softmax=True)(x, training=False))
-    close(values["normalise1"].sum(axis=1), jnp.ones(4))
+    close(values["last/activation"].sum(axis=1), jnp.ones(4))
 
 
 def heads() -> dict[str, tuple[Any, str]]:
