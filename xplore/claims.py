@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from xplore.constraints import Constraint
-from xplore.doubt import ALL_SURE, REFERENCE, SURE
+from xplore.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
 from xplore.encoding import Encoding, encoding_of
 from xplore.errors import InputError
 from xplore.finding import NO_ANSWER, Finding, SeedRecord, content_hash
@@ -200,14 +200,14 @@ class Claims:
         """Doubts that can be judged again: of the models, and of what is recorded of the reference model."""
         if finding.origin != "search" or self.panel.head not in EXCLUSIVE:
             return
-        doubts, expected = recorded.get("doubts", []), finding.expected
-        sure = [float(row[d]) for row, d in zip(now.scores, now.decisions, strict=True) if 0 <= d < len(row)]
-        least = min(sure) if len(sure) == len(now.decisions) else 0.0
-        holds = expected is not None and expected not in now.decisions and least >= SURE
-        if abs(least - SURE) > TOLERANCE and holds != (ALL_SURE in doubts):
+        why, expected = recorded.get("doubts", []), finding.expected
+        decisions = np.array(now.decisions)[:, None]
+        sure = confidences(now.scores[:, None], decisions)
+        holds = expected is not None and ALL_SURE in doubts(np.array([expected]), decisions, sure)[0]
+        if abs(np.nan_to_num(sure).min() - SURE) > TOLERANCE and holds != (ALL_SURE in why):
             told = "holds and is not recorded" if holds else "is recorded and does not hold"
             yield f"{what}{ALL_SURE} {told}"
-        if REFERENCE in doubts and recorded.get("referee") in (None, expected):
+        if REFERENCE in why and recorded.get("referee") in (None, expected):
             yield f"{what}{REFERENCE} is recorded, and the reference model is said to give the label"
 
     def _smallest(self, finding: Finding) -> Iterator[str]:

@@ -19,6 +19,19 @@ SURE = 0.9
 """A model is sure of its answer from this probability on."""
 
 
+def confidences(
+    probabilities: Float[np.ndarray, "m b c"], decisions: Int[np.ndarray, "m b"]
+) -> Float[np.ndarray, "m b"]:
+    """How probable each model holds its answer, `[m b]`; NaN, where it gives none.
+
+    >>> confidences(np.array([[[0.2, 0.8], [0.5, 0.5]]]), np.array([[1, -1]])).tolist()
+    [[0.8, nan]]
+    """
+    inside = np.clip(decisions, 0, probabilities.shape[-1] - 1)[..., None]
+    own = np.take_along_axis(probabilities, inside, axis=-1)[..., 0]
+    return np.where(decisions == inside[..., 0], own, np.nan)
+
+
 def doubts(
     expected: Int[np.ndarray, " b"],
     decisions: Int[np.ndarray, "m b"],

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
-from xplore.doubt import doubts
+from xplore.doubt import confidences, doubts
 from xplore.encoding import Encoding
 from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
@@ -258,12 +258,6 @@ class Judge:
                 {name: float(value[row]) for name, value in told["settings"].items()}
                 for row in range(len(after))
             ]
-        if not told["within"].all():
-            broken = self.constraint.broken(after)
-            breaks = [
-                "; ".join(n) if not kept else "" for n, kept in zip(broken, told["within"], strict=True)
-            ]
-            columns |= {"breaks": breaks} if any(breaks) else {}
         columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
         if self._neighbours is not None:
             distance, row = self._neighbours.nearest(self.constraint.coordinates(after))
@@ -272,10 +266,12 @@ class Judge:
             columns["referee"] = [
                 np.asarray(self.referee(after[row : row + 1])).tolist()[0] for row in range(len(after))
             ]
-        each = range(len(after))
-        return [
-            {k: column[row] for k, column in columns.items() if k != "breaks" or column[row]} for row in each
-        ]
+        measures = [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
+        if not told["within"].all():
+            for measured, broken in zip(measures, self.constraint.broken(after), strict=True):
+                if broken and not measured["within"]:
+                    measured["breaks"] = "; ".join(broken)
+        return measures
 
     def doubts(
         self,
@@ -289,15 +285,15 @@ class Judge:
         if self.panel.head not in EXCLUSIVE:
             return [()] * len(after)
         known = np.array([NO_ANSWER if one is None else one for one in expected])
-        inside = np.clip(judged.decisions, 0, judged.probabilities.shape[-1] - 1)[..., None]
-        sure = np.take_along_axis(judged.probabilities, inside, axis=-1)[..., 0]
-        sure = np.where(judged.decisions >= 0, sure, np.nan)
+        sure = confidences(judged.probabilities, judged.decisions)
         said = None
         if self.referee is not None:
             said = np.array([measured["referee"] for measured in measures])
         nearer = None
-        if (near := self._neighbours) is not None:
-            was, now = (self.constraint.coordinates(codes) for codes in (before, after))
-            nearer = near.nearer_another(now, known) & ~near.nearer_another(was, known)
+        if (near := self._neighbours) is not None and near.classes is not None:
+            nearer = near.nearer_another(self.constraint.coordinates(after), known)
+            if len(rows := np.flatnonzero(nearer)):  # of the seeds only theirs are asked for
+                seeds = self.constraint.coordinates(before[rows])
+                nearer[rows] = ~near.nearer_another(seeds, known[rows])
         found = doubts(known, judged.decisions, sure, said, nearer)
         return [why if one is not None else () for why, one in zip(found, expected, strict=True)]
