@@ -159,7 +159,7 @@ def test_terminal_shows_live_progress_and_another_rng_finds_others(shell: Shell,
     assert running.returncode == 0, text
     assert "\x1b[" in text and "compiling" in text
     last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).split("compiling")[-1]
-    words = ("20 of 20", "findings", "valid", "gradient steps", "/s", "coverage", "lenet5", "left")
+    words = ("20 of 20", "findings", "valid", "steps", "/s", "coverage", "lenet5", "left")
     assert [word for word in words if word not in last] == [], last
     assert printed.splitlines()[-1] == "report: third/report.html"
     assert set(ids(shell.cwd / "third")) != set(ids(first))

@@ -48,7 +48,7 @@ def test_failure_tells_findings_pictures_and_a_command_that_works(pytester: pyte
     output = failed.stdout.str()
     told = findings(output)
     assert told
-    assert re.search(r"\d+ valid findings from 24 seeds, in \d+ fault groups", output)
+    assert re.search(r"\d+ valid findings from 24 seeds, in \d+ failure modes", output)
     for line in told.values():
         assert re.match(r"seed \d+: expected \d; one \d, two \d  ", line), line
         assert Path(line.rsplit("  ", 1)[1]).read_bytes().startswith(b"\x89PNG"), line

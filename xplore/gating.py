@@ -310,7 +310,7 @@ def compared(
 
 def _void(where: str, of: int | None, came: Any, allowed: float, largest: float) -> str:
     """Why a comparison could not have failed; `largest` is what a training came to, or what is allowed."""
-    mend = "more trainings (null=), or more seeds, narrow it"
+    mend = "more trainings to compare with (null), or more seeds, narrow it"
     if came is None:
         if where == "data":
             return "there is no seed that the old model answers rightly: nothing was compared"

@@ -26,7 +26,7 @@ Watch = Callable[[Tally], None]
 
 
 def pace(now: Tally, of: int | None) -> tuple[float, float, str]:
-    """Seeds/s, gradient steps/s, and how long the rest takes at that."""
+    """Seeds/s, steps of the search a second, and how long the rest takes at that."""
     seconds = max(now.seconds, 1e-9)
     rate = now.closed / seconds
     left = (of - now.closed) / rate if rate > 0 and of is not None else float("inf")
@@ -37,9 +37,10 @@ def line(now: Tally, of: int | None) -> str:
     """One line that says how far it is."""
     rate, steps, left = pace(now, of)
     reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
+    coverage = f"coverage {reached}  " if reached else ""  # black boxes have none
     return (
         f"{now.closed}/{_of(of)} seeds  {now.findings} findings ({now.valid} valid)  {rate:.1f} seeds/s  "
-        f"{steps:.0f} steps/s  coverage {reached}  {left} left"
+        f"{steps:.0f} steps/s  {coverage}{left} left"
     )
 
 
@@ -211,9 +212,10 @@ def _rich(title: str, of: int | None, live: Live) -> Watch:
         table.add_row("seeds", f"{now.closed} of {_of(of)}", f"{rate:.1f}/s")
         told = f"{len(now.disagreements)} kinds"
         table.add_row("findings", f"{now.findings}, {now.valid} of them valid", told)
-        table.add_row("gradient steps", f"{now.steps}", f"{steps:.0f}/s")
-        reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())
-        table.add_row("coverage", reached, "")
+        table.add_row("steps", f"{now.steps}", f"{steps:.0f}/s")
+        if now.coverage:  # black boxes have none
+            reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())
+            table.add_row("coverage", reached, "")
         live.update(table)
 
     return show

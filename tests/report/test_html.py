@@ -100,7 +100,7 @@ def test_the_gallery_holds_every_finding(build, tmp_path):
     text = write(archive, tmp_path)
     data = json.loads(re.search(r'id="findings">(.*?)</script>', text, re.S).group(1))
     assert len(data["findings"]) == len(list(archive.findings(origin=None)))
-    assert sum(f[5] == 2 for f in data["findings"]) == summary(archive)["valid"]
+    assert sum(f[5] == 3 for f in data["findings"]) == summary(archive)["valid"]
 
 
 def test_a_thousand_findings_stay_below_two_megabytes(build, tmp_path):
@@ -120,7 +120,7 @@ def test_more_findings_than_are_pictured_are_told(build, tmp_path):
     data = json.loads(re.search(r'id="findings">(.*?)</script>', text, re.S).group(1))
     assert len(data["findings"]) == 5
     assert data["total"] == len(list(archive.findings(origin=None)))
-    assert all(f[5] == 2 for f in data["findings"]), "valid ones first"
+    assert all(f[5] == 3 for f in data["findings"]), "valid ones first"
 
 
 def test_large_models_are_drawn_a_pixel_a_neuron(build, tmp_path):

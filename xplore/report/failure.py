@@ -1,4 +1,4 @@
-"""What a test or a gate that fails tells: one finding a fault group, and where its picture lies."""
+"""What a test or a gate that fails tells: one finding a failure mode, and where its picture lies."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from xplore.archive import Archive
 from xplore.errors import InputError, visible
 from xplore.finding import Finding
 from xplore.report._base import store
+from xplore.report.failure_modes import FailureMode
 from xplore.report.pictures import decode, png, triptych
 from xplore.report.png import file_name
-from xplore.report.reading import Group, Reading, read
-from xplore.report.wording import changed, part
+from xplore.report.reading import Reading, read
+from xplore.report.rows import Row
+from xplore.report.wording import changed, named, told
 from xplore.report.words import plural
 
 SHOWN = 6
-"""Fault groups that are told."""
+"""Failure modes that are told."""
 
 
 @runtime_checkable
@@ -38,31 +40,27 @@ class Found(Protocol):
 
 
 def failure(result: Found) -> list[str]:
-    """A campaign's valid findings in lines, one finding a fault group, with its size and its picture.
+    """A campaign's valid findings in lines, one finding a failure mode, with its size and its picture.
 
     Pictures of a result that is temporary would be gone when somebody looks for them: none are written.
     """
     reading, kept = read(result.archive), {finding.id for finding in result.valid}
-    groups = [group for group in reading.groups if any(row.id in kept for row in group.rows)]
-    if not groups:
-        return [f"no valid finding from {plural(reading.seeds.count, 'seed')}"]
+    modes = [(mode, [row for row in mode.rows if row.id in kept]) for mode in reading.failure_modes]
+    modes = [(mode, rows) for mode, rows in modes if rows]
     seeds = plural(reading.seeds.count, "seed")
-    lines = [f"{len(kept)} valid findings from {seeds}, in {plural(len(groups), 'fault group')}"]
-    for group in groups[:SHOWN]:
-        lines.append(_told(result, reading, group, kept))
-    if len(groups) > SHOWN:
+    if not modes:
+        return [f"no valid finding from {seeds}"]
+    lines = [f"{plural(len(kept), 'valid finding')} from {seeds}, in {plural(len(modes), 'failure mode')}"]
+    lines += [_told(result, reading, mode, rows) for mode, rows in modes[:SHOWN]]
+    if len(modes) > SHOWN:
         where = "result.save(FOLDER) keeps them" if result.temporary else str(result.folder / "report.html")
-        lines.append(f"  and {plural(len(groups) - SHOWN, 'more group')}: {where}")
+        lines.append(f"  and {plural(len(modes) - SHOWN, 'more failure mode')}: {where}")
     return list(map(visible, lines))
 
 
-def _told(result: Found, reading: Reading, group: Group, kept: set[str]) -> str:
-    rows = [row for row in group.rows if row.id in kept]
-    row = group.example if group.example.id in kept else rows[0]
+def _told(result: Found, reading: Reading, mode: FailureMode, rows: Sequence[Row]) -> str:
+    row = mode.example if mode.example in rows else rows[0]
     (finding,) = result.archive.take([row.id])
-    answers = ", ".join(
-        f"{name} {reading.class_name(d)}" for name, d in zip(reading.models, row.decisions, strict=True)
-    )
     smallest = finding.shrunk.measures if finding.shrunk is not None else finding.measures
     size = f", L2 {smallest['l2']:.3g}" if "l2" in smallest else ""
     place = changed(row)
@@ -73,6 +71,5 @@ def _told(result: Found, reading: Reading, group: Group, kept: set[str]) -> str:
             place = str(store(result.folder / "findings" / file_name(finding), picture))
         except InputError as error:  # a folder that is only read, a full disk
             place = f"no picture: {error}"
-    said = f"expected {reading.class_name(row.expected)}; {answers}{part(group)}"
-    head = f"  {row.id}  seed {reading.seed_name(row)}: {said}"
-    return f"{head}  {plural(len(rows), 'finding')}{size}  {place}"
+    head = f"  {named(reading, mode)}: {plural(len(rows), 'finding')}, as {row.id} from seed"
+    return f"{head} {reading.seed_name(row)}: {told(reading, row)}{size}  {place}"

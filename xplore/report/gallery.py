@@ -12,7 +12,7 @@ from xplore.report.pictures import SMALL, embed, png, reduce, sheet, webp
 from xplore.report.reading import Reading
 from xplore.report.rows import Row, Smallest
 from xplore.report.steering import drawn
-from xplore.report.wording import doubt, reason
+from xplore.report.wording import why
 from xplore.report.words import short_names
 
 COLUMNS = 10
@@ -77,7 +77,7 @@ def _told(reading: Reading, order: Sequence[Row], **shown: Any) -> dict[str, Any
         "models": list(reading.models),
         "short": short_names(reading.models),
         "classes": _classes(reading, order),
-        "labelled": reading.labelled,
+        "label_stands": reading.label_stands,
         "findings": [_entry(reading, row) for row in order],
         "total": len(reading.rows),
     }
@@ -117,10 +117,9 @@ def _entry(reading: Reading, row: Row) -> list[Any]:
     """
     confidences: list[Any] = [None if c is None else round(100 * c) for c in row.confidences]
     confidences = list(map(reading.value_name, row.values)) or confidences
-    why = ", ".join([*map(reason, row.reasons), *map(doubt, row.doubts)])
     name, answers = reading.short_ids[row.id], (row.expected, row.decisions, confidences)
     smallest = [_sizes(reading, row.smallest), row.smallest.changes] if row.smallest else None
-    state = _state(row), why
+    state = _state(row), why(row)
     return [name, reading.seed_name(row), *answers, *state, _sizes(reading, row), row.changes, smallest]
 
 

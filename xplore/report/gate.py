@@ -102,7 +102,7 @@ def _against(record: GateRecord, line: Line, *, limit: bool) -> str:
     count = f"{line.flips:,} of {plural(line.seeds, 'seed')}{of}"
     if record.kind == FLIPS:
         said = f"{count} flip from right to wrong"
-        near = f"near {count} the search finds a flip from right to wrong"
+        near = f"near {count} the search finds a flip"
     else:
         said = f"old and new disagree on {count}"
         near = f"near {count} the search finds a disagreement"

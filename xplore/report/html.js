@@ -146,7 +146,7 @@
       return make("tr", { className: wrong ? "off" : "" },
         make("th", { scope: "row", textContent: data.short[i], title: model }), make("td", { className: "says", textContent: called(f[ANSWERS][i]), title: called(f[ANSWERS][i]) }),
         make("td", { className: "bar" }, bar), make("td", { className: "num", textContent: confidence === null ? "–" : value ? confidence : `${confidence} %` }),
-        make("td", { className: "verdict", textContent: wrong ? (data.labelled ? "wrong" : "leaves") : "" }));
+        make("td", { className: "verdict", textContent: wrong ? (data.label_stands ? "wrong" : "leaves") : "" }));
     });
     const badges = data.sizes.map((name, i) => make("span", { textContent: `${name} ${f[SIZES][i]}${small ? ` → ${small[0][i]}` : ""}` }));
     const state = f[STATE] === VALID ? [] : [make("p", { className: "why", textContent: f[STATE] ? notCounted(f) : "a seed on which models differ as it is" })];

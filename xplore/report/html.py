@@ -114,7 +114,10 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "no_baseline": wording.NO_BASELINE,
         "baseline": wording.BASELINE,
         "limits": wording.LIMITS,
-        "deviates": "wrong" if reading.labelled else "leaves",
+        "criteria": wording.criteria(told["criteria"]),
+        "leaves": wording.leaves(told),
+        "blames": wording.blames(told),
+        "deviates": "wrong" if reading.label_stands else "leaves",
     }
 
 

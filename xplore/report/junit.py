@@ -1,4 +1,4 @@
-"""A campaign as JUnit XML, which CI systems show as tests: a fault group is a test that fails."""
+"""A campaign as JUnit XML, which CI systems show as tests: a failure mode is a test that fails."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from xplore.gate_record import GateRecord, Line, undecided
 from xplore.report import gate as gates
 from xplore.report import wording, words
 from xplore.report._base import Reporter, store
+from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.flipped import flipped
 from xplore.report.reading import Group, Reading, read
 from xplore.report.summary import figures
@@ -25,7 +26,7 @@ _SIZES = ("margin", "changed", "l1", "l2", "linf", "ssim")
 
 @dataclass(frozen=True)
 class Junit(Reporter):
-    """`junit.xml`: one suite, a case a fault group that fails with its example; without any, one that passes.
+    """`junit.xml`: one suite, a case a failure mode that fails with its example; without any, one that passes.
 
     Of a gate a case is a comparison: it passes, fails with what was found there, or is an error where it
     leaves the gate undecided; a gate that did not finish is an error. A campaign in which no seed was judged
@@ -68,7 +69,7 @@ def _suite(reading: Reading, told: dict[str, Any]) -> ET.Element:
         cases = _gate(reading, reading.gate, suite_name)
         said = [gates.verdict(reading.gate), *gates.told(reading.gate), wording.state(told)]
     else:
-        cases = [_failed(reading, group, suite_name) for group in reading.groups]
+        cases = [_failed(reading, mode, suite_name) for mode in reading.failure_modes]
         cases = cases or [_none_found(told, suite_name, seconds)]
         said = [wording.verdict(told), wording.state(told)]
     counts = {"tests": len(cases)}
@@ -110,7 +111,7 @@ def _gate(reading: Reading, record: GateRecord, suite: str) -> list[ET.Element]:
 
 
 def _found(reading: Reading, line: Line) -> str:
-    """What was found where a comparison failed: seeds that flip, or fault groups, with examples."""
+    """What was found where a comparison failed: seeds that flip, or failure modes, with examples."""
     if line.where == "data":
         groups = [group for group in flipped(reading) if line.of is None or group.before == line.name]
         return "\n".join(
@@ -118,26 +119,25 @@ def _found(reading: Reading, line: Line) -> str:
             + ", ".join(str(reading.seed_name(row)) for row in group.rows[: gates.MOST_SEEDS])
             for group in groups
         )
-    near = [group for group in reading.groups if line.of is None or group.expected == line.of]
+    near = [mode for mode in reading.failure_modes if line.of is None or mode.expected == line.of]
     return "\n".join(
-        f"{words.plural(len(group.rows), 'valid finding')}: {_title(reading, group)}; "
-        f"{reading.replay(group.example)}"
-        for group in near
+        f"{words.plural(len(mode.rows), 'valid finding')}: {wording.named(reading, mode)}; "
+        f"{reading.replay(mode.example)}"
+        for mode in near
     )
 
 
-def _title(reading: Reading, group: Group) -> str:
-    """What names a group in every run: what was expected, and what each model answers."""
+def _answers(reading: Reading, group: Group) -> str:
     answers = zip(reading.models, map(reading.class_name, group.decisions), strict=True)
     said = ", ".join(f"{model} says {answer}" for model, answer in answers)
-    return f"expected {reading.class_name(group.expected)}; {said}{wording.part(group)}"
+    return f"{words.plural(len(group.rows), 'finding')}: {said}{wording.part(group)}"
 
 
-def _failed(reading: Reading, group: Group, suite: str) -> ET.Element:
-    row = group.example
-    said, title = wording.told(reading, row), _title(reading, group)
+def _failed(reading: Reading, mode: FailureMode, suite: str) -> ET.Element:
+    row = mode.example
+    said, title = wording.told(reading, row), wording.named(reading, mode)
     case = _element("testcase", name=title, classname=suite, time="0.000")
-    count, seed = words.plural(len(group.rows), "valid finding"), reading.seed_name(row)
+    count, seed = words.plural(len(mode.rows), "valid finding"), reading.seed_name(row)
     sizes = [f"{name} {words.number(row.measure(name))}" for name in _SIZES if row.measure(name) is not None]
     smallest = [
         f"{name} {words.number(row.smallest.measure(name))}"
@@ -145,12 +145,15 @@ def _failed(reading: Reading, group: Group, suite: str) -> ET.Element:
         if row.smallest and row.smallest.measure(name) is not None
     ]
     lines = [
-        f"{count} of this group; the one with the smallest change is {row.id}, from seed {seed}",
+        f"{count} of this failure mode; the one with the smallest change is {row.id}, from seed {seed}",
         said,
         f"as found: {', '.join(sizes)}" if sizes else "",
         f"smallest change that still shows it: {', '.join(smallest)}" if smallest else "",
         wording.changed(row.shown),
         reading.replay(row),
+        f"in {words.plural(len(mode.groups), 'fault group')}:",
+        *(f"  {_answers(reading, group)}" for group in mode.groups[:SHOWN]),
+        f"  and {words.count(len(mode.groups) - SHOWN)} more" if len(mode.groups) > SHOWN else "",
     ]
     case.append(
         _element("failure", "\n".join(filter(None, lines)), message=f"{count}: {title}", type="disagreement")
@@ -160,12 +163,13 @@ def _failed(reading: Reading, group: Group, suite: str) -> ET.Element:
 
 def _properties(told: dict[str, Any]) -> list[tuple[str, Any]]:
     share = told["valid_share"] or {}
+    called = dict(zip(told["criteria"], wording.criteria(told["criteria"]), strict=True))
     known = [(key, told[key]) for key in ("seeds", "findings", "valid", "steps", "queries", "rng", "device")]
-    known += [("groups", len(told["groups"]))]
+    known += [("failure_modes", len(told["failure_modes"])), ("groups", len(told["groups"]))]
     known += [(f"valid_share.{key}", round(value, 6)) for key, value in share.items()]
     known += [(f"sizes.{name}.median", spread["median"]) for name, spread in told["sizes"].items() if spread]
     known += [
-        (f"coverage.{model}.{criterion}", round(part, 6))
+        (f"coverage.{model}.{called[criterion]}", round(part, 6))
         for model, covered in told["coverage"].items()
         for criterion, part in covered.items()
     ]

@@ -194,10 +194,9 @@ def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     """What comes after the funnel, each with its heading."""
     parts = []
     if told["valid"]:
-        off = "wrong" if told["labelled"] else "leaves the agreed answer"
         rows = [[cell(m), t["alone"], t["with_others"], t["right_alone"]] for m, t in told["wrong"].items()]
-        head = ["model", f"{off} alone", f"{off} with others", "right alone"]
-        parts.append(("Who is wrong", [table(head, rows)]))
+        head = ["model", *wording.blames(told)[:3]]
+        parts.append((f"Who {wording.leaves(told)}", [table(head, rows)]))
     if sizes := wording.shrunk(told):
         rows = [
             [f"{s['label']} ({s['means']})", words.number(s["found"]), words.number(s["smallest"])]
@@ -313,9 +312,9 @@ def _searches(told: dict[str, Any]) -> list[str]:
 def _coverage(told: dict[str, Any]) -> list[str]:
     models, kinds = list(told["coverage"]), ("coverage", "coverage_valid", "coverage_seeds")
     rows = []
-    for name in told["criteria"]:
+    for name, called in zip(told["criteria"], wording.criteria(told["criteria"]), strict=True):
         reached = [[words.percent(told[kind][model][name]) for kind in kinds] for model in models]
-        rows.append([cell(wording.criterion(name)), *(f"{a} ({b}; {c})" for a, b, c in reached)])
+        rows.append([cell(called), *(f"{a} ({b}; {c})" for a, b, c in reached)])
     return table(["criterion", *map(cell, words.short_names(models))], rows)
 
 

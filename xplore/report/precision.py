@@ -82,7 +82,7 @@ def turns(sizes: Sequence[int]) -> list[int]:
     beginning is a sample that is proportional to within a finding.
 
     >>> turns([1, 6, 2])
-    [0, 1, 2, 1, 1, 1, 2, 1, 1]
+    [0, 1, 2, 1, 1, 1, 1, 2, 1]
     """
     order = [group for group, size in enumerate(sizes) if size]
     left = [(-size / 3, group, 1) for group, size in enumerate(sizes) if size > 1]
@@ -104,7 +104,7 @@ def needed(sizes: Sequence[int], within: float = MARGIN) -> int:
     smaller one fewer.
 
     >>> needed([10_000]), needed([200]), needed([5, 4, 3])
-    (97, 66, 12)
+    (96, 66, 12)
     """
     order, known = turns(sizes), np.array([size for size in sizes if size], int)
     place = {group: at for at, group in enumerate(group for group, size in enumerate(sizes) if size)}

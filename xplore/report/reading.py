@@ -155,6 +155,14 @@ class Reading:
     def labelled(self) -> bool:
         return bool(self.meta.get("labelled", self.seeds.labelled))
 
+    @property
+    def label_stands(self) -> bool:
+        """Is a model wrong that leaves the label of a valid finding?
+
+        Nobody sees in a changed row whether its label still holds: there a reference model has to say so.
+        """
+        return self.labelled and (not self.in_words or "reference_model" in (self.evidence or ()))
+
     @cached_property
     def found(self) -> tuple[Row, ...]:
         """What the search found and the stored input confirmed, valid or not."""

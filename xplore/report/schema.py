@@ -213,6 +213,9 @@ class Summary(_Exact):
     """Which budget ended the campaign, or what else did; empty, where all seeds were judged."""
     inputs: Literal["images", "rows", "sets"]
     labelled: bool
+    label_stands: bool
+    """Is a model wrong that leaves the label of a valid finding? Nobody sees in a changed row whether its
+    label still holds: there a reference model has to say so."""
     models: list[str]
     criteria: list[str]
     main_criterion: str | None

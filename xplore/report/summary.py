@@ -62,6 +62,7 @@ def figures(reading: Reading) -> dict[str, Any]:
             "ended": meta.get("ended") or "",
             "inputs": reading.inputs,
             "labelled": reading.labelled,
+            "label_stands": reading.label_stands,
             "models": list(reading.models),
             "criteria": list(reading.criteria),
             "main_criterion": reading.criteria[reading.main] if reading.criteria else None,

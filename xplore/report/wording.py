@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from xplore.errors import shell
@@ -90,27 +91,51 @@ def part(group: Group) -> str:
 
 
 def criterion(name: str) -> str:
-    """
-    >>> criterion("NeuronCoverage(t=0.25)"), criterion("KMNC(k=10)")
+    """A criterion as people call it, with its settings but not with what it measured of training inputs.
+
+    >>> criterion("NeuronCoverage(t=0.25)"), criterion("KMNC(k=10, low=array([0.1, 0.2]))")
     ('neuron coverage, t = 0.25', 'KMNC, k = 10')
-    >>> criterion("NeuronCoverage(t=0.0, scale='layer')")
-    'neuron coverage, t = 0, scale = layer'
+    >>> criterion("NeuronCoverage(t=0.0, scale='layer')"), criterion("mine.Reach(of=<function f at 0x7f>)")
+    ('neuron coverage, t = 0, scale = layer', 'reach')
     """
-    title, _, inside = re.sub(r"(?<=\d)\.0\b|['\"]", "", name).removesuffix(")").partition("(")
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)
+    title, _, inside = name.partition("(")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title.rpartition(".")[2])
     words = " ".join(word if word.isupper() else word.lower() for word in words.split())
-    return ", ".join(
-        [words, *(part.strip().replace("=", " = ") for part in inside.split(",") if part.strip())]
-    )
+    settings = re.findall(r"(?:^|, )(\w+)=('[^']*'|[\w.+-]+)(?=, |$)", _flat(inside.removesuffix(")")))
+    values = [(key, re.sub(r"(?<=\d)\.0$|'", "", value)) for key, value in settings]
+    return ", ".join([words, *(f"{key} = {value}" for key, value in values)])
+
+
+def criteria(names: Sequence[str]) -> list[str]:
+    """Criteria as people call them, numbered where several are called alike.
+
+    >>> criteria(["NBC(low=array([0.1]))", "NBC(low=array([0.2]))", "TKNC(k=2)"])
+    ['NBC', 'NBC (2)', 'TKNC, k = 2']
+    """
+    called = [criterion(name) for name in names]
+    before = [called[:at].count(name) for at, name in enumerate(called)]
+    return [f"{name} ({n + 1})" if n else name for name, n in zip(called, before, strict=True)]
+
+
+def _flat(text: str) -> str:
+    """Text without what stands in brackets."""
+    depth, kept = 0, []
+    for letter in text:
+        depth += (letter in "([{<") - (letter in ")]}>")
+        kept += [letter] if depth == 0 else ["…"]
+    return "".join(kept)
 
 
 def spoken(text: str | None) -> str:
-    """What Python calls a part, without the addresses of its functions.
+    """What Python calls a part, without the addresses of its functions and without rows of numbers.
 
     >>> spoken("Gradient(optimizer=<function sgd at 0x7f4756f86fc0>)")
     'Gradient(optimizer=sgd)'
+    >>> spoken("Near(points=array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], dtype=float32), k=3)")
+    'Near(points=array([…], dtype=float32), k=3)'
     """
-    return re.sub(r"<(?:built-in )?(?:function|method) (\S+)(?: at 0x[0-9a-f]+)?>", r"\1", text or "")
+    text = re.sub(r"<(?:built-in )?(?:function|method) (\S+)(?: at 0x[0-9a-f]+)?>", r"\1", text or "")
+    return re.sub(r"([(\[])(?:[-+.\de]+,\s*){7,}[-+.\de,\s]*([)\]])", r"\1…\2", text)
 
 
 def command(text: str | None) -> str:
@@ -137,6 +162,14 @@ def reason(name: str) -> str:
 def doubt(name: str) -> str:
     """Why a finding is in doubt."""
     return _DOUBTS.get(name, name.replace("_", " "))
+
+
+def why(row: Row) -> str:
+    """Why a finding does not count: what makes it invalid, which rules it breaks, what puts it in doubt."""
+    broken = row.measures.get("breaks")
+    rules = f" (breaks: {broken})" if broken else ""
+    reasons = [reason(name) + (rules if name == "beyond_bound" else "") for name in row.reasons]
+    return ", ".join([*reasons, *map(doubt, row.doubts)])
 
 
 def evidence(figures: dict[str, Any]) -> str:
@@ -174,8 +207,7 @@ def verdict(figures: dict[str, Any]) -> str:
     near = f"{count(figures['seeds_with_valid_finding'])} of {tried}"
     groups = plural(len(figures["failure_modes"]), "failure mode")
     name, times = worst(figures)
-    does = "is wrong" if figures["labelled"] else "leaves the agreed answer"
-    blame = f"; {name} {does} in {percent(times / valid)} of the findings" if times else ""
+    blame = f"; {name} {leaves(figures)} in {percent(times / valid)} of the findings" if times else ""
     return f"{models.capitalize()} disagree near {near}, in {groups}{blame}."
 
 
@@ -222,7 +254,7 @@ def reached(told: dict[str, Any] | None, left: int) -> str:
 
     >>> reached({"share": 0.8, "low": 0.72, "high": 0.86, "unsure": 0}, 12)
     'The interval ends 8 points below the share and 6 above it: it is within 10 points.'
-    >>> print(reached({"share": 0.8, "low": 0.62, "high": 0.9, "unsure": 0}, 12)[-66:])
+    >>> print(reached({"share": 0.8, "low": 0.62, "high": 0.9, "unsure": 0}, 12)[-64:])
     look at 12 more for at most 10 points, whatever the answers are.
     """
     if not told:
@@ -251,6 +283,11 @@ def confusion(reading: Reading, mode: FailureMode) -> tuple[str, str]:
         return reading.class_name(mode.expected), reading.class_name(mode.answered)
     sides = ("too low", "too high") if reading.labelled else ("falls", "rises")
     return "value", sides[mode.direction > 0] if mode.direction else reading.class_name(mode.answered)
+
+
+def named(reading: Reading, mode: FailureMode) -> str:
+    """What names a failure mode in every run: what is expected, what is answered, and by which model."""
+    return f"{' → '.join(confusion(reading, mode))} by {reading.models[mode.model]}"
 
 
 def worst_modes(figures: dict[str, Any]) -> list[str]:
@@ -287,8 +324,22 @@ def shown_modes(figures: dict[str, Any]) -> str:
     return f"the {SHOWN} worst of {count(len(modes))}, with {count(held)} of {findings}"
 
 
+def leaves(figures: dict[str, Any]) -> str:
+    """What a model does that answers otherwise than is expected of a valid finding."""
+    if not figures["labelled"]:
+        return "leaves the agreed answer"
+    return "is wrong" if figures["label_stands"] else "leaves the label"
+
+
+def blames(figures: dict[str, Any]) -> list[str]:
+    """What is counted of each model: how often it leaves what is expected, how often it alone keeps it."""
+    if figures["label_stands"]:
+        return ["wrong alone", "wrong with others", "right alone", "wrong in total"]
+    return ["alone leaves it", "with others leaves it", "alone keeps it", "leaves it in total"]
+
+
 def worst(figures: dict[str, Any]) -> tuple[str, int]:
-    """The model that is wrong most often, and how often."""
+    """The model that most often answers otherwise than expected, and how often."""
     times = {name: tally["alone"] + tally["with_others"] for name, tally in figures["wrong"].items()}
     name = max(times, key=lambda key: times[key], default="")
     return name, times.get(name, 0)
