@@ -95,17 +95,21 @@ def test_junit_keeps_the_rules_of_its_schemas(build, tmp_path, campaign):
     assert tags[0] == "properties" and tags[-1] == "system-out"
 
 
-def test_junit_tells_each_group_and_the_figures(build, tmp_path):
-    archive = build(seeds=60, shrunk=True)
+def test_junit_tells_each_failure_mode_and_the_figures(build, archives, tmp_path):
+    criteria = ["KMNC(k=10, low=array([0.1, 0.2]))", *archives.CRITERIA[1:]]
+    archive = build(seeds=60, shrunk=True, meta={"criteria": criteria})
     reading, told = read(archive), summary(archive)
     root = ET.fromstring(reporter("junit").write(archive, tmp_path).read_bytes())
     failures = root.findall(".//failure")
-    assert len(failures) == len(reading.groups) > 3
-    for failure, group in zip(failures, reading.groups, strict=True):
-        assert group.example.id in failure.text and reading.replay(group.example) in failure.text
-        assert failure.attrib["message"].startswith(f"{len(group.rows)} valid finding")
+    assert 3 < len(failures) == len(reading.failure_modes) < len(reading.groups)
+    for failure, mode, case in zip(failures, reading.failure_modes, root.iter("testcase"), strict=True):
+        assert mode.example.id in failure.text and reading.replay(mode.example) in failure.text
+        assert failure.attrib["message"].startswith(f"{len(mode.rows)} valid finding")
+        assert case.attrib["name"] == f"{mode.expected} → {mode.answered} by {reading.models[mode.model]}"
         assert "smallest change that still shows it: " in failure.text
     properties = {p.attrib["name"]: p.attrib["value"] for p in root.iter("property")}
+    covered = [name.removeprefix("coverage.lenet1.") for name in properties if name.startswith("coverage.le")]
+    assert covered[:2] == ["KMNC, k = 10", "neuron coverage, t = 0.25"]
     assert int(properties["valid"]) == told["valid"] and float(properties["sizes.l2.median"]) > 0
     assert float(properties["valid_share.low"]) == pytest.approx(told["valid_share"]["low"], abs=1e-6)
 

@@ -26,7 +26,7 @@ _SIZES = ("margin", "changed", "l1", "l2", "linf", "ssim")
 
 @dataclass(frozen=True)
 class Junit(Reporter):
-    """`junit.xml`: one suite, a case a failure mode that fails with its example; without any, one that passes.
+    """`junit.xml`: one suite; a failure mode is a case that fails with its example; without any, one passes.
 
     Of a gate a case is a comparison: it passes, fails with what was found there, or is an error where it
     leaves the gate undecided; a gate that did not finish is an error. A campaign in which no seed was judged
