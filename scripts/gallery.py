@@ -3,8 +3,8 @@
     python scripts/gallery.py [--only Rain ...]
 
 For each constraint a small campaign is run, and of its valid findings the page shows the one with the largest
-margin (how sure two models are that disagree), of digits among those whose label a referee keeps. `--only`
-draws some anew and keeps the others as they are.
+margin (how sure two models are that disagree), as its smallest change. Of digits a reference model puts those
+in doubt whose label it does not keep. `--only` draws some anew and keeps the others as they are.
 """
 
 import argparse
@@ -49,11 +49,11 @@ PICTURES = PAGE.parent / "images" / "gallery"
 LARGEST = 60_000
 HEAD = """# Gallery
 
-One valid finding of every constraint on images: the seed, the finding, and what changed (orange is brighter,
-blue darker, amplified). Of a small campaign's valid findings each is the one with the largest margin: the
-probability by which the less sure of two models that disagree prefers its answer; of digits, among those that
-an outside referee still answers as the seed. Nothing else was chosen. That the label still holds is an
-assumption: judge for yourself.
+One valid finding of every constraint on images: the seed, the smallest change that shows it, and what
+changed (orange is brighter, blue darker, amplified). Of a small campaign's valid findings each is the
+one with the largest margin: the probability by which the less sure of two models that disagree prefers
+its answer. Of digits a reference model has put those in doubt that it no longer answers as the seed.
+Nothing else was chosen. That the label still holds is an assumption: judge for yourself.
 
 Made by `python scripts/gallery.py`. Constraints on tables change features, not pictures: see
 [Tables](design.md#tables).
@@ -121,7 +121,7 @@ def campaign(constraint: Constraint, domain: Domain, search: Search) -> xplore.R
 def drawn(reading: Reading, row: Row, name: str) -> str:
     """The picture's file: exact for small inputs, else as good as `LARGEST` bytes allow."""
     stored = next(reading.archive.findings(prefix=row.id))
-    picture = triptych(decode(stored.before), decode(stored.after), side=168)
+    picture = triptych(decode(stored.before), decode((stored.shrunk or stored).after), side=168)
     data, suffix = png(picture), "png"
     for quality in (85, 70, 55, 40):
         if len(data) <= LARGEST:
@@ -139,24 +139,23 @@ def section(constraint: Constraint, domain: Domain, search: Search) -> str:
     title = type(constraint).__name__
     result = campaign(constraint, domain, search)
     reading = read(result.archive)
-    kept = [row for row in reading.valid if row.measures.get("referee", row.expected) == row.expected]
-    row = max(kept, key=lambda row: (row.measure("margin") or 0, row.id), default=None)
+    row = max(reading.valid, key=lambda row: (row.shown.measure("margin") or 0, row.id), default=None)
     lines = [f"## {title}", "", f"Bound: {constraint.words}.", ""]
     if row is None:
         return "\n".join([*lines, f"No {domain.name} divided the models within this budget.", ""])
     path = drawn(reading, row, title.lower())
     expected = reading.class_name(row.expected)
     lines += [f"![A {domain.name}, the finding, and what changed]({path})", ""]
-    lines += [f"What changed: {row.settings}.", ""] if row.settings else []
+    lines += [f"What changed: {row.shown.settings}.", ""] if row.shown.settings else []
     answers = [
         f"{model} says {reading.class_name(answer)} ({sure:.0%})"
-        for model, answer, sure in zip(reading.models, row.decisions, row.confidences, strict=True)
+        for model, answer, sure in zip(reading.models, row.decisions, row.shown.confidences, strict=True)
         if sure is not None
     ]
     valid = len(reading.valid)
     count = f"One of {valid} valid findings" if valid > 1 else "The only valid finding"
     lines += [f"All models answered {expected} before, rightly. Now {'; '.join(answers)}.", ""]
-    return "\n".join([*lines, f"{count}, from {len(reading.seeds)} seeds.", ""])
+    return "\n".join([*lines, f"{count}, from {reading.seeds.count} seeds.", ""])
 
 
 def sections(text: str) -> dict[str, str]:

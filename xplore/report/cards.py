@@ -24,14 +24,14 @@ def card(reading: Reading, mode: FailureMode, *, three: bool = True) -> dict[str
     """What a card shows of a failure mode; without `three` one small strip in place of three pictures."""
     row = mode.example
     badges = _badges(reading, row)
-    hidden, referee = row.measure("hidden"), row.shown.measures.get("referee")
-    badges = [row.settings, *badges] if row.settings else badges
+    hidden, referee = row.shown.measure("hidden"), row.shown.measures.get("referee")
+    badges = [row.shown.settings, *badges] if row.shown.settings else badges
     badges += [f"{words.percent(hidden)} hidden"] if hidden is not None else []
     # A reference model that agrees is no news on a card; the share is told below.
     differs = isinstance(referee, int) and referee != row.expected
     badges += [f"reference model: {reading.class_name(referee)}"] if differs else []
     if row.changes:
-        nearest = row.measure("nearest_row")
+        nearest = row.shown.measure("nearest_row")
         badges += [f"nearest row {nearest}"] if nearest is not None else []
         shown: dict[str, Any] = {"changes": row.shown.changes}
     else:

@@ -28,9 +28,24 @@ class Smallest:
     changes: Changes = ()
     values: tuple[float | None, ...] = ()
 
+    @property
+    def settings(self) -> str:
+        return settings_of(self.measures)
+
     def measure(self, name: str) -> float | None:
         """A measured number, or None where it was not taken or is not finite."""
         return finite(self.measures.get(name))
+
+
+def settings_of(measures: dict[str, Any]) -> str:
+    """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
+    told = []
+    settings = measures.get("settings")
+    for title, number in settings.items() if isinstance(settings, dict) else ():
+        value = finite(number) or 0.0
+        name, _, unit = title.removesuffix(")").partition(" (")
+        told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
+    return ", ".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +94,7 @@ class Row:
 
     @property
     def settings(self) -> str:
-        """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
-        told = []
-        settings = self.measures.get("settings")
-        for title, number in settings.items() if isinstance(settings, dict) else ():
-            value = finite(number) or 0.0
-            name, _, unit = title.removesuffix(")").partition(" (")
-            told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
-        return ", ".join(told)
+        return settings_of(self.measures)
 
     def measure(self, name: str) -> float | None:
         """A measured number, or None where it was not taken or is not finite."""
