@@ -120,7 +120,7 @@ def test_no_answer_is_a_finding_of_its_own_kind(found: xplore.Result) -> None:
     for finding in found.valid:
         assert finding.decisions[1] == NO_ANSWER
         assert finding.measures["margin"] is None
-    assert figures["not_finite"] == {"new": {"seeds": 0, "findings": len(found.valid)}}
+    assert figures["not_finite"] == {"new": {"seeds": 0, "findings": len(found.findings)}}
     assert {tuple(group["decisions"][1:]) for group in figures["groups"]} == {(NO_ANSWER,)}
     assert any("NaN or infinity" in note for note in figures["notes"])
     assert all(xplore.replay(found.folder, [model(), model(edge, "new")]).values())

@@ -17,7 +17,7 @@ EXAMPLES = 3
 BY_NAME = {
     "factories.py": "what its dictionary says",
     "parts.py": "what a user's config names",
-    "__init__.py": "its own public names",
+    "lazy.py": "the modules of a package of its own",
     "adapters/__init__.py": "its own adapters",
     "report/__init__.py": "its own formats",
 }

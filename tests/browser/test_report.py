@@ -113,7 +113,7 @@ def test_filters_count_what_they_show(browser, report):
         return f"{sum(map(bool, map(keep, rows)))} of {total}"
 
     shown = browser.run("document.getElementById('shown').textContent")
-    assert shown == expect(lambda f: f[5] == 2)
+    assert shown == expect(lambda f: f[5] == 3)
     assert choose(browser, state=1) == expect(lambda f: f[5] >= 1)
     assert choose(browser, state=0) == f"{total} of {total}"
     assert choose(browser, model=0) == expect(lambda f: f[3][0] != f[2])
@@ -130,7 +130,7 @@ def test_a_filter_by_answer_alone_looks_at_models_that_are_wrong(browser, report
     browser.open(path := report(**CAMPAIGNS["digits"]))
     rows = findings(path)["findings"]
     browser.run(OPEN)
-    wanted = sum(f[5] == 2 and any(a == 3 != f[2] for a in f[3]) for f in rows)
+    wanted = sum(f[5] == 3 and any(a == 3 != f[2] for a in f[3]) for f in rows)
     assert choose(browser, answered=3).startswith(f"{wanted} of")
 
 

@@ -141,7 +141,7 @@ def test_bad_files_are_named_with_what_came(tmp_path, name):
 
 
 def test_bad_folders_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"--set seeds\.path=FOLDER"):
+    with pytest.raises(InputError, match=r"give path=FOLDER"):
         pdf.load("test")
     with pytest.raises(InputError, match="'validation'"):
         pdf.load("validation", tmp_path)

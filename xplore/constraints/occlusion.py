@@ -34,7 +34,7 @@ class Occlusion(Constraint):
     intervals = by_field(height=COUNT, width=COUNT, bound=PART, background=SHARE)
     height: int = struct.field(pytree_node=False, default=10)
     width: int = struct.field(pytree_node=False, default=10)
-    bound: Number = 0.2
+    bound: Number = 0.15
     background: Number = 0.0
 
     @classmethod
