@@ -288,7 +288,6 @@ def test_folder_that_cannot_be_written(tell: Tell, folder: str, tmp_path: Path) 
         (["report", "damaged"], ("damaged", "file is not a database")),
         (["report", "damaged", "--format", "pdf"], ("report format", "html, md, png, json, csv", "'pdf'")),
         (["replay", "nowhere"], ("nowhere", "no such file")),
-        (["replay", "nowhere", "--config", "mnist", "--model", "a:b"], ("--config and --model", "got both")),
     ],
 )
 def test_other_commands(

@@ -98,9 +98,7 @@ def test_passing_test_prints_one_line(pytester: pytest.Pytester) -> None:
     printed = passed.stdout.str().split("collected", 1)[1]
     printed = printed.replace(sys.prefix.lstrip("/"), "python")  # a warning of pytest's own names its path
     told = re.findall(r"^xplore: .*$", printed, flags=re.MULTILINE)
-    assert len(told) == 1 and re.fullmatch(
-        r"xplore: 1 campaigns, 0 valid findings; --xplore-rng \d+", told[0]
-    )
+    assert len(told) == 1 and re.fullmatch(r"xplore: 1 campaign, 0 valid findings; --xplore-rng \d+", told[0])
     assert not re.search(r"xplore\b.*\n|seeds|fault|judge them", printed.replace(told[0], ""))
     assert passed.stderr.str() == ""
 

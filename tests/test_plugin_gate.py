@@ -165,7 +165,7 @@ def test_options_reach_the_campaigns_and_the_reports(pytester: pytest.Pytester) 
     how = ("--xplore-seeds", "12", "--xplore-time", "5m", "--xplore-rng", "7", "--junitxml", "out.xml")
     done = pytester.runpytest_inprocess(*QUIET, *how, "--xplore-out", "kept")
     assert re.search(r"on the data: \d+ of 12 seeds", done.stdout.str())
-    assert re.search(r"^xplore: 1 campaigns, \d+ valid findings; --xplore-rng 7$", done.stdout.str(), re.M)
+    assert re.search(r"^xplore: 1 campaign, \d+ valid findings?; --xplore-rng 7$", done.stdout.str(), re.M)
     told = {p.get("name"): p.get("value") for p in Xml.parse(pytester.path / "out.xml").iter("property")}
     assert told["xplore.rng"] == "7" and int(told["xplore.valid"]) > 0
     assert 0 < float(told["xplore.near.low"]) < float(told["xplore.near.share"])
@@ -182,7 +182,7 @@ def test_the_random_state_is_another_in_each_run_but_in_ci(
 
     def drawn() -> str:
         output = pytester.runpytest_inprocess(*CACHELESS).stdout.str()
-        (state,) = re.findall(r"^xplore: 1 campaigns, 0 valid findings; --xplore-rng (\d+)$", output, re.M)
+        (state,) = re.findall(r"^xplore: 1 campaign, 0 valid findings; --xplore-rng (\d+)$", output, re.M)
         return str(state)
 
     assert drawn() != drawn()

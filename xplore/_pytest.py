@@ -16,6 +16,7 @@ from xplore.entry import Entry, forget
 from xplore.errors import InputError, shell, told, visible
 from xplore.regressions import Regressions
 from xplore.report.failure import failure
+from xplore.report.gate import verdict as said
 
 if TYPE_CHECKING:
     from xplore.coverage import CellCriterion
@@ -168,7 +169,7 @@ class Campaigns:
         valid = sum(len(result.valid) for result in self._results)
         told: list[tuple[str, Any]] = [("xplore.campaigns", len(self._results)), ("xplore.valid", valid)]
         for verdict in self._verdicts:
-            told += [("xplore.gate", verdict.decision)]
+            told += [("xplore.gate", verdict.decision), ("xplore.verdict", said(verdict.record))]
             for line in verdict.lines:
                 place = line.where if line.of is None else f"class.{line.name}.{line.where}"
                 figures = {**(line.share or {}), "allowed": line.allowed}

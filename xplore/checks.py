@@ -107,7 +107,8 @@ def checked_labels(labels: Any, n: int, classes: int, names: Sequence[Any] = ())
         return np.array([index[label] for label in array.tolist()], np.int64)
     if array.dtype.kind in "OUST" and names:
         came = ", ".join(sorted({repr(label) for label in array.tolist() if label not in index})[:5])
-        raise InputError("labels", expected=f"one of {', '.join(map(str, names))}", got=came, fix=fix)
+        words = "give each seed's class as the models call it, or its number"
+        raise InputError("labels", expected=f"one of {', '.join(map(str, names))}", got=came, fix=words)
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError("labels", expected="class numbers (integers)", got=str(array.dtype), fix=fix)
     if array.min() < -1 or array.max() >= classes:

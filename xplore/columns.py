@@ -345,7 +345,7 @@ def free_text(known: Sequence[str], rows: int) -> str:
 
 
 def _text(name: Any, known: Sequence[str], came: str) -> InputError:
-    fix = f"drop it, or where it is a category, say so: table[{name!r}].astype('category')"
+    fix = f"drop it, or make it a category: table[{name!r}].astype('category'); freeze what is only carried"
     if all(re.match(r"\d{4}-\d\d-\d\d", text) for text in known):
         fix = f"read it as dates: pd.to_datetime(table[{name!r}])"
     return InputError(f"column {name!r}", expected="categories, not free text or names", got=came, fix=fix)

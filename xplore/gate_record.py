@@ -71,6 +71,7 @@ class GateRecord:
     """A gate: what it counts (`kind`), what was allowed, how many other trainings (`trainings`) it was given.
 
     Once it has ended also its `decision`, its comparisons (`lines`), and the seeds that flip as they are.
+    `versions` are the old and the new model as the user calls them.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class GateRecord:
     decision: Decision | None = None
     lines: tuple[Line, ...] = ()
     flipped: tuple[int, ...] = field(default=(), repr=False)
+    versions: tuple[str, ...] = ()
 
     @property
     def whole(self) -> tuple[Line, ...]:
@@ -119,9 +121,12 @@ def gate_of(meta: Mapping[str, Any]) -> GateRecord | None:
     _hold(isinstance(lines, (list, tuple)), "lines", lines)
     _hold(isinstance(flipped, (list, tuple)) and all(map(_count, flipped)), "flipped", flipped)
     read = tuple(map(_line, lines))
+    versions = held.get("versions") or ()
+    named = isinstance(versions, (list, tuple)) and all(type(name) is str for name in versions)
+    _hold(named, "versions", versions)
     failed = any(line.fails for line in read)
     _hold(decision is None or (decision == "failed") == failed, "decision", decision)
-    return GateRecord(kind, allow, trainings, decision, read, tuple(flipped))
+    return GateRecord(kind, allow, trainings, decision, read, tuple(flipped), tuple(versions))
 
 
 def _line(told: Any) -> Line:

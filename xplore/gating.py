@@ -115,7 +115,8 @@ class Verdict:
     def record(self) -> GateRecord:
         """What the campaign's archive holds of it, and every report says."""
         flipped = tuple(seed for seed, flip in self.new.data.items() if flip)
-        return GateRecord(self.kind, self.allow, len(self.null), self.decision, self.lines, flipped)
+        versions = tuple((self.result.archive.meta.get("gate") or {}).get("versions") or ())
+        return GateRecord(self.kind, self.allow, len(self.null), self.decision, self.lines, flipped, versions)
 
     @property
     def whole(self) -> tuple[Line, ...]:
@@ -189,9 +190,11 @@ def gate(
     folder = None if out is None else Path(out)
     kind = FLIPS if flips else DISAGREEMENTS
     recorded = {"command": "xplore.gate(...)", **how.pop("recorded", {})}
-    recorded |= {"gate": GateRecord(kind, allow, len(null)).meta()}
+    versions = tuple(adapt(model).name for model in (old, new))
+    recorded |= {"gate": GateRecord(kind, allow, len(null), versions=versions).meta()}
     models = [first, _named(new, 1)]
-    result = run(models, inputs, labels, out=folder, **{"name": "gate: new", **how}, recorded=recorded)
+    named = {"name": f"gate: {versions[1]}", **how}
+    result = run(models, inputs, labels, out=folder, **named, recorded=recorded)
     found = measured(result, flips)
     others = []
     for number, model in enumerate(null, 1):

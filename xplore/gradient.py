@@ -16,6 +16,9 @@ UNSEEN = ("pure_callback", "custom_vjp_call")
 """Steps whose derivative is somebody's word: whether it is zero, numbers alone tell."""
 
 
+OUTSIDE = "it is called from outside of JAX"
+
+
 def no_gradient(f: Callable[[Any], Any], x: Any) -> str:
     """Why `f(x)` cannot be climbed; nothing if it can.
 
@@ -29,7 +32,7 @@ def no_gradient(f: Callable[[Any], Any], x: Any) -> str:
     try:
         traced = jax.make_jaxpr(jax.grad(lambda x: jnp.sum(f(x))))(x)
     except Exception as error:  # a function of the user's own may raise anything
-        return told(error)
+        return OUTSIDE if "callback" in str(error).lower() else told(error)
     if _is_zero(traced.jaxpr, traced.jaxpr.outvars[0]):
         return "its gradient is zero everywhere: it reads integers, or compares"
     if isinstance(x, jax.ShapeDtypeStruct) or not any(step in str(jax.make_jaxpr(f)(x)) for step in UNSEEN):

@@ -7,6 +7,7 @@ import sqlite3
 import weakref
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,11 +89,12 @@ class Result:
         """`{model: {criterion: share}}` over the inputs on which models differ."""
         return self.summary["coverage"]
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, *, as_found: bool = False) -> pd.DataFrame:
         """One line a finding: what changed, what each model answers and how surely, the nearest real row.
 
-        `changed` tells the changes in words; `before:NAME` and `after:NAME` are the whole rows, in the
-        dtypes of the table that was searched from (of images, they are left out).
+        It tells of the smallest change that shows a finding, as reports and exports do, or with `as_found` of
+        the change that the search found. `changes` tells it in words; `before:NAME` and `after:NAME` are the
+        whole rows, in the dtypes of the table that was searched from (of images, they are left out).
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -101,20 +103,28 @@ class Result:
         with self.archive.snapshot():
             reading, kept = read(self.archive), {finding.id: finding for finding in self.findings}
         rows = [row for row in reading.rows if row.id in kept]
+        rows = [replace(row, smallest=None) for row in rows] if as_found else rows
+        shown = [row.shown for row in rows]
         told = pd.DataFrame({"id": [row.id for row in rows], "seed": [row.seed for row in rows]})
         told["valid"] = [row.valid for row in rows]
         told["reasons"] = [", ".join(row.reasons) for row in rows]
+        told["doubts"] = [", ".join(row.doubts) for row in rows]
         told["expected"] = [reading.class_name(row.expected) for row in rows]
         for i, model in enumerate(reading.models):
             told[f"answer:{model}"] = [reading.class_name(row.decisions[i]) for row in rows]
-            score = "value" if any(row.values for row in rows) else "confidence"
-            told[f"{score}:{model}"] = [(row.values or row.confidences)[i] for row in rows]
-        for name in sorted({name for row in rows for name in row.measures} - {"agreed", "seed_values"}):
-            told[name] = [row.measures.get(name) for row in rows]
+            score = "value" if any(one.values for one in shown) else "confidence"
+            told[f"{score}:{model}"] = [(one.values or one.confidences)[i] for one in shown]
+        for name in sorted(
+            {name for one in shown for name in one.measures} - {"agreed", "doubts", "seed_values"}
+        ):
+            told[name] = [one.measures.get(name) for one in shown]
         if not reading.columns:
             return told
-        told.insert(3, "changes", [changed(row) for row in rows])
-        sides = {"before": lambda f: f.before, "after": lambda f: f.after}
+        told.insert(3, "changes", [changed(one) for one in shown])
+        sides = {
+            "before": lambda finding: finding.before,
+            "after": lambda finding: finding.after if as_found else (finding.shrunk or finding).after,
+        }
         parts = [told]
         for side, of in sides.items():
             empty = np.zeros((0, len(reading.columns)), np.float32)

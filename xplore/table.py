@@ -96,9 +96,10 @@ class Table(struct.PyTreeNode):
         return self.replace(grows=tuple(g or i in at for i, g in enumerate(self.grows)))
 
     def only(self: Own, *names: Any) -> Own:
-        """Nothing but these changes, as where it is asked whether models decide by one protected column.
+        """Nothing but these changes, as where it is asked whether models take one protected column otherwise.
 
-        A column of a one-hot group stands for the group. What follows from them follows.
+        Models that decide by it alike do not disagree: to ask one model, put the same model beside it on
+        that column fixed. A column of a one-hot group stands for the group. What follows from them follows.
 
         >>> features = Table.infer(np.array([[0, 20, 0.5], [1, 60, 1.5]]), ["sex", "age", "rate"])
         >>> features.only("sex").frozen
@@ -115,13 +116,13 @@ class Table(struct.PyTreeNode):
             raise InputError("only(...)", expected="columns that may change, one at least", got=came)
         return self.replace(frozen=tuple(i not in free for i in range(len(self.columns))))
 
-    def missing(self: Own, *names: Any, comes: bool = False, goes: bool = False) -> Own:
-        """What may become of missing values here: one `comes` where a value was, one `goes` for a value.
+    def missing(self: Own, *names: Any, may_be_lost: bool = False, may_be_found: bool = False) -> Own:
+        """Whether values here may be lost, and become missing, and whether missing ones may be found.
 
         Without either, a missing value stays missing and one that is there stays: so it is of every column.
 
         >>> features = Table.infer(np.array([[20, 0.5], [60, np.nan]]), ["age", "rate"])
-        >>> features.missing("rate", comes=True, goes=True).comes
+        >>> features.missing("rate", may_be_lost=True, may_be_found=True).comes
         (1,)
 
         Raises:
@@ -144,8 +145,8 @@ class Table(struct.PyTreeNode):
         came, went = ({*held} - at for held in (self.comes, self.goes))
         return self.replace(
             columns=tuple(columns),
-            comes=tuple(sorted(came | at if comes else came)),
-            goes=tuple(sorted(went | at if goes else went)),
+            comes=tuple(sorted(came | at if may_be_lost else came)),
+            goes=tuple(sorted(went | at if may_be_found else went)),
         )
 
     def limit(self: Own, name: Any, low: Any, high: Any) -> Own:
@@ -255,11 +256,13 @@ class Table(struct.PyTreeNode):
         for number, (name, kept) in enumerate(pairs, start=1):
             wrong = int((~kept).sum())
             if wrong:
-                named = rule.words(name) + ("" if name == f"rule {number}" else f", {number}")
+                which = "" if len(self.rules) == 1 else f" (rule {number} of {len(self.rules)})"
+                named = name if which and name == f"rule {number}" else rule.words(name)
+                first = ", ".join(map(str, np.flatnonzero(~kept)[:5].tolist()))
                 raise InputError(
                     "seeds",
-                    expected=f"rows that keep {named} of {len(self.rules)}",
-                    got=f"{wrong} of {len(rows)} that break it",
+                    expected=f"rows that keep {named}{which}",
+                    got=f"{wrong} of {len(rows)} that break it (rows {first}{', …' * (wrong > 5)})",
                     fix="leave those rows out, or mend the rule",
                 )
 
@@ -314,9 +317,10 @@ class Table(struct.PyTreeNode):
                 f"{len(column.values)} values" if column.values else f"{self._end(i, 0)} to {self._end(i, 1)}"
             )
             how = "frozen" if self.frozen[i] else f"{reach}, only up" if self.grows[i] else reach
-            may = [word for word, at in (("come", self.comes), ("go", self.goes)) if i in at]
-            gaps = f", missing may {' and '.join(may)}" if may else ", some missing" if column.missing else ""
+            may = [word for word, at in (("lost", self.comes), ("found", self.goes)) if i in at]
+            gaps = f", may be {' and '.join(may)}" if may else ", some missing" if column.missing else ""
             told.append(f"{column.name}: {moments.UNITS.get(column.unit, column.kind)} {how}{gaps}")
+        told = [told[i] for i in sorted(range(len(told)), key=lambda i: self.frozen[i])]
         some = [*told[:6], f"and {len(told) - 6} more"] if len(told) > 7 else told
         rules = [f"{len(self.rules)} rules"] if self.rules else []
         return f"Features({'; '.join([*some, *rules, f'at most {self.changes} changes'])})"

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from xplore.checks import climbable
 from xplore.constraints import Constraint
 from xplore.errors import InputError, first
+from xplore.gradient import OUTSIDE
 from xplore.heads import EXCLUSIVE
 from xplore.lanes import Method
 from xplore.model import Model
@@ -150,12 +151,21 @@ def default_search(
         return Gradient(), panel, objective, []
     others = tuple(number for number in range(len(panel.models)) if number not in blind)
     climbed = among(objective, others)
-    why = "; ".join(f"{panel.models[number].name} has no gradient ({told})" for number, told in blind.items())
+    why = "; ".join(_blind(panel, blind))
     if climbed is None:
         return Flips(), panel, objective, [f"{why}: the search is Flips, which needs none"]
     models = tuple(m.replace(climbs=number not in blind) for number, m in enumerate(panel.models))
     note = f"{why}: the gradients of the other models alone are climbed, and one of them is made to deviate"
     return Gradient(), panel.replace(models=models), climbed, [note]
+
+
+def _blind(panel: Panel, blind: dict[int, str]) -> list[str]:
+    """Which models have no gradient, and why; black boxes together."""
+    names = {number: panel.models[number].name for number in blind}
+    black = [names[number] for number, told in blind.items() if told == OUTSIDE]
+    have = "has" if len(black) == 1 else "have"
+    said = [f"{', '.join(black)} {have} no gradient, called from outside of JAX"] if black else []
+    return [*said, *(f"{names[n]} has no gradient ({told})" for n, told in blind.items() if told != OUTSIDE)]
 
 
 def unseen(panel: Panel, shape: tuple[int, ...]) -> list[str]:

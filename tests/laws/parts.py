@@ -88,9 +88,15 @@ CONSTRAINTS = [
 ]
 TABLES = [
     Features.infer(np.array([[0, 0.5, 1, 0, 0], [9, -0.5, 0, 1, 1], [4, 3.5, 0, 1, 0]])),
-    Features.infer(np.array([[0, 0.5, np.nan], [9, np.nan, 0], [np.nan, 3.5, 1]])).missing("x0", comes=True),
-    Features.infer(gappy(0)).missing("age", "job", "end", comes=True, goes=True).magnitude("amount"),
-    Features.infer(gappy(1), changes=1).missing("born", "lasts", goes=True).only("born", "lasts", "rate"),
+    Features.infer(np.array([[0, 0.5, np.nan], [9, np.nan, 0], [np.nan, 3.5, 1]])).missing(
+        "x0", may_be_lost=True
+    ),
+    Features.infer(gappy(0))
+    .missing("age", "job", "end", may_be_lost=True, may_be_found=True)
+    .magnitude("amount"),
+    Features.infer(gappy(1), changes=1)
+    .missing("born", "lasts", may_be_found=True)
+    .only("born", "lasts", "rate"),
     Features.infer(gappy(2)).follow("sum", lambda row: row.a + row.b).where(lambda row: row.start <= row.end),
 ]
 """Constraints on rows: their laws are in tests/rows."""

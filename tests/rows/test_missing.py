@@ -31,8 +31,10 @@ def ends_later(row):
 
 def told(table, changes=3):
     """Features with everything that can be told of missing values and dates."""
-    features = Features.infer(table, changes=changes).missing(*COME, comes=True).freeze("seen")
-    features = features.missing(*set(GO) - set(COME), goes=True).missing("age", "rate", comes=True, goes=True)
+    features = Features.infer(table, changes=changes).missing(*COME, may_be_lost=True).freeze("seen")
+    features = features.missing(*set(GO) - set(COME), may_be_found=True).missing(
+        "age", "rate", may_be_lost=True, may_be_found=True
+    )
     features = features.grow("level", "count").follow("sum", sum_of).magnitude("amount")
     features = features.limit("start", "2024-03-01", datetime.date(2026, 1, 1))
     return features.where(ends_later)
@@ -258,9 +260,9 @@ def test_kinds_and_words():
         "seen": ("integer", "m"), "lasts": ("integer", "m"),
     }  # fmt: skip
     assert [column.name for column in features.columns if not column.missing] == ["start", "a", "zero_one"]
-    two = Features.infer(table[["start", "age"]]).missing("age", comes=True, goes=True)
-    assert "start: days 2024-" in repr(two) and "missing may come and go" in repr(two)
-    assert "age may become missing; age may no longer be missing" in two.words
+    two = Features.infer(table[["start", "age"]]).missing("age", may_be_lost=True, may_be_found=True)
+    assert "start: days 2024-" in repr(two) and "may be lost and found" in repr(two)
+    assert "age may be lost; age may be found, where missing" in two.words
     column = features.columns[list(table).index("end")]
     assert column.told(float("nan")) == MISSING and column.told(19753.0) == "2024-01-31"
 
@@ -283,10 +285,10 @@ ONE_HOT = pd.get_dummies(pd.Series(["a", "b"]), dtype=float)
         (lambda: Features.infer(MANY.assign(none=None)), ("'none'", "60 missing ones", "drop it")),
         (lambda: Features.infer(MANY.assign(two=TWO)), ("'two'", "NaN and None")),
         (lambda: Features.infer(MANY).codes(MANY.assign(n=np.nan)), ("'n'", "60 missing", "infer")),
-        (lambda: Features.infer(MANY).missing("m", comes=True), ("'m'", "no such column")),
-        (lambda: Features.infer(MANY.astype(int)).missing("n", comes=True), ("'n'", "'Int64'")),
-        (lambda: Features.infer(MANY > 3).missing("n", goes=True), ("'n'", "'boolean'")),
-        (lambda: Features.infer(ONE_HOT).missing("a", comes=True), ("one-hot",)),
+        (lambda: Features.infer(MANY).missing("m", may_be_lost=True), ("'m'", "no such column")),
+        (lambda: Features.infer(MANY.astype(int)).missing("n", may_be_lost=True), ("'n'", "'Int64'")),
+        (lambda: Features.infer(MANY > 3).missing("n", may_be_found=True), ("'n'", "'boolean'")),
+        (lambda: Features.infer(ONE_HOT).missing("a", may_be_lost=True), ("one-hot",)),
         (lambda: Features.infer(gappy(0)).limit("start", "soon", "2025-01-01"), ("a date", "'soon'")),
         (lambda: Features.infer(gappy(0)).limit("start", 3, 4), ("a date",)),
         (lambda: Features.infer(gappy(0)).limit("lasts", "2024-01-01", "2025-01-01"), ("a duration",)),

@@ -162,7 +162,7 @@ def predictor(
         InputError: it is neither a classifier with `predict_proba` nor a regressor nor a function, or fails
             on rows like those of `features`.
     """
-    name = name or getattr(model, "__name__", type(model).__name__.lower())
+    name = name or called(model)
     if output is None:
         of = getattr(model, "__self__", model)  # the estimator, where its method is given
         output = "values" if is_regressor(of) and not hasattr(of, "predict_proba") else "probabilities"
@@ -179,6 +179,20 @@ def predictor(
         raise InputError(f"model {name}", expected=f"{asked.classes} classes", got=f"{len(classes)}")
     known = {"output": output, "classes": tuple(classes), "fingerprint": fingerprint}
     return Model(asked, name=name, **{**known, **reading})
+
+
+def called(model: Any) -> str:
+    """What an estimator or a function is called; a pipeline by its last step.
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> called(make_pipeline(LogisticRegression()))
+    'logisticregression'
+    """
+    steps = getattr(model, "steps", None)
+    if isinstance(steps, list) and steps and hasattr(model, "named_steps"):
+        return called(steps[-1][1])
+    return getattr(model, "__name__", type(model).__name__.lower())
 
 
 def _cannot_answer(model: Any, name: str, output: str) -> InputError:

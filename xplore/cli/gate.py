@@ -64,7 +64,7 @@ def gate(
     if not json_:
         show(f"report: {folder / 'report.html'}")
     if verdict.result.valid and not json_:
-        command = shell("xplore", "replay", folder, "--model", old, "--model", new)
+        command = shell("xplore", "replay", folder, "--config", config, "--model", old, "--model", new)
         print(f"judge them again:  {command}")
     if not verdict:
         raise typer.Exit(1 if verdict.decision == "failed" else 2)

@@ -20,7 +20,7 @@ def replay(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Or a model, as module:factory or module:factory@WEIGHTS; once for each, in order."
+            help="A model, as module:factory or module:factory@WEIGHTS, in place of the config's; once for each."
         ),
     ] = None,
 ) -> None:
@@ -28,11 +28,9 @@ def replay(
     from xplore import config as configs
     from xplore.rejudge import rejudged
 
-    if config is not None and model:
-        fix = "name the models once"
-        raise InputError("--config and --model", expected="one of them", got="both", fix=fix)
     loaded = None if config is None else configs.load(config)
-    parts = [part(name) for name in model or ()] if loaded is None else loaded.models
+    parts = [part(name) for name in model or ()]
+    parts = loaded.models if loaded is not None and not parts else parts
     models = [configs.build_model(one) for one in parts] or None
     constraint = None if loaded is None else configs.build(loaded.constraint)
     oracle = configs.build(loaded.oracle) if loaded is not None and loaded.oracle is not None else None

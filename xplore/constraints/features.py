@@ -60,14 +60,19 @@ class Features(Ranges, Constraint, repr=False):
     def words(self) -> str:
         follow = len(self.follows)
         frozen = sum(self.frozen) - follow
-        parts = [f"at most {self.changes} of {self._parts.max() + 1} features, each inside its range"]
-        parts += [f"{frozen} frozen"] if frozen else []
+        free = [i for i, still in enumerate(self.frozen) if not still]
+        if len({self._parts[i] for i in free}) == 1:
+            parts = [f"only {', '.join(str(self.columns[i].name) for i in free)} changes, inside its range"]
+        else:
+            parts = [f"at most {self.changes} of {self._parts.max() + 1} features, each inside its range"]
+            parts += [f"{frozen} frozen"] if frozen else []
         parts += [f"{follow} that follow from others"] if follow else []
         named = [name for name in self.names_of_rules if not name.startswith("rule ")]
-        parts += [f"{len(self.rules)} rules kept" + (f": {', '.join(named)}" if named else "")] * bool(
-            self.rules
-        )
-        for words, at in (("may become missing", self.comes), ("may no longer be missing", self.goes)):
+        count = "1 rule" if len(self.rules) == 1 else f"{len(self.rules)} rules"
+        parts += [f"{count} kept" + (f": {', '.join(named)}" if named else "")] if self.rules else []
+        up = [str(column.name) for column, grows in zip(self.columns, self.grows, strict=True) if grows]
+        parts += [f"{', '.join(up)} only up"] if up else []
+        for words, at in (("may be lost", self.comes), ("may be found, where missing", self.goes)):
             parts += [f"{', '.join(str(self.columns[i].name) for i in at)} {words}"] if at else []
         return "; ".join(parts)
 

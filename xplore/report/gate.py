@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ NOT_FINISHED = (
 
 def told(record: GateRecord) -> list[str]:
     """The comparisons in lines, as a terminal shows them."""
-    first = f"gate {SAID[record.decision]}: {record.kind}"
+    first = f"gate {SAID[record.decision]}: {record.kind}{versions(record)}"
     return [first, *(f"  {line_told(line)}" for line in record.whole), *_classes(record), *_flipped(record)]
 
 
@@ -52,7 +53,31 @@ def _classes(record: GateRecord) -> list[str]:
 
 def closest(lines: Sequence[Line]) -> Line:
     """The comparison that lies closest to its limit, or farthest above it."""
-    return max(lines, key=lambda line: line.flips / max(line.seeds, 1) - line.allowed)
+    return max(lines, key=_nearness)
+
+
+def _nearness(line: Line) -> tuple[float, float]:
+    """How large a part of what is allowed a comparison comes to."""
+    part = line.flips / max(line.seeds, 1)
+    return (part / line.allowed if line.allowed else math.inf if part else 0.0), part
+
+
+def versions(record: GateRecord) -> str:
+    """Which versions were compared, as a part of a line; nothing, where they have no names of their own.
+
+    >>> versions(GateRecord(FLIPS, 0.02, 0, versions=("v1", "v2"))), versions(GateRecord(FLIPS, 0.02, 0))
+    ('; old: v1, new: v2', '')
+    """
+    named = len(record.versions) == 2 and record.versions[0] != record.versions[1]
+    return f"; old: {record.versions[0]}, new: {record.versions[1]}" if named else ""
+
+
+def terms(record: GateRecord) -> str:
+    """What the words of a gate's report mean, for somebody to whom it was forwarded."""
+    seed = "A seed is an input as it came."
+    flip = " A flip is one that the old model answers rightly and the new one wrongly."
+    near = " Near a seed are small changes of it, within the bound, which the search tries."
+    return f"{seed}{flip if record.kind == FLIPS else ''}{near}"
 
 
 def _flipped(record: GateRecord) -> list[str]:
@@ -87,11 +112,13 @@ def verdict(record: GateRecord) -> str:
         lines = tuple(line for line in record.whole if line.fails)
         if not lines:  # classes alone
             broken = [line for line in record.by_class if line.fails]
-            lines = tuple(sorted(broken, key=lambda line: line.allowed - _part(line))[:2])
+            lines = tuple(sorted(broken, key=_nearness, reverse=True)[:2])
     limits = {line.allowed for line in lines}
     said = [_against(record, line, limit=len(limits) > 1) for line in lines]
     same = [f"; {_allowed(lines[0])}"] if len(limits) == 1 else []
-    return f"{start}{': ' if said else ''}{', and '.join(said)}{''.join(same)}."
+    trained = record.decision == "passed" and any(line.limit == "null" for line in lines)
+    plain = " The new version breaks no more than another training of the old one does." if trained else ""
+    return f"{start}{': ' if said else ''}{', and '.join(said)}{''.join(same)}.{plain}"
 
 
 def _against(record: GateRecord, line: Line, *, limit: bool) -> str:
@@ -127,8 +154,11 @@ def headline(record: GateRecord) -> list[tuple[str, str, bool]]:
     for line in record.whole:
         what = f"of {plural(line.seeds, 'seed')} {f'{does} as they are' if line.where == 'data' else has}"
         spread = f" (95\xa0% interval {interval(line.share)})" if line.share else f": {line.void}"
-        numbers.append((percent(line.share["share"] if line.share else None, 1), what + spread, line.fails))
-    return [*numbers, _third(record)] if numbers else []
+        within = "above" if line.fails else "within"
+        limit = f"; {within} the {percent(line.allowed, 1)} allowed" if line.share and line.allowed else ""
+        number = percent(line.share["share"] if line.share else None, 1)
+        numbers.append((number, what + spread + limit, line.fails))
+    return sorted([*numbers, _third(record)], key=lambda number: not number[2]) if numbers else []
 
 
 def _third(record: GateRecord) -> tuple[str, str, bool]:
@@ -173,7 +203,7 @@ def outcome(line: Line) -> str:
 
 def table(record: GateRecord) -> list[dict[str, Any]]:
     """The comparisons as rows: those over all classes, then classes, the worst first."""
-    classes = sorted(record.by_class, key=lambda line: (not line.fails, line.allowed - _part(line)))
+    classes = sorted(record.by_class, key=lambda line: (line.fails, *_nearness(line)), reverse=True)
     return [
         {
             "name": name(line),

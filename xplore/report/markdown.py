@@ -110,7 +110,11 @@ def _top(
     ]
     head += ["", gates.NOT_FINISHED] if gate and gate.decision is None else []
     judged = wording.precision(told["precision"]), wording.precision(told["precision_in_doubt"], "in doubt")
-    judged += (wording.evidence(told) if told["findings"] else "",)
+    judged = (
+        gates.terms(gate) if gate else wording.terms(told),
+        *judged,
+        wording.evidence(told) if told["findings"] else "",
+    )
     head += [line for said in judged if said for line in ("", cell(said, LONGEST_LINE))]
     parts = [head, *_gate(reading, folder)]
     if shown:
@@ -206,7 +210,8 @@ def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         parts.append(("How large the changes are", [table(head, rows)]))
     searches = [_searches(told), *([cell(line, LONGEST_LINE)] for line in wording.compared(told))]
     if len(wording.searches(told)) == 1:
-        searches += [[f"{wording.NO_BASELINE} To run one, add {code(wording.BASELINE)} to the config."]]
+        how, given = wording.baseline(told)
+        searches += [[f"{wording.NO_BASELINE} To run one, {how} {code(given)}."]]
     parts.append(("Against other searches", searches))
     if told["coverage"]:
         note = "By the inputs on which models differ (by valid findings; by the seeds as they are)."
@@ -304,7 +309,15 @@ def _searches(told: dict[str, Any]) -> list[str]:
         label = wording.search_name(row) + (" (this campaign)" if row["own"] else "")
         rows.append([cell(label), counts[0], part, *counts[1:], words.duration(row["seconds"])])
     return table(
-        ["search", "valid findings", "share of seeds (95 %)", "fault groups", "queries", "seeds", "time"],
+        [
+            "search",
+            "valid findings" + ", as found" * (len(rows) > 1),
+            "share of seeds (95 %)",
+            "fault groups",
+            "queries",
+            "seeds",
+            "time",
+        ],
         rows,
     )
 

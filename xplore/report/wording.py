@@ -33,7 +33,6 @@ _DOUBTS = {
 }
 _EVIDENCE = {"reference_model": "a reference model", "training": "the training inputs' classes"}
 NO_BASELINE = "No other search was run at this budget: how much of this chance would find is not known."
-BASELINE = '[baseline] use = "xplore.search:Random"'
 CALLS = ("xplore.run(...)", "xplore.gate(...)")
 """What made a campaign from Python."""
 LIMITS = (
@@ -208,7 +207,25 @@ def verdict(figures: dict[str, Any]) -> str:
     groups = plural(len(figures["failure_modes"]), "failure mode")
     name, times = worst(figures)
     blame = f"; {name} {leaves(figures)} in {percent(times / valid)} of the findings" if times else ""
-    return f"{models.capitalize()} disagree near {near}, in {groups}{blame}."
+    differ = figures["already_differ"]
+    before = f" On {count(differ)} more they differ before any change." if differ else ""
+    return f"{models.capitalize()} disagree near {near}, in {groups}{blame}.{before}"
+
+
+def baseline(figures: dict[str, Any]) -> tuple[str, str]:
+    """How another search is run beside one: what is to be done, and the code."""
+    if figures["command"] in CALLS:
+        return "pass", "baseline=xplore.search.Random()"
+    return "add to the config", '[baseline] use = "xplore.search:Random"'
+
+
+def terms(figures: dict[str, Any]) -> str:
+    """What the words of a report mean, for somebody to whom it was forwarded."""
+    one = {"images": "an image", "rows": "a row", "sets": "a set of features"}[figures["inputs"]]
+    return (
+        f"A seed is {one} as it came. A valid finding is a small change of a seed, within the bound, on "
+        "which the models disagree. A failure mode is what one model takes for what."
+    )
 
 
 def precision(told: dict[str, Any] | None, of: str = "valid") -> str:
@@ -395,12 +412,14 @@ def searches(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """This campaign and the searches it is compared with, one row each."""
     own = {key: figures[key] for key in ("seeds", "queries", "found", "findings", "valid", "seconds")}
     own |= {"search": figures["search"] or "this campaign", "groups": len(figures["groups"])}
-    own["valid"] = figures["valid_as_found"]  # what another search found is not shrunk either
-    own |= {
-        "note": "this campaign" if figures["search"] else "",
-        "share": figures["valid_share"],
-        "own": True,
-    }
+    valid, seeds = (
+        figures["valid_as_found"],
+        figures["seeds"],
+    )  # what another search found is not shrunk either
+    own |= {"note": "this campaign" if figures["search"] else "", "own": True, "valid": valid}
+    own["share"] = (
+        share(min(valid, seeds), seeds) if seeds and figures["baselines"] else figures["valid_share"]
+    )
     rows = [own]
     for other in figures["baselines"] or []:
         seeds, valid = other.get("seeds"), other.get("valid")
