@@ -263,11 +263,15 @@ def _narrowed(folder: Path, still: Sequence[str]) -> Result:
 
 
 def _examples(result: Result) -> list[Finding]:
-    """A valid finding of each fault group."""
+    """A valid finding of each fault group; where a gate failed for some classes alone, of those classes."""
     from xplore.report.reading import read
 
     kept = {finding.id: finding for finding in result.valid}
-    groups = read(result.archive).groups if kept else ()
+    reading = read(result.archive)
+    groups = reading.groups if kept else ()
+    if reading.gate is not None and not any(line.fails for line in reading.gate.whole):
+        broken = {line.of for line in reading.gate.by_class if line.fails}
+        groups = [group for group in groups if not broken or group.expected in broken]
     rows = [[row for row in group.rows if row.id in kept] for group in groups]
     return [kept[of[0].id] for of in rows if of]
 

@@ -228,3 +228,35 @@ def test_a_record_of_any_kind_is_refused_or_told(at, value):
         json.dumps(came.meta(), allow_nan=False)
         for words in (gate.told, gate.headline, gate.table, gate.verdict):
             words(came)
+
+
+@pytest.mark.parametrize("kind", ["failed", "failed near", "a class", "passed"])
+def test_regression_inputs_of_a_gate_are_those_of_what_failed(gated, kind):
+    """Where single classes failed, those of other classes say what any training does."""
+    from xplore._pytest import _examples
+    from xplore.result import Result
+
+    archive = gated(kind)
+    groups = read(archive).groups
+    kept = _examples(Result(archive.path.parent))
+    wanted = [group for group in groups if kind != "a class" or group.expected == 3]
+    assert len(kept) == len(wanted) > 0 and (kind != "a class" or len(groups) > len(wanted))
+    assert {finding.disagreement for finding in kept} == {(g.expected, g.decisions) for g in wanted}
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.01, 1.0)), min_size=1, max_size=9))
+def test_the_closest_comparison_uses_up_most_of_its_limit(counts):
+    lines = [line("data", flips, 40, allowed, of=i, name=str(i)) for i, (flips, allowed) in enumerate(counts)]
+    one = gate.closest(lines)
+    assert one.flips / one.allowed == max(other.flips / other.allowed for other in lines)
+    order = gate.table(GateRecord(FLIPS, None, 3, "failed", tuple(lines)))
+    assert [row["fails"] for row in order] == sorted((row["fails"] for row in order), reverse=True)
+
+
+@pytest.mark.parametrize("format", FORMATS[:2])
+def test_the_versions_have_the_names_that_the_user_gave(gated, tmp_path, format):
+    archive = gated("failed")
+    archive = Archive.open(archive.path.parent, write=True)
+    archive.note(gate=replace(record("failed"), versions=("v<1>", "v2")).meta())
+    text = reporter(format).write(archive, tmp_path).read_text("utf-8")
+    assert "Old: v&lt;1&gt;, new: v2." in text and "v<1>" not in text

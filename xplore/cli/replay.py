@@ -20,7 +20,7 @@ def replay(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="A model, as module:factory or module:factory@WEIGHTS, in place of the config's; once for each."
+            help="A model in place of the config's, as module:factory or module:factory@WEIGHTS; one by one."
         ),
     ] = None,
 ) -> None:

@@ -27,13 +27,13 @@ class Blackout(Constraint):
     which draws new places at each step: `search.Original` does so.
 
     >>> Blackout(count=2, size=3).words
-    'at most 2 dark 3x3 rectangles that hide at most 15% of the content'
+    'at most 2 dark 3x3 rectangles that hide at most 10% of the content'
     """
 
     intervals = by_field(count=COUNT, size=COUNT, bound=PART)
     count: int = struct.field(pytree_node=False, default=3)
     size: int = struct.field(pytree_node=False, default=6)
-    bound: Number = 0.15
+    bound: Number = 0.1
 
     def check(self, codes: UInt8[np.ndarray, "n h w c"]) -> None:
         check_room(self, self.size, self.size, codes.shape[1:])

@@ -74,7 +74,8 @@ def versions(record: GateRecord) -> str:
 
 def terms(record: GateRecord) -> str:
     """What the words of a gate's report mean, for somebody to whom it was forwarded."""
-    seed = "A seed is an input as it came."
+    named = versions(record).removeprefix("; ")
+    seed = f"{named[:1].upper()}{named[1:]}. " * bool(named) + "A seed is an input as it came."
     flip = " A flip is one that the old model answers rightly and the new one wrongly."
     near = " Near a seed are small changes of it, within the bound, which the search tries."
     return f"{seed}{flip if record.kind == FLIPS else ''}{near}"
