@@ -279,6 +279,24 @@ def test_a_torch_module_that_was_changed_is_asked_anew() -> None:
     assert not xplore.gate(old, new, IMAGES, **how)
 
 
+def test_an_nnx_module_that_was_trained_since_is_asked_as_it_is_now() -> None:
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Net(nnx.Module):
+        def __init__(self, seed: int) -> None:
+            self.dense = nnx.Linear(SIDE * SIDE, CLASSES, rngs=nnx.Rngs(seed))
+
+        def __call__(self, x: Any) -> Any:
+            return self.dense(x.reshape(len(x), -1))
+
+    changed = Net(0)
+    old, new = xplore.adapt(Net(0), name="old"), xplore.adapt(changed, name="new")
+    how = {**HOW, "allow": 0.0}
+    assert xplore.gate(old, new, IMAGES, **how)
+    changed.dense.kernel[...] = -changed.dense.kernel[...]
+    assert not xplore.gate(old, new, IMAGES, **how)
+
+
 LIMITS = {"apart": 0.0, "most": 60.0, "by": 0.0}
 
 

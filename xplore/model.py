@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import hashlib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -22,6 +23,34 @@ from xplore.host import HostFunction
 from xplore.lowering import Lowering, lower
 from xplore.modes import in_inference
 from xplore.units import Layer, Number, Unit
+
+
+class Holder(abc.ABC):
+    """A function of JAX whose parameters an object of the user's holds, and changes when it is trained.
+
+    Of that object's own arrays copies are kept: training may delete them.
+    """
+
+    _given: list[Any]
+
+    def give(self) -> Any:
+        """Its parameters, for the model that is made of it."""
+        params = self.current()
+        self._given[:] = jax.tree.leaves(params)
+        return params
+
+    def gave(self, params: Any) -> bool:
+        """Are these the parameters that it gave, and not others that were loaded since?"""
+        leaves = jax.tree.leaves(params)
+        return len(leaves) == len(self._given) and all(map(lambda a, b: a is b, leaves, self._given))
+
+    def current(self) -> Any:
+        """Its parameters as they are now."""
+        return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self._held())
+
+    @abc.abstractmethod
+    def _held(self) -> Any:
+        """The parameters of the user's object."""
 
 
 class Model(struct.PyTreeNode):
@@ -112,10 +141,12 @@ class Model(struct.PyTreeNode):
         known = self
         if isinstance(self.f, HostFunction):
             known = self.replace(fingerprint=self.f.refresh())
+        if isinstance(self.f, Holder) and self.f.gave(self.params):
+            known = self.replace(params=self.f.current())
         x = jax.ShapeDtypeStruct((batch, *shape), jnp.result_type(float))
         try:
             reads = jax.eval_shape(self.read, x)
-            found = trace(self._ask, self.params, reads)
+            found = trace(self._ask, known.params, reads)
         except Exception:  # a function of the user's own; `Panel.check` says what is wrong
             return known
         return known.followed(reads.shape[1:], batch).replace(given=found, closed=found.arrays)

@@ -296,3 +296,43 @@ def test_a_campaign_between_two_versions() -> None:
     result = xplore.run(nets, digits.images[:40], digits.labels[:40], lanes=16, progress=False)
     assert len(result.valid) >= 10 and set(result.coverage) == {nets[0].name, nets[1].name}
     assert all(xplore.replay(result.folder, nets).values())
+
+
+def _trainable() -> keras.Sequential:
+    layers = keras.layers
+    inside = [layers.Input((12, 12, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU()]
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(5, activation="softmax")]
+    net = keras.Sequential([*inside, *ends])
+    net.compile("adam", "sparse_categorical_crossentropy")
+    return net
+
+
+@pytest.mark.parametrize("ask", ["fit", "evaluate", "predict"])
+def test_a_model_that_keras_used_since_is_asked_as_it_is_now(ask: str) -> None:
+    """Keras gives the arrays that it held to its own programs, which delete them."""
+    net, images, labels = _trainable(), np.asarray(IMAGES), np.arange(4)
+    model = adapt(net, name="net")
+    before = np.asarray(model(IMAGES))
+    given = {"fit": (images, labels), "evaluate": (images, labels), "predict": (images,)}[ask]
+    getattr(net, ask)(*given, verbose=0, **({"epochs": 3} if ask == "fit" else {}))
+    close(model(IMAGES), before)
+    now = model.bind((12, 12, 3), 2)
+    close(now(IMAGES), net(IMAGES, training=False))
+    assert (ask == "fit") == (not np.allclose(now(IMAGES), before))
+    assert "net" in str(xplore.inspect([model, adapt(_trainable(), name="other")], images, labels))
+
+
+def test_other_weights_that_a_model_was_given_stay() -> None:
+    first, second = adapt(_trainable(), name="a"), adapt(_trainable(), name="b")
+    params = dict(zip(first.params, second.params.values(), strict=True))
+    close(first.replace(params=params).bind((12, 12, 3), 2)(IMAGES), second(IMAGES))
+
+
+def test_a_saved_model_is_the_same_model(tmp_path: Path) -> None:
+    """Keras puts the name of a model that was built in code before its paths, and not of one from a file."""
+    net = _trainable()
+    net.save(tmp_path / "net.keras")
+    one, other = adapt(net, name="net"), load(tmp_path / "net.keras", name="net")
+    assert {*one.params} == {*other.params} and one.digest() == other.digest()
+    names = [[layer.name for layer in model.captured(IMAGES)[1]] for model in (one, other)]
+    assert names[0] == names[1] and "sequential" not in str(names)

@@ -71,7 +71,7 @@ def nested() -> keras.Model:
         (sequential, ["first", "shrink", "second", "means", "scores", "chances"]),
         (functional, ["conv", "average", "probs", "probs/activation"]),
         (own, ["conv", "shrink", "largest", "scores", "chances"]),
-        (nested, ["body/conv", "body/shrink", "whole/scores", "whole/chances"]),
+        (nested, ["body/conv", "body/shrink", "scores", "chances"]),
     ],
 )
 def test_layers_are_named_as_in_keras(build, names) -> None:

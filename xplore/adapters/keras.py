@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -16,20 +16,30 @@ import numpy as np
 
 from xplore.errors import InputError, MissingExtraError, first, told
 from xplore.layers import scoped
-from xplore.model import Model
+from xplore.model import Holder, Model
 
 HOW = "set KERAS_BACKEND=jax before keras is imported, or call xplore.adapters.keras.load, which does so"
+DROPOUT = "seed_generator"
+"""How the paths of random states start that are of no use in inference."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Stateless:
+class _Stateless(Holder):
     """`model.stateless_call`, with its weights as an argument."""
 
     model: Any
+    _given: list[Any] = field(default_factory=list)
+
+    def path(self, variable: Any) -> str:
+        """A variable's path in its model: one that was built in code puts its own name before it."""
+        return str(variable.path).removeprefix(f"{self.model.name}/")
+
+    def _held(self) -> dict[str, Any]:
+        return {self.path(v): v.value for v in self.model.variables if not self.path(v).startswith(DROPOUT)}
 
     def __call__(self, weights: Any, x: Any) -> Any:
         trained, other = (
-            [weights.get(variable.path, variable.value) for variable in variables]
+            [weights.get(self.path(variable), variable.value) for variable in variables]
             for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
         )
         parameters = inspect.signature(self.model.call).parameters  # one without layers in training has none
@@ -55,6 +65,7 @@ def _scopes(model: Any) -> Iterator[None]:
         def named(*args: Any, **how: Any) -> Any:
             path = layer.path or "/".join(filter(None, (inside[-1], layer.name)))  # Keras gives some none
             inside.append(path)
+            path = path.removeprefix(f"{model.name}/")
             try:
                 with jax.named_scope(scoped(path)):
                     return call(*args, **how)
@@ -106,8 +117,9 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             got="one without weights",
             fix="call it once on an input, or model.build(shape)",
         )
-    paths = [v.path for v in model.variables if not v.path.startswith("seed_generator")]  # dropout is off
-    weights = {v.path: v.value for v in model.variables if v.path in paths}
+    asked = _Stateless(model)
+    paths = [path for path in map(asked.path, model.variables) if not path.startswith(DROPOUT)]
+    weights = asked.give()
     if len(weights) < len(paths):
         raise InputError(
             f"Keras model {model.name}",
@@ -115,7 +127,7 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             got=f"several called {next(path for path in paths if paths.count(path) > 1)}",
             fix="give its layers names of their own",
         )
-    adapted = Model(_Stateless(model), weights, name=name or model.name, **reading)
+    adapted = Model(asked, weights, name=name or model.name, **reading)
     shape = _input_shape(model)
     return adapted if shape is None else adapted.followed(shape)
 

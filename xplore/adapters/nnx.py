@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from xplore.model import Model
+from xplore.model import Holder, Model
 from xplore.modes import INFERENCE, in_inference
 
 
 @dataclass(frozen=True)
-class _Merge:
+class _Merge(Holder):
     """A module's graph without its weights: equal for one architecture, so that nothing retraces."""
 
     graph: Any
     random: Any = field(compare=False)  # of dropout, which is off
     kind: type
+    module: Any = field(compare=False)
+    _given: list[Any] = field(default_factory=list, compare=False)
+
+    def _held(self) -> Any:
+        return _split(self.module)[2]
 
     @property
     def inference(self) -> dict[str, bool]:
@@ -38,13 +43,17 @@ def nnx(module: Any, *, name: str = "", **reading: Any) -> Model:
     >>> nnx(flax_nnx.Linear(2, 3, rngs=flax_nnx.Rngs(0)), name="dense")(jnp.ones((4, 2))).shape
     (4, 3)
     """
+    graph, random, _ = _split(module)
+    merge = _Merge(graph, random, type(module), module)
+    return Model(merge, merge.give(), name=name or type(module).__name__.lower(), **reading)
+
+
+def _split(module: Any) -> tuple[Any, Any, Any]:
+    """The graph of a module in inference, its random states and its weights."""
     from flax import nnx as library
 
     module = library.clone(module)  # the user's own stays in the mode it is in
     module.eval()
     modes = {name: value for name, value in INFERENCE.items() if name != "train"}  # which is a method
     module.set_attributes(**modes, raise_if_not_found=False)
-    graph, random, state = library.split(module, library.RngState, ...)
-    return Model(
-        _Merge(graph, random, type(module)), state, name=name or type(module).__name__.lower(), **reading
-    )
+    return library.split(module, library.RngState, ...)
