@@ -114,7 +114,7 @@ def test_models_that_say_little_are_warned_of() -> None:
     leaning = model(lambda z: z + jnp.array([[0.0, 90.0, 0.0]]), name="leaning")
     told = xplore.inspect([model(linear, name="right"), constant, leaning], IMAGES, LABELS).warnings
     assert any(note.startswith("constant gives one and the same answer") for note in told)
-    assert any(note.startswith("leaning says class 1 of all of 40 seeds") for note in told)
+    assert any(note.startswith("leaning answers class 1 on all of the first 40 seeds") for note in told)
     assert not any(note.startswith("right") for note in told)
     guesses = LABELS[np.random.default_rng(3).permutation(40)]
     result = xplore.run([model(linear, name="one"), model(linear, name="two")], IMAGES, guesses, **HOW)

@@ -38,10 +38,8 @@ def line(now: Tally, of: int | None) -> str:
     rate, steps, left = pace(now, of)
     reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
     coverage = f"coverage {reached}  " if reached else ""  # black boxes have none
-    return (
-        f"{now.closed}/{_of(of)} seeds  {now.findings} findings ({now.valid} valid)  {rate:.1f} seeds/s  "
-        f"{steps:.0f} steps/s  {coverage}{left} left"
-    )
+    found = f"{now.findings} findings ({now.valid} valid as found)"
+    return f"{now.closed}/{_of(of)} seeds  {found}  {rate:.1f} seeds/s  {steps:.0f} steps/s  {coverage}{left} left"
 
 
 def _of(seeds: int | None) -> str:
@@ -211,7 +209,7 @@ def _rich(title: str, of: int | None, live: Live) -> Watch:
         table.add_row(f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{left} left")
         table.add_row("seeds", f"{now.closed} of {_of(of)}", f"{rate:.1f}/s")
         told = f"{len(now.disagreements)} kinds"
-        table.add_row("findings", f"{now.findings}, {now.valid} of them valid", told)
+        table.add_row("findings", f"{now.findings}, {now.valid} of them valid as found", told)
         table.add_row("steps", f"{now.steps}", f"{steps:.0f}/s")
         if now.coverage:  # black boxes have none
             reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())

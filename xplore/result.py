@@ -18,7 +18,7 @@ from xplore.columns import framed, pandas
 from xplore.finding import Finding
 from xplore.folders import alone, whole
 from xplore.media import from_npy
-from xplore.report import reporter
+from xplore.report import exporter, reporter
 from xplore.report.reading import read
 from xplore.report.summary import summary
 from xplore.report.wording import changed, counted
@@ -131,6 +131,18 @@ class Result:
             codes = np.stack([from_npy(of(kept[row.id])) for row in rows]) if rows else empty
             parts.append(framed(reading.columns, codes).add_prefix(f"{side}:"))
         return pd.concat(parts, axis=1)
+
+    def export(self, format: str, folder: str | Path | None = None, *, as_found: bool = False) -> Path:
+        """Write the valid findings for retraining, with their labels; returns the file or folder.
+
+        As `xplore export` does: `format` is png, npz, parquet, csv or jsonl, the folder by default `export`
+        in the campaign's.
+
+        Raises:
+            InputError: there is no such format, or the folder cannot be written.
+        """
+        chosen = exporter(format, shrunk=not as_found)
+        return chosen.write(self.archive, Path(folder) if folder is not None else self.folder / "export")
 
     def save(self, folder: str | Path) -> Path:
         """Copy the archive into a folder without one, with `summary.json` and `report.html`.

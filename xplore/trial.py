@@ -264,7 +264,7 @@ def _constant(
     if (rows == rows[:1]).all():
         return [f"{model.name} gives one and the same answer to all of {len(rows)} seeds, whatever they are"]
     if vary and (decided == decided[0]).all():
-        return [f"{model.name} says class {decided[0]} of all of {len(rows)} seeds"]
+        return [f"{model.name} answers class {decided[0]} on all of the first {len(rows)} seeds"]
     return []
 
 

@@ -61,8 +61,9 @@ class Export(Reporter):
         if not reading.complete:
             return
         for finding in reading.archive.findings(origin=None if self.every else "search"):
-            if self.every or finding.valid:
-                yield _smallest(finding) if self.shrunk else finding
+            told = _smallest(finding) if self.shrunk else replace(finding, shrunk=None)
+            if self.every or told.valid:
+                yield told
 
 
 def beside(path: Path) -> Path:

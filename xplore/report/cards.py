@@ -24,9 +24,13 @@ def card(reading: Reading, mode: FailureMode, *, three: bool = True) -> dict[str
     """What a card shows of a failure mode; without `three` one small strip in place of three pictures."""
     row = mode.example
     badges = _badges(reading, row)
-    hidden, referee = row.shown.measure("hidden"), row.shown.measures.get("referee")
+    hidden, changed = row.shown.measure("hidden"), row.shown.measure("content_changed")
+    referee = row.shown.measures.get("referee")
     badges = [row.shown.settings, *badges] if row.shown.settings else badges
-    badges += [f"{words.percent(hidden)} hidden"] if hidden is not None else []
+    if changed is not None:  # which its bound is about
+        badges += [f"{words.percent(changed)} of the content changed"]
+    elif hidden is not None:
+        badges += [f"{words.percent(hidden)} hidden"]
     # A reference model that agrees is no news on a card; the share is told below.
     differs = isinstance(referee, int) and referee != row.expected
     badges += [f"reference model: {reading.class_name(referee)}"] if differs else []

@@ -377,7 +377,8 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
         (percent(valid and valid["share"], 1), f"of seeds have a valid finding{spread}"),
         (
             count(len(figures["failure_modes"])),
-            f"failure modes in {plural(figures['valid'], 'valid finding')}",
+            f"failure mode{'s' * (len(figures['failure_modes']) != 1)} in "
+            f"{plural(figures['valid'], 'valid finding')}",
         ),
         third,
     ]
