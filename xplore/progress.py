@@ -39,7 +39,8 @@ def line(now: Tally, of: int | None) -> str:
     reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
     coverage = f"coverage {reached}  " if reached else ""  # black boxes have none
     found = f"{now.findings} findings ({now.valid} valid as found)"
-    return f"{now.closed}/{_of(of)} seeds  {found}  {rate:.1f} seeds/s  {steps:.0f} steps/s  {coverage}{left} left"
+    speed = f"{rate:.1f} seeds/s  {steps:.0f} steps/s"
+    return f"{now.closed}/{_of(of)} seeds  {found}  {speed}  {coverage}{left} left"
 
 
 def _of(seeds: int | None) -> str:
