@@ -38,7 +38,7 @@ BEFORE = {"occlusion": 547, "dark_rectangles": 504, "light": 75, "ball": 947}
 SAID = ("at once", "in doubt", "another")
 SIDE, COLUMNS, GAP, HEAD = 140, 8, 14, 18
 BOUNDS = {
-    "occlusion": ("mnist", (0.1, 0.2, 0.3, None)),
+    "occlusion": ("mnist", (0.1, 0.15, 0.2, 0.3, None)),
     "dark rectangles": ("mnist_blackout", (0.1, 0.2, 0.3, None)),
     "light": ("mnist_light", (0.15, 0.3, None)),
     "ball": ("mnist_ball", (0.1, 0.2, 0.3, None)),
