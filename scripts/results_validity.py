@@ -97,7 +97,7 @@ def _sheet(pictures: list[np.ndarray]) -> Image.Image:
 
 
 def bounds(keep: Path) -> None:
-    """Draw the same seeds' findings under several bounds: a row a bound, the seeds above, `–` where none is."""
+    """Draw the same seeds' findings under several bounds: a row a bound, the seeds above, a dash where none is."""
     strips = []
     for kind, (name, values) in BOUNDS.items():
         found = {value: _found(name, value, keep) for value in values}
@@ -144,7 +144,7 @@ def _strip(title: str, rows: list[tuple[str, list[np.ndarray | None]]]) -> Image
         for number, picture in enumerate(pictures):
             x = left + number * (side + gap)
             if picture is None:
-                pen.text((x + side // 2, y + side // 2 - 8), "–", fill="black", font_size=14)
+                pen.text((x + side // 2, y + side // 2 - 8), "-", fill="black", font_size=14)
             else:
                 strip.paste(
                     Image.fromarray(picture[..., 0]).resize((side, side), Image.Resampling.BICUBIC), (x, y)
