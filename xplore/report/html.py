@@ -115,6 +115,7 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "baseline": wording.baseline(told),
         "limits": wording.LIMITS,
         "criteria": wording.criteria(told["criteria"]),
+        "first_notes": wording.first_notes(told),
         "terms": gates.terms(reading.gate) if reading.gate else wording.terms(told),
         "leaves": wording.leaves(told),
         "blames": wording.blames(told),

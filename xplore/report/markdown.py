@@ -115,7 +115,7 @@ def _top(
         *judged,
         wording.evidence(told) if told["findings"] else "",
     )
-    judged += tuple(f"Note: {note}" for note in (told["notes"] or ())[:4])
+    judged += tuple(f"Note: {note}" for note in wording.first_notes(told))
     head += [line for said in judged if said for line in ("", cell(said, LONGEST_LINE))]
     parts = [head, *_gate(reading, folder)]
     if shown:

@@ -219,12 +219,21 @@ def baseline(figures: dict[str, Any]) -> tuple[str, str]:
     return "add to the config", '[baseline] use = "xplore.search:Random"'
 
 
+def first_notes(figures: dict[str, Any]) -> list[str]:
+    """The notes that a reader sees first: what was chosen, and what is doubtful; not what is counted below.
+
+    >>> first_notes({"notes": ["seeds: mnist/test", "small is right on 4 of 20 seeds"]})
+    ['small is right on 4 of 20 seeds']
+    """
+    return [note for note in figures["notes"] or () if not note.startswith(("seeds: ", "of "))][:4]
+
+
 def terms(figures: dict[str, Any]) -> str:
     """What the words of a report mean, for somebody to whom it was forwarded."""
     one = {"images": "an image", "rows": "a row", "sets": "a set of features"}[figures["inputs"]]
     return (
         f"A seed is {one} as it came. A valid finding is a small change of a seed, within the bound, on "
-        "which the models disagree. A failure mode is what one model takes for what."
+        "which the models disagree. A failure mode is one model that takes one answer for another."
     )
 
 
