@@ -19,7 +19,7 @@ from xplore.errors import InputError, shell, visible
 from xplore.report.csv import safe
 from xplore.report.junit import xml
 from xplore.report.markdown import cell, code
-from xplore.report.wording import command
+from xplore.report.names import command
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 WORDS |= st.sampled_from(

@@ -65,6 +65,7 @@ SHARED_IN_REPORT = {
     "gallery",
     "gate",
     "lines",
+    "names",
     "pictures",
     "precision",
     "reading",

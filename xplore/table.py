@@ -256,12 +256,13 @@ class Table(struct.PyTreeNode):
         for number, (name, kept) in enumerate(pairs, start=1):
             wrong = int((~kept).sum())
             if wrong:
-                which = "" if len(self.rules) == 1 else f" (rule {number} of {len(self.rules)})"
-                named = name if which and name == f"rule {number}" else rule.words(name)
+                of = "" if len(self.rules) == 1 else f"{number} of {len(self.rules)}"
+                named = rule.words(name) + (f" ({of})" if of else "")
+                named = f"rule {of or number}" if name == f"rule {number}" else named
                 first = ", ".join(map(str, np.flatnonzero(~kept)[:5].tolist()))
                 raise InputError(
                     "seeds",
-                    expected=f"rows that keep {named}{which}",
+                    expected=f"rows that keep {named}",
                     got=f"{wrong} of {len(rows)} that break it (rows {first}{', …' * (wrong > 5)})",
                     fix="leave those rows out, or mend the rule",
                 )

@@ -187,7 +187,7 @@ def beyond(constraint, x0):
             content = jnp.abs(x0 - constraint.background).sum() / len(x0)
             pixels = constraint.height * constraint.width * x0.shape[3]
             rows, cols = slice(0, constraint.height), slice(0, constraint.width)
-            apart = (constraint.bound * content + level) / pixels
+            apart = constraint.bound * content / pixels + level
             drawn, hidden = (x0.at[:, rows, cols].add(sign * apart) for sign in (1, -1))
             return [corners, wide, tall, *(x for x in (drawn, hidden) if x.min() >= 0 and x.max() <= 1)]
         case Patches():

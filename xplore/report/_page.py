@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from xplore.report import wording, words
+from xplore.report import names, words
 
 
 def script_data(value: Any) -> Markup:
@@ -53,6 +53,6 @@ def environment(package: str = "xplore.report") -> Environment:
             for name in ("count", "percent", "interval", "number", "duration", "listing")
         }
     )
-    environment.filters.update(command=wording.command, criterion=wording.criterion, spoken=wording.spoken)
+    environment.filters.update(command=names.command, criterion=names.criterion, spoken=names.spoken)
     environment.globals.update(plural=words.plural)
     return environment

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from xplore.archive import Archive
 from xplore.errors import InputError
-from xplore.report import wording, words
+from xplore.report import names, wording, words
 from xplore.report._base import store
 from xplore.report._page import environment, text
 from xplore.report.cards import pictures
@@ -118,7 +118,7 @@ def same(told: dict[str, Any]) -> list[tuple[str, str]]:
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         return words.listing(value) or "–"
-    return "–" if value in (None, "") else wording.spoken(str(value))
+    return "–" if value in (None, "") else names.spoken(str(value))
 
 
 def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
@@ -189,7 +189,7 @@ def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
         body = [
             [
                 cell(model),
-                cell(wording.criterion(name)),
+                cell(names.criterion(name)),
                 *(n[k] for k in ("only_a", "only_b", "both", "units")),
             ]
             for model, covered in told["coverage"].items()

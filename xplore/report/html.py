@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from xplore.archive import Archive
 from xplore.report import gate as gates
-from xplore.report import wording, words
+from xplore.report import names, wording, words
 from xplore.report._base import Reporter, store
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.cards import card, mode_named
@@ -114,7 +114,7 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "no_baseline": wording.NO_BASELINE,
         "baseline": wording.baseline(told),
         "limits": wording.LIMITS,
-        "criteria": wording.criteria(told["criteria"]),
+        "criteria": names.criteria(told["criteria"]),
         "first_notes": wording.first_notes(told),
         "terms": gates.terms(reading.gate) if reading.gate else wording.terms(told),
         "leaves": wording.leaves(told),
@@ -171,4 +171,4 @@ def _agreed(reading: Reading, seed: Any) -> tuple[int | str, str, str]:
 
 
 def _criterion(reading: Reading) -> str:
-    return wording.criterion(reading.criteria[reading.main])
+    return names.criterion(reading.criteria[reading.main])

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 from xplore.archive import Archive
 from xplore.gate_record import GateRecord, Line, undecided
 from xplore.report import gate as gates
-from xplore.report import wording, words
+from xplore.report import names, wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.flipped import flipped
@@ -163,7 +163,7 @@ def _failed(reading: Reading, mode: FailureMode, suite: str) -> ET.Element:
 
 def _properties(told: dict[str, Any]) -> list[tuple[str, Any]]:
     share = told["valid_share"] or {}
-    called = dict(zip(told["criteria"], wording.criteria(told["criteria"]), strict=True))
+    called = dict(zip(told["criteria"], names.criteria(told["criteria"]), strict=True))
     known = [(key, told[key]) for key in ("seeds", "findings", "valid", "steps", "queries", "rng", "device")]
     known += [("failure_modes", len(told["failure_modes"])), ("groups", len(told["groups"]))]
     known += [(f"valid_share.{key}", round(value, 6)) for key, value in share.items()]

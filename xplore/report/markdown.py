@@ -11,7 +11,7 @@ from urllib.parse import quote
 from xplore.archive import Archive
 from xplore.errors import visible
 from xplore.report import gate as gates
-from xplore.report import wording, words
+from xplore.report import names, wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.flipped import Flipped, flipped, picture
@@ -218,7 +218,7 @@ def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         note = "By the inputs on which models differ (by valid findings; by the seeds as they are)."
         parts.append(("Coverage", [_coverage(told), [note]]))
     made = [
-        f"- {key}: {code((wording.command if key == 'command' else wording.spoken)(told[key]))}"
+        f"- {key}: {code((names.command if key == 'command' else names.spoken)(told[key]))}"
         for key in ("command", "constraint", "search", "device")
         if told[key]
     ]
@@ -326,7 +326,7 @@ def _searches(told: dict[str, Any]) -> list[str]:
 def _coverage(told: dict[str, Any]) -> list[str]:
     models, kinds = list(told["coverage"]), ("coverage", "coverage_valid", "coverage_seeds")
     rows = []
-    for name, called in zip(told["criteria"], wording.criteria(told["criteria"]), strict=True):
+    for name, called in zip(told["criteria"], names.criteria(told["criteria"]), strict=True):
         reached = [[words.percent(told[kind][model][name]) for kind in kinds] for model in models]
         rows.append([cell(called), *(f"{a} ({b}; {c})" for a, b, c in reached)])
     return table(["criterion", *map(cell, words.short_names(models))], rows)

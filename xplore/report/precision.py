@@ -79,7 +79,7 @@ def turns(sizes: Sequence[int]) -> list[int]:
     """Which group each finding of a review is from: of each one first, then in proportion to their sizes.
 
     The next is of the group with the largest `size / (2 taken + 1)` (Webster's method, 1832), so that any
-    beginning is a sample that is proportional to within a finding.
+    beginning is nearly a proportional sample.
 
     >>> turns([1, 6, 2])
     [0, 1, 2, 1, 1, 1, 1, 2, 1]

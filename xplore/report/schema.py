@@ -244,6 +244,10 @@ class Summary(_Exact):
     invalid_by_reason: dict[str, int]
     seeds_with_valid_finding: int = Count
     valid_share: Share | None
+    """Of the seeds; of a campaign that did not judge all of its seeds, of those in whole rounds alone, since
+    seeds that are divided end first. None, where no round is whole."""
+    share_of_seeds: int = Count
+    """How many seeds `valid_share` is of."""
     """Seeds that have a valid finding."""
     groups: list[Group]
     """Fault groups, largest first."""

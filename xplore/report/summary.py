@@ -32,6 +32,7 @@ def figures(reading: Reading) -> dict[str, Any]:
     """The figures of an archive that was read."""
     meta, fates, seeds = reading.meta, reading.seeds.fates, reading.seeds.count
     with_valid = reading.archive.seeds_with_valid()
+    counted, of = (seeds, with_valid) if reading.ended_whole else reading.in_whole_rounds
     seconds = finite(meta.get("seconds"))
     answers = reading.archive.answers()
     doubted = [row.id for row in reading.in_doubt]
@@ -83,7 +84,8 @@ def figures(reading: Reading) -> dict[str, Any]:
             "evidence": None if reading.evidence is None else list(reading.evidence),
             "invalid_by_reason": dict(Counter(r for row in reading.found for r in row.reasons).most_common()),
             "seeds_with_valid_finding": with_valid,
-            "valid_share": share(with_valid, seeds),
+            "valid_share": share(of, counted),
+            "share_of_seeds": counted,
             "groups": [
                 {
                     "expected": group.expected,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Sequence
 from typing import Any
 
-from xplore.errors import shell
 from xplore.report.failure_modes import SHOWN, FailureMode
+from xplore.report.names import CALLS, spoken
 from xplore.report.precision import MARGIN
 from xplore.report.reading import Group, Reading
 from xplore.report.rows import Row, Smallest
@@ -33,8 +30,6 @@ _DOUBTS = {
 }
 _EVIDENCE = {"reference_model": "a reference model", "training": "the training inputs' classes"}
 NO_BASELINE = "No other search was run at this budget: how much of this chance would find is not known."
-CALLS = ("xplore.run(...)", "xplore.gate(...)")
-"""What made a campaign from Python."""
 LIMITS = (
     "That a finding keeps the label of its seed while it stays within the bound is an assumption, "
     "not proven: xplore review shows a sample to a person.",
@@ -43,6 +38,18 @@ LIMITS = (
     "Coverage measures reach, not quality: a neuron that was hit has not been shown to be right.",
     "Margin, SSIM and distances are shown, not filtered on.",
 )
+
+
+def partial(figures: dict[str, Any]) -> bool:
+    """Are some seeds left? Those that were divided have ended first: a share of what ended says too much.
+
+    >>> partial({"finished": True, "ended": "", "seeds": 9, "seeds_total": 9})
+    False
+    >>> partial({"finished": True, "ended": "seconds", "seeds": 9, "seeds_total": 500})
+    True
+    """
+    whole = figures["finished"] and not figures["ended"]
+    return not whole and (figures["seeds_total"] is None or figures["seeds"] < figures["seeds_total"])
 
 
 def state(told: dict[str, Any]) -> str:
@@ -87,71 +94,6 @@ def never_valid(reasons: dict[str, int], seeds: int) -> list[str]:
 def part(group: Group) -> str:
     """Which of the clusters of one disagreement a group is; nothing, where it is all of it."""
     return f", cluster {group.part + 1} of {group.parts}" if group.parts > 1 else ""
-
-
-def criterion(name: str) -> str:
-    """A criterion as people call it, with its settings but not with what it measured of training inputs.
-
-    >>> criterion("NeuronCoverage(t=0.25)"), criterion("KMNC(k=10, low=array([0.1, 0.2]))")
-    ('neuron coverage, t = 0.25', 'KMNC, k = 10')
-    >>> criterion("NeuronCoverage(t=0.0, scale='layer')"), criterion("mine.Reach(of=<function f at 0x7f>)")
-    ('neuron coverage, t = 0, scale = layer', 'reach')
-    """
-    title, _, inside = name.partition("(")
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title.rpartition(".")[2])
-    words = " ".join(word if word.isupper() else word.lower() for word in words.split())
-    settings = re.findall(r"(?:^|, )(\w+)=('[^']*'|[\w.+-]+)(?=, |$)", _flat(inside.removesuffix(")")))
-    values = [(key, re.sub(r"(?<=\d)\.0$|'", "", value)) for key, value in settings]
-    return ", ".join([words, *(f"{key} = {value}" for key, value in values)])
-
-
-def criteria(names: Sequence[str]) -> list[str]:
-    """Criteria as people call them, numbered where several are called alike.
-
-    >>> criteria(["NBC(low=array([0.1]))", "NBC(low=array([0.2]))", "TKNC(k=2)"])
-    ['NBC', 'NBC (2)', 'TKNC, k = 2']
-    """
-    called = [criterion(name) for name in names]
-    before = [called[:at].count(name) for at, name in enumerate(called)]
-    return [f"{name} ({n + 1})" if n else name for name, n in zip(called, before, strict=True)]
-
-
-def _flat(text: str) -> str:
-    """Text without what stands in brackets."""
-    depth, kept = 0, []
-    for letter in text:
-        depth += (letter in "([{<") - (letter in ")]}>")
-        kept += [letter] if depth == 0 else ["…"]
-    return "".join(kept)
-
-
-def spoken(text: str | None) -> str:
-    """What Python calls a part, without the addresses of its functions and without rows of numbers.
-
-    >>> spoken("Gradient(optimizer=<function sgd at 0x7f4756f86fc0>)")
-    'Gradient(optimizer=sgd)'
-    >>> spoken("Near(points=array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], dtype=float32), k=3)")
-    'Near(points=array([…], dtype=float32), k=3)'
-    """
-    text = re.sub(r"<(?:built-in )?(?:function|method) (\S+)(?: at 0x[0-9a-f]+)?>", r"\1", text or "")
-    return re.sub(r"([(\[])(?:[-+.\de]+,\s*){7,}[-+.\de,\s]*([)\]])", r"\1…\2", text)
-
-
-def command(text: str | None) -> str:
-    """What made a campaign, as its archive says; a shell runs nothing of what is no command of xplore's.
-
-    >>> command("xplore run mnist --out 'my runs'"), command("xplore.run(...)")
-    ("xplore run mnist --out 'my runs'", 'xplore.run(...)')
-    >>> print(command("xplore run mnist; rm -r ~"), command("$(id)"))
-    'xplore run mnist; rm -r ~' '$(id)'
-    """
-    try:
-        words = shlex.split(text or "")
-    except ValueError:  # a quotation that does not end
-        words = []
-    if not text or text in CALLS:
-        return text or ""
-    return text if words[:1] in (["xplore"], ["pytest"]) and shell(*words) == text else shell(text)
 
 
 def reason(name: str) -> str:
@@ -204,6 +146,7 @@ def verdict(figures: dict[str, Any]) -> str:
         tail += f", {count(doubtful)} of them in doubt" if doubtful else ""
         return f"No valid finding near {tried}: within this budget {models} were not divided{tail}."
     near = f"{count(figures['seeds_with_valid_finding'])} of {tried}"
+    near = f"{plural(figures['seeds_with_valid_finding'], 'seed')} so far" if partial(figures) else near
     groups = plural(len(figures["failure_modes"]), "failure mode")
     name, times = worst(figures)
     blame = f"; {name} {leaves(figures)} in {percent(times / valid)} of the findings" if times else ""
@@ -378,12 +321,13 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     by_reason, left_out = dict(figures["invalid_by_reason"]), figures["findings"] - figures["valid"]
     by_reason |= {"in_doubt": figures["in_doubt"]} if figures["in_doubt"] else {}
     reasons = [
-        f"{count(n)} {reason(name)}" if len(by_reason) > 1 else reason(name) for name, n in by_reason.items()
+        f"{reason(name)} ({count(n)})" if len(by_reason) > 1 else reason(name)
+        for name, n in by_reason.items()
     ]
     why = f": {', '.join(reasons)}" if reasons else ""
     third = (count(left_out), f"{'finding does' if left_out == 1 else 'findings do'} not count{why}")
     return [
-        (percent(valid and valid["share"], 1), f"of seeds have a valid finding{spread}"),
+        (percent(valid and valid["share"], 1), f"of {_counted(figures)} have a valid finding{spread}"),
         (
             count(len(figures["failure_modes"])),
             f"failure mode{'s' * (len(figures['failure_modes']) != 1)} in "
@@ -393,12 +337,21 @@ def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _counted(figures: dict[str, Any]) -> str:
+    """Of which seeds the share is."""
+    if not partial(figures):
+        return "seeds"
+    if not figures["share_of_seeds"]:
+        return "the seeds of whole rounds, of which none has ended yet,"
+    return f"{plural(figures['share_of_seeds'], 'seed')} in whole rounds"
+
+
 def funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """From seeds to valid findings: what is left at each step, and what was left out before it and why."""
     seeds, differ = figures["seeds"], figures["already_differ"]
     agree, found, gone = seeds - differ, figures["found"], figures["rejudged_away"]
     none = max(agree - found, 0)
-    reasons = [f"{count(n)} {reason(name)}" for name, n in figures["invalid_by_reason"].items()]
+    reasons = [f"{reason(name)} ({count(n)})" for name, n in figures["invalid_by_reason"].items()]
     doubtful = figures["in_doubt_by_reason"].items()
     reasons += [f"{count(n)} in doubt: {doubt(name)}" for name, n in doubtful]
     steps = [
@@ -422,14 +375,10 @@ def searches(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """This campaign and the searches it is compared with, one row each."""
     own = {key: figures[key] for key in ("seeds", "queries", "found", "findings", "valid", "seconds")}
     own |= {"search": figures["search"] or "this campaign", "groups": len(figures["groups"])}
-    valid, seeds = (
-        figures["valid_as_found"],
-        figures["seeds"],
-    )  # what another search found is not shrunk either
-    own |= {"note": "this campaign" if figures["search"] else "", "own": True, "valid": valid}
-    own["share"] = (
-        share(min(valid, seeds), seeds) if seeds and figures["baselines"] else figures["valid_share"]
-    )
+    own |= {"note": "this campaign" if figures["search"] else "", "own": True}
+    own |= {"valid": figures["valid_as_found"], "share": figures["valid_share"]}  # others are not shrunk
+    if figures["baselines"] and not partial(figures):
+        own["share"] = share(min(own["valid"], own["seeds"]), own["seeds"])
     rows = [own]
     for other in figures["baselines"] or []:
         seeds, valid = other.get("seeds"), other.get("valid")
