@@ -125,7 +125,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     lines = finished.stderr.splitlines()
     assert "\x1b" not in finished.stderr
     assert lines[0] == "mnist: 20 seeds; compiling"
-    last = r"mnist: 20/20 seeds  \d+ findings \(\d+ valid\)  [\d.]+ seeds/s  \d+ steps/s  "
+    last = r"mnist: 20/20 seeds  \d+ findings \(\d+ valid as found\)  [\d.]+ seeds/s  \d+ steps/s  "
     last += r"coverage lenet1 \d+% lenet4 \d+% lenet5 \d+%  0 s left"
     searched = [line for line in lines if line.startswith("mnist: ")]
     assert re.fullmatch(last, searched[-1]), searched[-1]

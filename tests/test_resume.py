@@ -25,7 +25,10 @@ from xplore.archive import Archive
 from xplore.constraints import Ball
 from xplore.errors import InputError
 from xplore.plan import Budget
+from xplore.report.summary import summary
+from xplore.report.wording import headline, verdict
 from xplore.schema import FILE
+from xplore.shares import share
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +254,23 @@ def test_a_notebook_or_thread_can_be_stopped_by_the_campaign(tmp_path: Path) -> 
             if tally.closed > 50:
                 running.stop("enough")
     assert running.ended == "enough" and 50 < running.tally.closed < 250
+
+
+def test_the_share_of_a_campaign_that_was_cut_off_is_of_whole_rounds(tmp_path: Path) -> None:
+    """Seeds that are divided end first: a share of what has ended says too much."""
+    for name, budget in (("cut", Budget(queries=900)), ("whole", Budget())):
+        running = small.campaign(150, budget=budget)
+        with closing(small.archive(running, tmp_path / name)) as kept:
+            for _ in running.run(kept):
+                pass
+            figures, records, rounds = summary(kept), list(kept.seeds()), list(kept.rounds())
+            valid = {finding.id for finding in kept.findings() if finding.valid}
+        of = {index: [r for r in records if r.round == index] for index, *_ in rounds}
+        counted = [r for index, seeds, _ in rounds if len(of[index]) == seeds for r in of[index]]
+        with_valid = sum(record.finding in valid for record in counted)
+        assert figures["share_of_seeds"] == len(counted) and figures["seeds"] == len(records)
+        assert figures["valid_share"] == pytest.approx(share(with_valid, len(counted)))
+        assert (len(counted) < len(records) < 150) == (name == "cut") and counted
+        told = dict((means, value) for value, means in headline(figures))
+        assert any(f"{len(counted)} seeds in whole rounds" in means for means in told) == (name == "cut")
+        assert ("seeds so far" in verdict(figures)) == (name == "cut")

@@ -22,7 +22,7 @@ from xplore.encoding import Encoding
 from xplore.errors import InputError
 from xplore.panel import BATCH, Panel
 from xplore.report.charts import growth
-from xplore.report.wording import criterion as in_words
+from xplore.report.names import criterion as in_words
 from xplore.report.words import percent, plural
 from xplore.settings import own_settings
 from xplore.units import Layer

@@ -258,7 +258,9 @@ class Reading:
         valid = {row.id for row in self.valid}
         records = list(self.archive.seeds())
         ended = Counter((record.campaign, record.round) for record in records)
-        rows = self.archive.rows("rounds")
+        rows = list(self.archive.rows("rounds"))
+        if not rows:  # an archive that does not tell
+            return self.seeds.count, self.archive.seeds_with_valid()
         whole = {(campaign, index) for campaign, index, seeds, *_ in rows if ended[campaign, index] == seeds}
         within = [record for record in records if (record.campaign, record.round) in whole]
         return len(within), sum(record.finding in valid for record in within)
