@@ -30,7 +30,7 @@ QUIET = ("-p", "no:cacheprovider", "--xplore-rng", "0")
 
 def findings(output: str) -> dict[str, str]:
     """The told findings' ids, each with its line."""
-    lines = re.findall(r"^  ([0-9a-f]{12})  (seed \d+: .*)$", output, flags=re.MULTILINE)
+    lines = re.findall(r"^  \S.*, as ([0-9a-f]{12}) from (seed \d+: .*)$", output, flags=re.MULTILINE)
     return dict(lines)
 
 
@@ -50,7 +50,7 @@ def test_failure_tells_findings_pictures_and_a_command_that_works(pytester: pyte
     assert told
     assert re.search(r"\d+ valid findings from 24 seeds, in \d+ failure modes", output)
     for line in told.values():
-        assert re.match(r"seed \d+: expected \d; one \d, two \d  ", line), line
+        assert re.match(r"seed \d+: expected \d; one says \d, two says \d, L2 [\d.]+  ", line), line
         assert Path(line.rsplit("  ", 1)[1]).read_bytes().startswith(b"\x89PNG"), line
 
     found = re.search(r"^judge them again:  (pytest .*)$", output, flags=re.MULTILINE)
