@@ -70,7 +70,7 @@ def test_a_failed_gate_says_what_and_is_judged_first_next_time(pytester: pytest.
         ]
     )
     told = re.findall(
-        r"^  [0-9a-f]{12}  seed \d+: expected \d; old \d, new \d  .*, L2 [\d.]+  (.*\.png)$",
+        r"^  \d → \d by new: .*, as [0-9a-f]{12} from seed \d+: expected \d; .*, L2 [\d.]+  (.*\.png)$",
         failed.stdout.str(),
         flags=re.MULTILINE,
     )
