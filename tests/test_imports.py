@@ -66,6 +66,7 @@ SHARED_IN_REPORT = {
     "gate",
     "lines",
     "names",
+    "opening",
     "pictures",
     "precision",
     "reading",

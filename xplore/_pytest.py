@@ -267,11 +267,13 @@ def _examples(result: Result) -> list[Finding]:
     from xplore.report.reading import read
 
     kept = {finding.id: finding for finding in result.valid}
+    if not kept:
+        return []
     reading = read(result.archive)
-    groups = reading.groups if kept else ()
-    if reading.gate is not None and not any(line.fails for line in reading.gate.whole):
-        broken = {line.of for line in reading.gate.by_class if line.fails}
-        groups = [group for group in groups if not broken or group.expected in broken]
+    gate, groups = reading.gate, reading.groups
+    if gate is not None and gate.broken and not any(line.fails for line in gate.whole):
+        broken = {line.of for line in gate.broken}
+        groups = tuple(group for group in groups if group.expected in broken)
     rows = [[row for row in group.rows if row.id in kept] for group in groups]
     return [kept[of[0].id] for of in rows if of]
 

@@ -212,6 +212,15 @@ class Archive:
         with self._reading():
             yield from self._db.execute("SELECT round, seeds, digest FROM rounds ORDER BY campaign, round")
 
+    def whole_rounds(self) -> dict[tuple[int, int], int]:
+        """How many seeds each round had of which all have ended, by campaign and number."""
+        query = (
+            "SELECT r.campaign, r.round, r.seeds FROM rounds r JOIN seeds s USING (campaign, round)"
+            " GROUP BY r.campaign, r.round HAVING count(*) = r.seeds"
+        )
+        with self._reading():
+            return {(campaign, index): seeds for campaign, index, seeds in self._db.execute(query)}
+
     def rows(self, table: Literal["rounds", "answers"]) -> Iterator[tuple[Any, ...]]:
         """A table's rows as they lie there."""
         with self._reading():

@@ -90,6 +90,11 @@ class GateRecord:
     def by_class(self) -> tuple[Line, ...]:
         return by_class(self.lines)
 
+    @property
+    def broken(self) -> tuple[Line, ...]:
+        """The comparisons of single classes that failed."""
+        return tuple(line for line in self.by_class if line.fails)
+
     def meta(self) -> dict[str, Any]:
         """What an archive holds of it."""
         return asdict(self)

@@ -251,14 +251,12 @@ def measured(result: Result, flips: bool) -> Measured:
         if finding.valid and (not flips or _flips(finding.decisions, finding.expected))
     }
     result.only(valid)
-    records = list(archive.seeds())
-    closed = Counter(record.round for record in records)
-    whole = {index for index, seeds, _ in archive.rounds() if closed[index] == seeds}
+    whole = archive.whole_rounds()
     data, near, classes = {}, {}, {}
-    for record in records:
-        if (
-            record.round not in whole or record.decisions[0] == NO_ANSWER
-        ):  # the old one has no answer to break
+    for record in archive.seeds():
+        if (record.campaign, record.round) not in whole:
+            continue
+        if record.decisions[0] == NO_ANSWER:  # the old one has no answer to break
             continue
         apart = record.fate == "already_differ"
         classes[record.seed] = record.decisions[0] if record.label is None else record.label

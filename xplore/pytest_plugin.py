@@ -98,15 +98,14 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """What was searched, what was found, the random state; and what each gate said."""
-    reports = [r for of in terminalreporter.stats.values() for r in of if hasattr(r, "user_properties")]
-    told = [dict(report.user_properties) for report in reports if getattr(report, "when", "") == "call"]
-    told = [figures for figures in told if "xplore.campaigns" in figures]
+    reports = [r for of in terminalreporter.stats.values() for r in of if getattr(r, "when", "") == "call"]
+    told = [(report.nodeid, dict(report.user_properties)) for report in reports]
+    told = [(test, figures) for test, figures in told if "xplore.campaigns" in figures]
     if told:
-        total = {key: sum(figures[key] for figures in told) for key in ("xplore.campaigns", "xplore.valid")}
-        made, valid = total["xplore.campaigns"], total["xplore.valid"]
+        keys = "xplore.campaigns", "xplore.valid"
+        made, valid = (sum(figures[key] for _, figures in told) for key in keys)
         line = f"xplore: {made} campaign{'s' * (made != 1)}, {valid} valid finding{'s' * (valid != 1)}"
         terminalreporter.write_line(f"{line}; --xplore-rng {config.stash[_rng]}")
-        for report in reports:
-            verdict = dict(report.user_properties).get("xplore.verdict")
-            if verdict and getattr(report, "when", "") == "call":
-                terminalreporter.write_line(f"{report.nodeid}: {verdict}")
+        for test, figures in told:
+            if "xplore.verdict" in figures:
+                terminalreporter.write_line(f"{test}: {figures['xplore.verdict']}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,15 @@ class Choice:
         return self._codes > self._level(value)
 
 
+def _compared(by: Callable[[Any, Any], Any]) -> Any:
+    """A comparison of times, in the finer of their units."""
+
+    def compare(self: Time, value: Any) -> Any:
+        return by(*self._other(value))
+
+    return compare
+
+
 @dataclass(frozen=True, eq=False)
 class Time:
     """A column of dates or durations: compared with others and with dates as text; `+` and `-` days.
@@ -93,7 +103,7 @@ class Time:
         if isinstance(value, Time):
             if bool(value.origin) != bool(self.origin):
                 raise self._wrong("dates with dates, durations with durations", repr(value.name))
-            unit = max(self.unit, value.unit, key=[*UNITS].index)
+            unit = self._finer(value)
             return self.counted_in(unit, value.origin).codes, value.counted_in(unit, value.origin).codes
         if not self.origin and isinstance(value, (int, float)):
             return self.days, value
@@ -103,39 +113,25 @@ class Time:
             wanted = "a date, as '2020-01-31'" if self.origin else "a duration, or a number of days"
             raise self._wrong(wanted, repr(value)) from error
 
+    def _finer(self, other: Time) -> str:
+        return max(self.unit, other.unit, key=[*UNITS].index)
+
     def _wrong(self, expected: str, got: str) -> InputError:
         return InputError(f"a rule on {self.name!r}", expected=expected, got=got)
 
-    def __eq__(self, value: Any) -> Any:
-        one, other = self._other(value)
-        return one == other
-
-    def __ne__(self, value: Any) -> Any:
-        one, other = self._other(value)
-        return one != other
-
-    def __le__(self, value: Any) -> Any:
-        one, other = self._other(value)
-        return one <= other
-
-    def __ge__(self, value: Any) -> Any:
-        one, other = self._other(value)
-        return one >= other
-
-    def __lt__(self, value: Any) -> Any:
-        one, other = self._other(value)
-        return one < other
-
-    def __gt__(self, value: Any) -> Any:
-        one, other = self._other(value)
-        return one > other
+    __eq__ = _compared(operator.eq)
+    __ne__ = _compared(operator.ne)
+    __le__ = _compared(operator.le)
+    __ge__ = _compared(operator.ge)
+    __lt__ = _compared(operator.lt)
+    __gt__ = _compared(operator.gt)
 
     def __add__(self, days: Any) -> Time:
         """So many days later, or later by a duration."""
         if isinstance(days, Time):
             if days.origin:
                 return days + self if not self.origin else self + days.days
-            unit = max(self.unit, days.unit, key=[*UNITS].index)
+            unit = self._finer(days)
             ours = self.counted_in(unit, self.origin)
             return Time(ours.codes + days.counted_in(unit, "").codes, unit, self.origin, self.name)
         return Time(
@@ -153,7 +149,7 @@ class Time:
             return self + (-other)
         if other.origin and self.origin:
             one, two = self._other(other)
-            unit = max(self.unit, other.unit, key=[*UNITS].index)
+            unit = self._finer(other)
             return Time(one - two, unit, "", self.name)
         return self + Time(-other.codes, other.unit, "", other.name)
 

@@ -14,7 +14,7 @@ from xplore.report.failure_modes import FailureMode
 from xplore.report.pictures import decode, png, triptych
 from xplore.report.png import file_name
 from xplore.report.reading import Reading, read
-from xplore.report.rows import Row
+from xplore.report.rows import Row, least_changed
 from xplore.report.wording import changed, named, told
 from xplore.report.words import plural
 
@@ -59,14 +59,13 @@ def failure(result: Found) -> list[str]:
 
 
 def _told(result: Found, reading: Reading, mode: FailureMode, rows: Sequence[Row]) -> str:
-    row = mode.example if mode.example in rows else rows[0]
-    (finding,) = result.archive.take([row.id])
-    smallest = finding.shrunk.measures if finding.shrunk is not None else finding.measures
-    size = f", L2 {smallest['l2']:.3g}" if "l2" in smallest else ""
-    place = changed(row)
+    row = least_changed(rows)
+    length = row.shown.measure("l2")
+    size = "" if length is None else f", L2 {length:.3g}"
+    place = changed(row.shown)
     if not reading.in_words and not result.temporary:
-        after = finding.after if finding.shrunk is None else finding.shrunk.after
-        picture = png(triptych(decode(finding.before), decode(after)))
+        (finding,) = result.archive.take([row.id])
+        picture = png(triptych(decode(finding.before), decode((finding.shrunk or finding).after)))
         try:
             place = str(store(result.folder / "findings" / file_name(finding), picture))
         except InputError as error:  # a folder that is only read, a full disk

@@ -40,7 +40,7 @@ def flipped(reading: Reading) -> list[Flipped]:
     for row in reading.rows:
         if row.origin == "seed" and row.seed in named:
             known[("", "") if row.values else tuple(map(reading.class_name, row.decisions))].append(row)
-    broken = {line.name for line in record.by_class if line.fails}
+    broken = {line.name for line in record.broken}
     groups = [
         Flipped(
             before, after, before in broken, tuple(sorted(rows, key=lambda row: (-_apart(row), row.seed)))

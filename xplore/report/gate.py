@@ -47,7 +47,7 @@ def _classes(record: GateRecord) -> list[str]:
     """Each class that fails, or the one that comes closest to it."""
     if not record.by_class:
         return []
-    failed = [f"  {line_told(line)}" for line in record.by_class if line.fails]
+    failed = [f"  {line_told(line)}" for line in record.broken]
     return failed or [f"  by class: none is above; the closest, {line_told(closest(record.by_class))}"]
 
 
@@ -58,7 +58,7 @@ def closest(lines: Sequence[Line]) -> Line:
 
 def _nearness(line: Line) -> tuple[float, float]:
     """How large a part of what is allowed a comparison comes to."""
-    part = line.flips / max(line.seeds, 1)
+    part = _part(line)
     return (part / line.allowed if line.allowed else math.inf if part else 0.0), part
 
 
@@ -112,8 +112,7 @@ def verdict(record: GateRecord) -> str:
         start = "Gate FAILED"
         lines = tuple(line for line in record.whole if line.fails)
         if not lines:  # classes alone
-            broken = [line for line in record.by_class if line.fails]
-            lines = tuple(sorted(broken, key=_nearness, reverse=True)[:2])
+            lines = tuple(sorted(record.broken, key=_nearness, reverse=True)[:2])
     limits = {line.allowed for line in lines}
     said = [_against(record, line, limit=len(limits) > 1) for line in lines]
     same = [f"; {_allowed(lines[0])}"] if len(limits) == 1 else []
@@ -164,9 +163,9 @@ def headline(record: GateRecord) -> list[tuple[str, str, bool]]:
 
 def _third(record: GateRecord) -> tuple[str, str, bool]:
     """The class that broke, or what is allowed and who says so."""
-    broken = list(dict.fromkeys(str(line.name) for line in record.by_class if line.fails))
+    broken = list(dict.fromkeys(str(line.name) for line in record.broken))
     if len(broken) == 1:
-        line = closest([line for line in record.by_class if line.fails])
+        line = closest(record.broken)
         part = f"{line.flips:,} of its {plural(line.seeds, 'seed')} {WHERE[line.where]}"
         return f"class {broken[0]}", f"is broken: {part}; up to {percent(line.allowed, 1)} is allowed", True
     if broken:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from xplore.archive import Archive
 from xplore.report import gate as gates
-from xplore.report import names, wording, words
+from xplore.report import names, opening, wording, words
 from xplore.report._base import Reporter, store
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.cards import card, mode_named
@@ -96,13 +96,11 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "meta": {"models": reading.meta.get("models")},
         "models": reading.models,
         "short": words.short_names(reading.models),
-        "verdict": gate["verdict"] if gate else wording.verdict(told),
+        "verdict": opening.verdict(reading, told),
         "searched": wording.verdict(told),
         "state": wording.state(told),
-        "headline": headline(reading, told),
-        "precision": wording.precision(told["precision"]),
-        "precision_in_doubt": wording.precision(told["precision_in_doubt"], "in doubt"),
-        "evidence": wording.evidence(told) if told["findings"] else "",
+        "headline": opening.headline(reading, told),
+        "judged": wording.judged(told),
         "funnel": wording.funnel(told),
         "searches": wording.searches(told),
         "gradient_steps": wording.gradient_steps(told),
@@ -116,25 +114,16 @@ def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
         "limits": wording.LIMITS,
         "criteria": names.criteria(told["criteria"]),
         "first_notes": wording.first_notes(told),
-        "terms": gates.terms(reading.gate) if reading.gate else wording.terms(told),
+        "terms": opening.terms(reading, told),
         "leaves": wording.leaves(told),
         "blames": wording.blames(told),
         "deviates": "wrong" if reading.label_stands else "leaves",
     }
 
 
-def headline(reading: Reading, told: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """The numbers under the verdict: a gate's, or the campaign's; each with whether it is bad news."""
-    numbers = gates.headline(reading.gate) if reading.gate else []
-    first = bool(told["valid"])
-    return numbers or [
-        (value, means, first and not at) for at, (value, means) in enumerate(wording.headline(told))
-    ]
-
-
 def _ordered(reading: Reading) -> list[FailureMode]:
     """Failure modes, the largest first; in a gate those of the classes that broke."""
-    broken = {line.of for line in reading.gate.by_class if line.fails} if reading.gate else set()
+    broken = {line.of for line in reading.gate.broken} if reading.gate else set()
     return sorted(reading.failure_modes, key=lambda mode: mode.expected not in broken)
 
 
@@ -146,7 +135,6 @@ def _gate(reading: Reading) -> dict[str, Any] | None:
     groups = flipped(reading)
     return {
         "decision": record.decision or "unfinished",
-        "verdict": gates.verdict(record),
         "kind": record.kind,
         "counted": gates.counted(record),
         "rows": gates.table(record),

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from xplore.archive import Archive
 from xplore.errors import visible
 from xplore.report import gate as gates
-from xplore.report import names, wording, words
+from xplore.report import names, opening, wording, words
 from xplore.report._base import Reporter, store
 from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.flipped import Flipped, flipped, picture
@@ -101,22 +101,16 @@ def _top(
     """What comes first, with at most so many of each failure mode's fault groups."""
     state = [f"**{cell(wording.state(told))}**", ""] if wording.state(told) else []
     gate = reading.gate
-    verdict = cell(gates.verdict(gate) if gate else wording.verdict(told), LONGEST_LINE)
+    verdict = cell(opening.verdict(reading, told), LONGEST_LINE)
     head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
-    numbers = [number[:2] for number in gates.headline(gate)] if gate else []
     head += [
         f"- **{cell(value)}** {cell(means, LONGEST_LINE)}"
-        for value, means in numbers or wording.headline(told)
+        for value, means, _ in opening.headline(reading, told)
     ]
     head += ["", gates.NOT_FINISHED] if gate and gate.decision is None else []
-    judged = wording.precision(told["precision"]), wording.precision(told["precision_in_doubt"], "in doubt")
-    judged = (
-        gates.terms(gate) if gate else wording.terms(told),
-        *judged,
-        wording.evidence(told) if told["findings"] else "",
-    )
-    judged += tuple(f"Note: {note}" for note in wording.first_notes(told))
-    head += [line for said in judged if said for line in ("", cell(said, LONGEST_LINE))]
+    notes = [f"Note: {note}" for note in wording.first_notes(told)]
+    said = [opening.terms(reading, told), *wording.judged(told), *notes]
+    head += [line for one in said for line in ("", cell(one, LONGEST_LINE))]
     parts = [head, *_gate(reading, folder)]
     if shown:
         more = len(reading.failure_modes) - len(shown)

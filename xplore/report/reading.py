@@ -244,25 +244,18 @@ class Reading:
         """Do the models return steering angles?"""
         return self.decides.get("kind") == "angles"
 
-    @property
-    def ended_whole(self) -> bool:
-        """Did the campaign judge all of its seeds?"""
-        if self.meta.get("finished") and not self.meta.get("ended"):
-            return True
-        total = self.meta.get("seeds_total")
-        return total is not None and self.seeds.count >= total
-
     @cached_property
     def in_whole_rounds(self) -> tuple[int, int]:
-        """How many seeds are in rounds that ended, and how many of these led to a valid finding."""
-        valid = {row.id for row in self.valid}
-        records = list(self.archive.seeds())
-        ended = Counter((record.campaign, record.round) for record in records)
-        rows = list(self.archive.rows("rounds"))
-        if not rows:  # an archive that does not tell
+        """How many seeds are in rounds that ended, and how many of these led to a valid finding.
+
+        All of them, where the archive tells of no rounds.
+        """
+        whole = self.archive.whole_rounds()
+        told = next(self.archive.rounds(), None) is not None
+        if not told or sum(whole.values()) == self.seeds.count:
             return self.seeds.count, self.archive.seeds_with_valid()
-        whole = {(campaign, index) for campaign, index, seeds, *_ in rows if ended[campaign, index] == seeds}
-        within = [record for record in records if (record.campaign, record.round) in whole]
+        valid = {row.id for row in self.valid}
+        within = [one for one in self.archive.seeds() if (one.campaign, one.round) in whole]
         return len(within), sum(record.finding in valid for record in within)
 
     @cached_property

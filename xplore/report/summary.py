@@ -32,7 +32,7 @@ def figures(reading: Reading) -> dict[str, Any]:
     """The figures of an archive that was read."""
     meta, fates, seeds = reading.meta, reading.seeds.fates, reading.seeds.count
     with_valid = reading.archive.seeds_with_valid()
-    counted, of = (seeds, with_valid) if reading.ended_whole else reading.in_whole_rounds
+    counted, of = reading.in_whole_rounds
     seconds = finite(meta.get("seconds"))
     answers = reading.archive.answers()
     doubted = [row.id for row in reading.in_doubt]

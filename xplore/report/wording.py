@@ -41,15 +41,8 @@ LIMITS = (
 
 
 def partial(figures: dict[str, Any]) -> bool:
-    """Are some seeds left? Those that were divided have ended first: a share of what ended says too much.
-
-    >>> partial({"finished": True, "ended": "", "seeds": 9, "seeds_total": 9})
-    False
-    >>> partial({"finished": True, "ended": "seconds", "seeds": 9, "seeds_total": 500})
-    True
-    """
-    whole = figures["finished"] and not figures["ended"]
-    return not whole and (figures["seeds_total"] is None or figures["seeds"] < figures["seeds_total"])
+    """Are some seeds in rounds that did not end? Those that are divided end first: a share misleads."""
+    return bool(figures["share_of_seeds"] < figures["seeds"])
 
 
 def state(told: dict[str, Any]) -> str:
@@ -169,6 +162,13 @@ def first_notes(figures: dict[str, Any]) -> list[str]:
     ['small is right on 4 of 20 seeds']
     """
     return [note for note in figures["notes"] or () if not note.startswith(("seeds: ", "of "))][:4]
+
+
+def judged(figures: dict[str, Any]) -> list[str]:
+    """What vouches for the labels of findings: what people say, and what they were held against."""
+    told = [precision(figures["precision"]), precision(figures["precision_in_doubt"], "in doubt")]
+    told += [evidence(figures)] if figures["findings"] else []
+    return list(filter(None, told))
 
 
 def terms(figures: dict[str, Any]) -> str:
