@@ -49,6 +49,9 @@ class Recall(NamedTuple):
     divided: int
     rows: int
     found_rows: int
+    valid: int
+    in_doubt: int
+    invalid: int
     queries: int
 
 
@@ -82,10 +85,11 @@ def recall(models: Sequence[Any], features: Features, search: Search) -> Recall:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         objective = Joint(1.0, 0.1)
-        xplore.run(
+        result = xplore.run(
             models, pages.images, pages.labels, constraint=features, search=search, objective=objective,
             out=out, progress=False,
         )  # fmt: skip
+        verdicts = [result.summary[key] for key in ("findings", "valid", "in_doubt")]
         archive = Archive.open(out)
         found = list(archive.findings())
         fates = [record.fate for record in archive.seeds()]
@@ -97,7 +101,17 @@ def recall(models: Sequence[Any], features: Features, search: Search) -> Recall:
     if not all(differ[number] for number in hit):
         raise SystemExit("a finding on which the enumeration sees no difference")
     reachable = reach.any(axis=0)
-    return Recall(int(reach.any(axis=1).sum()), fates.count("found"), int(reachable.sum()), len(hit), queries)
+    findings, valid, in_doubt = verdicts
+    return Recall(
+        seeds=int(reach.any(axis=1).sum()),
+        divided=fates.count("found"),
+        rows=int(reachable.sum()),
+        found_rows=len(hit),
+        valid=valid,
+        in_doubt=in_doubt,
+        invalid=findings - valid - in_doubt,
+        queries=queries,
+    )
 
 
 def main() -> None:
@@ -118,7 +132,8 @@ def main() -> None:
                 lines.append(
                     f"| {told} | {changes} | {name} | {came.divided} of {came.seeds} "
                     f"({100 * came.divided / max(came.seeds, 1):.1f} %) "
-                    f"| {came.found_rows} of {came.rows} | {came.queries:,} |"
+                    f"| {came.found_rows} of {came.rows} | {came.valid} / {came.in_doubt} / {came.invalid} "
+                    f"| {came.queries:,} |"
                 )
                 print(lines[-1], flush=True)
     table = "\n".join(lines)
@@ -130,11 +145,13 @@ that it is known which seeds can be divided within the bound, and on which pages
 held-out pages on which all models agree. A search ends at its first finding a seed, so that it meets few of the
 pages: the column of seeds is what it can be held to.
 
-| models | features that may change | search | seeds divided, of those that can be | distinct pages found, of those in reach | model queries |
-|---|---|---|---|---|---|
+| models | features that may change | search | seeds divided, of those that can be | distinct pages found, of those in reach | valid / in doubt / invalid | model queries |
+|---|---|---|---|---|---|---|
 {table}
 
-Each search asks the models at most 100 times a seed; a gradient step counts as two.
+Each search asks the models at most 100 times a seed; a gradient step counts as two. *Invalid* are the findings whose
+seed the models answer wrongly, all alike; none breaks a rule. *In doubt* would be those on which all models are sure of another
+label than the seed's: of two labels models that disagree never are.
 
 `python scripts/results_phishing.py`, {datetime.date.today()}, {device()}.
 """,
