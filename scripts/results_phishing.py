@@ -89,7 +89,7 @@ def recall(models: Sequence[Any], features: Features, search: Search) -> Recall:
             models, pages.images, pages.labels, constraint=features, search=search, objective=objective,
             out=out, progress=False,
         )  # fmt: skip
-        verdicts = [result.summary[key] for key in ("findings", "valid", "in_doubt")]
+        told = result.summary
         archive = Archive.open(out)
         found = list(archive.findings())
         fates = [record.fate for record in archive.seeds()]
@@ -101,15 +101,16 @@ def recall(models: Sequence[Any], features: Features, search: Search) -> Recall:
     if not all(differ[number] for number in hit):
         raise SystemExit("a finding on which the enumeration sees no difference")
     reachable = reach.any(axis=0)
-    findings, valid, in_doubt = verdicts
+    if set(told["invalid_by_reason"]) - {"seed_wrong"}:
+        raise SystemExit(f"a finding that breaks a rule: {told['invalid_by_reason']}")
     return Recall(
         seeds=int(reach.any(axis=1).sum()),
         divided=fates.count("found"),
         rows=int(reachable.sum()),
         found_rows=len(hit),
-        valid=valid,
-        in_doubt=in_doubt,
-        invalid=findings - valid - in_doubt,
+        valid=told["valid"],
+        in_doubt=told["in_doubt"],
+        invalid=told["findings"] - told["valid"] - told["in_doubt"],
         queries=queries,
     )
 
