@@ -183,6 +183,12 @@ def test_report_in_every_format(shell: Shell, first: Path, tmp_path: Path, forma
     assert (tmp_path / name).stat().st_size > 0
 
 
+def test_a_file_is_no_folder_to_write_into(shell: Shell, first: Path, tmp_path: Path) -> None:
+    done = shell(*XPLORE, "report", str(first), "--format", "junit", "--out", str(tmp_path / "x.xml"))
+    assert (done.returncode, done.stdout) == (2, "") and "--out: expected a folder" in done.stderr
+    assert not (tmp_path / "x.xml").exists()
+
+
 def test_report_html_is_written_anew(shell: Shell, first: Path) -> None:
     page = first / "report.html"
     before = page.read_bytes()

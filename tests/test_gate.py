@@ -207,6 +207,60 @@ def test_the_command_keeps_what_it_names(
     assert stopped.value.code == 0 and "reproduce" in capsys.readouterr().out
 
 
+def test_flips_whose_label_is_in_doubt_do_not_count() -> None:
+    plain, held = gate(tiny.two()), gate(tiny.two(), referee=tiny.doubter())
+    every = held.result.archive.findings()
+    doubted = [finding for finding in every if finding.verdict == "in_doubt"]
+    near, without = held.whole[1], plain.whole[1]
+    assert doubted and 0 < near.flips == len(held.result.valid) < without.flips
+    assert near.flips + len({finding.seed for finding in doubted}) == without.flips
+
+
+@pytest.mark.parametrize("evidence", [{}, {"referee": tiny.doubter()}, {"training": (images(), None)}])
+def test_other_trainings_are_judged_by_what_judges_the_new_version(evidence: dict[str, Any]) -> None:
+    """One of them answers as the new version does: the same seeds flip, whatever is in doubt."""
+    if "training" in evidence:
+        evidence = {"training": (images()[::-1].copy(), np.arange(60) % tiny.CLASSES)}
+    verdict = gate(tiny.two(), null=[tiny.two(), tiny.far()], **evidence)
+    assert verdict.new == verdict.null[0] and any(verdict.new.near.values())
+
+
+def test_a_config_gives_a_gate_its_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plain.toml").write_text(tiny.CONFIG)
+    Path("held.toml").write_text(tiny.CONFIG + '[referee]\nuse = "tiny:doubter"\n')
+    flips = {}
+    for name in ("plain", "held"):
+        command = ["gate", "tiny:one", "tiny:two", "--config", f"{name}.toml", "--out", name]
+        monkeypatch.setattr("sys.argv", ["xplore", *command])
+        with pytest.raises(SystemExit):
+            cli.main()
+        summary = json.loads(Path(name, "summary.json").read_text())
+        flips[name] = summary["gate"]["lines"][1]["flips"]
+        assert summary["evidence"] == (["reference_model"] if name == "held" else [])
+    assert flips["held"] < flips["plain"]
+
+
+def test_the_command_goes_on_with_a_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(tiny.CONFIG)
+
+    def asked(*options: str) -> tuple[Any, str]:
+        command = ["gate", "tiny:one", "tiny:two", "--config", "tiny.toml", "--json", *options]
+        monkeypatch.setattr("sys.argv", ["xplore", *command])
+        with pytest.raises(SystemExit):
+            cli.main()
+        return capsys.readouterr()
+
+    whole = json.loads(asked("--out", "whole")[0])
+    first = json.loads(asked("--out", "run", "--seeds", "12")[0])
+    assert first["data"]["seeds"] == 12 and whole["data"]["seeds"] == tiny.N
+    assert "go on with --resume" in asked("--out", "run")[1]
+    assert json.loads(asked("--out", "run", "--resume")[0]) == whole
+
+
 def test_a_verdict_without_a_folder_names_no_file_that_would_vanish() -> None:
     verdict = gate(tiny.two())
     assert verdict.result.valid and str(verdict.result.folder) not in str(verdict)

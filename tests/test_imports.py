@@ -37,7 +37,8 @@ search validity
 objectives constraints oracles
 coverage
 panel
-adapters misread
+adapters
+misread
 model call_torch
 ending
 capture capture_torch heads host gradient lowering

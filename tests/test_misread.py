@@ -97,6 +97,10 @@ def two_inputs(a: Any, b: Any) -> Any:
     return a + b
 
 
+def by_name(x: Any) -> Any:
+    return x["a"]
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -105,7 +109,8 @@ def two_inputs(a: Any, b: Any) -> Any:
         (divides, ("ZeroDivisionError", "the exception is its own")),
         (branches, ("TracerBoolConversionError", "write it with jax.numpy")),
         (of_numpy, ("TracerArrayConversionError", "write it with jax.numpy")),
-        (two_inputs, ("missing 1 required", "holds them side by side")),
+        (two_inputs, ("missing 1 required", "of several inputs", "side by side in one array of rows")),
+        (by_name, ("string indexing", "of inputs by name", 'model({"a": x[:, :3], "b": x[:, 3:]})')),
     ],
 )
 def test_other_exceptions_are_shown_as_what_they_are(model: Any, words: tuple[str, ...]) -> None:
@@ -133,6 +138,13 @@ def test_a_shape_that_no_order_mends_is_told_as_before() -> None:
 def test_inputs_that_are_no_images_get_the_way_out(seeds: Any, words: tuple[str, ...]) -> None:
     said = told([convolution("NHWC")] * 2, seeds)
     assert said.startswith("seeds: expected") and [word for word in words if word not in said] == []
+
+
+def test_rows_under_a_constraint_of_images_get_the_way_out() -> None:
+    rows = np.random.default_rng(0).normal(size=(5, 3))
+    said = told([lambda x: x] * 2, rows, constraint=Ball(0.1))
+    assert "got shape (5, 3)" in said and "leave the constraint out" in said
+    assert xplore.run([lambda x: x] * 2, rows, steps=1, tries=1, progress=False).summary["seeds"] == 5
 
 
 def test_the_way_out_of_series_works() -> None:

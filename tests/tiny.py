@@ -72,6 +72,17 @@ def labels() -> np.ndarray:
     return ((images().reshape(N, -1) / 255 - 0.5) @ one().params["fc"]["kernel"]).argmax(axis=1)
 
 
+def doubter() -> Callable[[np.ndarray], np.ndarray]:
+    """A reference model: it agrees with `one` on images whose levels have an even sum, else with nobody."""
+    kernel = one().params["fc"]["kernel"]
+
+    def opinion(stored: np.ndarray) -> np.ndarray:
+        rows = stored.reshape(len(stored), -1)
+        return np.where(rows.sum(axis=1) % 2, CLASSES, ((rows / 255 - 0.5) @ kernel).argmax(axis=1))
+
+    return opinion
+
+
 def seeds() -> SimpleNamespace:
     return SimpleNamespace(images=images(), labels=labels())
 

@@ -42,12 +42,10 @@ def run_config(
         images,
         labels,
         **_method(config),
+        **_judging(config),
         baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
-        referee=None if config.referee is None else build(config.referee),
-        training=None if config.training is None else _inputs("training", config.training)[0],
         out=out,
         resume=resume,
-        shrink=config.campaign.shrink,
         backend=None if config.backend is None else build(config.backend),
         name=config.name,
         classes=classes,
@@ -65,10 +63,12 @@ def gate_config(
     null: Sequence[Any],
     out: Path | None,
     command: str,
+    resume: bool = False,
 ) -> Verdict:
-    """A gate on the seeds, by the constraint and the search of a config; its models are left out."""
+    """A gate by a config: its seeds, constraint, search and evidence; its models are left out."""
     images, labels, classes, seeds = _seeds(config)
-    how = {"classes": classes, "recorded": {"command": command, "notes": seeds}, **_method(config)}
+    recorded = {"command": command, "notes": seeds}
+    how = {"classes": classes, "recorded": recorded, "resume": resume, **_method(config), **_judging(config)}
     return gate(old, new, images, labels, allow=allow, null=null, out=out, **how)
 
 
@@ -78,6 +78,15 @@ def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:
     if config.oracle is not None:
         how["oracle"] = checked_part("oracle", build(config.oracle), Oracle)
     return [build_model(part) for part in config.models], how
+
+
+def _judging(config: Config) -> dict[str, Any]:
+    """What a config holds findings against, and whether they are reduced to the smallest change before."""
+    return {
+        "referee": None if config.referee is None else build(config.referee),
+        "training": None if config.training is None else _inputs("training", config.training)[0],
+        "shrink": config.campaign.shrink,
+    }
 
 
 def _method(config: Config) -> dict[str, Any]:

@@ -259,8 +259,10 @@ def check_one_array(inputs: Any) -> None:
 
 def _in_shape(shape: tuple[int, ...]) -> str:
     """What to do with inputs of another shape than images."""
-    if len(shape) < 3 or 0 in shape:
+    if 0 in shape or len(shape) < 2:
         return ""
+    if len(shape) == 2:
+        return "of rows [n d], leave the constraint out, or give one of rows: Features.infer(rows)"
     of = ", ".join(map(str, shape[1:]))
     rows = "give rows, x.reshape(len(x), -1), and models that shape them back, as"
     other = f"{rows} lambda x: model(x.reshape(-1, {of}))"

@@ -196,9 +196,10 @@ def gate(
     named = {"name": f"gate: {versions[1]}", **how}
     result = run(models, inputs, labels, out=folder, **named, recorded=recorded)
     found = measured(result, flips)
-    others = []
+    others, given = [], how.get("referee") is not None or how.get("training") is not None
+    same = how if given else {**how, "shrink": False}  # evidence is held against the smallest change
     for number, model in enumerate(null, 1):
-        named = {"name": f"gate: null {number}", **how, "shrink": False}
+        named = {"name": f"gate: null {number}", **same}
         others.append(measured(run([first, _named(model, 1)], inputs, labels, **named), flips))
     called = head(result.archive).class_name
     lines = tuple(line for where in WHERE for line in compared(where, found, others, allow or 0.0, called))

@@ -28,6 +28,10 @@ _OTHER = (
 )
 """Exceptions that are not about shapes, whatever words they hold."""
 _MISSING = re.compile(r"missing \d+ required|expects? [2-9] inputs?\b|takes? [2-9] inputs?\b", re.IGNORECASE)
+_BY_NAME = re.compile(r"string ind|type 'str'|indices must be", re.IGNORECASE)
+"""What is raised where an array is indexed with a name."""
+SIDE_BY_SIDE = "hold them side by side in one array of rows, and give a function that takes it apart, as"
+"""What to do with several inputs."""
 _MODES = ("InvalidRngError", "ModifyScopeVariableError")
 """What Flax raises of a module that is in training."""
 FEW = 4
@@ -49,10 +53,10 @@ def fault(model: Model, shape: tuple[int, ...], batch: int, error: Exception) ->
     if type(error).__name__ in _MODES:
         fix = "build it in inference: deterministic=True, use_running_average=True"
     elif _MISSING.search(str(error)):
-        fix = (
-            "of several inputs, give one array that holds them side by side, and a function that takes it"
-            " apart, as lambda x: model(x[:, :3], x[:, 3:]); give what else it takes by functools.partial"
-        )
+        apart = f"{SIDE_BY_SIDE} lambda x: model(x[:, :3], x[:, 3:])"
+        fix = f"of several inputs, {apart}; give what else it takes by functools.partial"
+    elif _BY_NAME.search(str(error)):
+        fix = f'of inputs by name, {SIDE_BY_SIDE} lambda x: model({{"a": x[:, :3], "b": x[:, 3:]}})'
     elif isinstance(error, jax.errors.JAXTypeError):
         fix = "write it with jax.numpy: numbers are not known while it is traced"
     elif is_of_shape(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -53,6 +54,10 @@ class Holder(abc.ABC):
         """The parameters of the user's object."""
 
 
+_TOLD = ("output", "scale", "mean", "std", "layout", "size", "columns", "include", "exclude", "unit")
+"""The fields that tell how a model is read, in the order of its `repr`."""
+
+
 class Model(struct.PyTreeNode):
     """`f(params, x)` or `f(x)` as a model under test: `x [b *x] -> outputs [b *o]`.
 
@@ -70,8 +75,8 @@ class Model(struct.PyTreeNode):
 
     >>> f = lambda p, x: x.reshape(len(x), -1) @ p["w"]
     >>> model = Model(f, {"w": jnp.ones((12, 2))}, scale=255.0, layout="NCHW", name="sums")
-    >>> model(jnp.full((1, 2, 2, 3), 0.2)).tolist(), model.parameters
-    ([[612.0, 612.0]], 24)
+    >>> model(jnp.full((1, 2, 2, 3), 0.2)).tolist(), model
+    ([[612.0, 612.0]], Model('sums', 24 parameters, output='logits', scale=255.0, layout='NCHW'))
     """
 
     f: Callable[..., Any] = struct.field(pytree_node=False)
@@ -124,6 +129,13 @@ class Model(struct.PyTreeNode):
             traced, out = jax.make_jaxpr(self._ask, return_shape=True)(self.params, x)
             found = found_head(traced, out.shape[1:]) if isinstance(out, jax.ShapeDtypeStruct) else None
         return self.replace(output=found or "logits", declared=False)
+
+    def __repr__(self) -> str:
+        """Its name, its size, and what is not as it would be by default; weights are not printed."""
+        told = {of.name: repr(getattr(self, of.name)) for of in dataclasses.fields(self) if of.name in _TOLD}
+        usual = {of.name: repr(of.default) for of in dataclasses.fields(self)}
+        changed = [f"{name}={told[name]}" for name in _TOLD if name == "output" or told[name] != usual[name]]
+        return f"Model({', '.join([repr(self.name), f'{self.parameters:,} parameters', *changed])})"
 
     @property
     def parameters(self) -> int:

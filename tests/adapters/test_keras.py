@@ -280,6 +280,68 @@ def test_a_model_that_was_not_built_is_told() -> None:
         adapt(keras.Sequential([keras.layers.Dense(3)]))
 
 
+def of_two(how: str) -> Any:
+    """A built model of images [2, 3] and of rows of four, as Keras lets one write it."""
+    layers, ops = keras.layers, keras.ops
+
+    class Called(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.last = layers.Flatten(), layers.Dense(3)
+
+        def call(self, given: Any) -> Any:
+            parts = [given["a"], given["b"]] if isinstance(given, dict) else given
+            return self.last(ops.concatenate([self.flat(parts[0]), parts[1]], axis=1))
+
+    images, rows = np.zeros((1, 2, 3), np.float32), np.zeros((1, 4), np.float32)
+    if how.startswith("functional"):
+        a, b = keras.Input((2, 3)), keras.Input((4,))
+        out = layers.Dense(3)(layers.Concatenate()([layers.Flatten()(a), b]))
+        return keras.Model({"a": a, "b": b} if how.endswith("dict") else [a, b], out)
+    model = Called()
+    model({"a": images, "b": rows} if how.endswith("dict") else [images, rows])
+    return model
+
+
+@pytest.mark.parametrize("how", ["functional, list", "functional, dict", "subclass, list", "subclass, dict"])
+def test_a_model_of_several_inputs_gets_the_way_out(how: str) -> None:
+    with pytest.raises(InputError, match="expected one input, got 2 of shapes") as caught:
+        adapt(of_two(how))
+    assert "lambda x: model([x[:, 0:6].reshape(-1, 2, 3), x[:, 6:10]])" in str(caught.value)
+
+
+def test_the_way_out_of_several_inputs_works() -> None:
+    model = of_two("functional, list")
+    rows = np.random.default_rng(0).normal(size=(6, 10)).astype(np.float32)
+
+    def asked(x: Any) -> Any:
+        return model([x[:, 0:6].reshape(-1, 2, 3), x[:, 6:10]])
+
+    close(adapt(asked)(jnp.asarray(rows)), model([rows[:, :6].reshape(-1, 2, 3), rows[:, 6:]]))
+    result = xplore.run([asked, lambda x: -asked(x)], rows, steps=1, tries=1, progress=False)
+    assert result.summary["seeds"] == 6
+
+
+def test_several_arguments_are_told_once_the_model_is_asked() -> None:
+    class Two(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = keras.layers.Dense(3)
+
+        def call(self, a: Any, b: Any) -> Any:
+            return self.last(keras.ops.concatenate([a, b], axis=1))
+
+    model = Two()
+    rows = np.zeros((5, 7), np.float32)
+    model(rows[:, :4], rows[:, 4:])
+    with pytest.raises(InputError, match=r"missing 1 required .* of several inputs, hold them side by side"):
+        xplore.run([model, model], rows, steps=1, tries=1, progress=False)
+
+
+def test_a_model_prints_what_it_is_and_no_weights(net: keras.Model) -> None:
+    assert repr(adapt(net)) == f"Model({net.name!r}, {net.count_params():,} parameters, output='logits')"
+
+
 def test_a_campaign_between_two_versions() -> None:
     """Version N and N + 1 of one network: a regression gate."""
     digits, train = mnist.load("test"), mnist.load("train")

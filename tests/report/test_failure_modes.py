@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from xplore.report import reporter, wording
 from xplore.report.failure_modes import SHOWN, failure_modes
 from xplore.report.html import fragment
 from xplore.report.reading import Group, read
-from xplore.report.rows import Row
+from xplore.report.rows import Row, Smallest, least_changed
 from xplore.report.summary import summary
 
 MODELS = 3
@@ -56,6 +57,17 @@ def fault_groups(draw, of_values=False):
                 rows.append(row(name, expected, decisions, sure, said if of_values else (), **told))
             groups.append(Group(expected, decisions, place, len(sizes), tuple(rows)))
     return sorted(groups, key=lambda group: -len(group.rows))
+
+
+def test_the_example_is_the_one_whose_shown_change_is_smallest():
+    wide, narrow, whole = (
+        row(name, 1, (1, 2), [0.6, 0.7], l2=l2)
+        for name, l2 in [("wide", 2.0), ("narrow", 1.0), ("whole", 0.3)]
+    )
+    wide = replace(wide, smallest=Smallest((), {"l2": 0.2}, 5))
+    narrow = replace(narrow, smallest=Smallest((), {"l2": 0.4}, 5))
+    assert least_changed([wide, narrow, whole]) is wide
+    assert least_changed([narrow, whole]) is whole
 
 
 @settings(deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ import numpy as np
 
 from xplore.errors import InputError, MissingExtraError, first, told
 from xplore.layers import scoped
+from xplore.misread import SIDE_BY_SIDE
 from xplore.model import Holder, Model
 
 HOW = "set KERAS_BACKEND=jax before keras is imported, or call xplore.adapters.keras.load, which does so"
@@ -117,6 +119,14 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             got="one without weights",
             fix="call it once on an input, or model.build(shape)",
         )
+    shapes = _input_shapes(model)
+    if len(shapes) > 1:
+        raise InputError(
+            f"Keras model {model.name}",
+            expected="one input",
+            got=f"{len(shapes)} of shapes {', '.join(map(str, shapes))}",
+            fix=_side_by_side(shapes),
+        )
     asked = _Stateless(model)
     paths = [path for path in map(asked.path, model.variables) if not path.startswith(DROPOUT)]
     weights = asked.give()
@@ -128,18 +138,38 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             fix="give its layers names of their own",
         )
     adapted = Model(asked, weights, name=name or model.name, **reading)
-    shape = _input_shape(model)
-    return adapted if shape is None else adapted.followed(shape)
+    whole = shapes and all(isinstance(n, int) for n in shapes[0])
+    try:
+        return adapted.followed(shapes[0]) if whole else adapted
+    except TypeError:  # it takes more than an input: that is told when it is asked
+        return adapted
 
 
-def _input_shape(model: Any) -> tuple[int, ...] | None:
-    """Of one input, where it is known: a subclassed model keeps what it was built with."""
-    shape = getattr(model, "input_shape", None)
-    if shape is None:
-        shapes = list((getattr(model, "_build_shapes_dict", None) or {}).values())
-        shape = shapes[0] if len(shapes) == 1 else None
-    whole = isinstance(shape, tuple) and all(isinstance(n, int) for n in shape[1:])
-    return tuple(shape[1:]) if whole else None
+def _input_shapes(model: Any) -> list[tuple[int | None, ...]]:
+    """Of each input, where they are known: a subclassed model keeps what it was built with."""
+    shapes = getattr(model, "input_shape", None)
+    if shapes is None:
+        built = list((getattr(model, "_build_shapes_dict", None) or {}).values())
+        shapes = built[0] if len(built) == 1 else None
+    each = shapes.values() if isinstance(shapes, dict) else shapes if isinstance(shapes, list) else [shapes]
+    return [tuple(shape)[1:] for shape in each if isinstance(shape, tuple)]
+
+
+def _side_by_side(shapes: list[tuple[int | None, ...]]) -> str:
+    """What to do with a model of several inputs.
+
+    >>> _side_by_side([(4,), (2, 3)]).removeprefix(SIDE_BY_SIDE)
+    ' lambda x: model([x[:, 0:4], x[:, 4:10].reshape(-1, 2, 3)])'
+    """
+    parts, start = [], 0
+    for shape in shapes:
+        if None in shape:
+            return f"{SIDE_BY_SIDE} lambda x: model([x[:, :3], x[:, 3:]])"
+        end = start + math.prod(n or 1 for n in shape)
+        shaped = f".reshape(-1, {', '.join(map(str, shape))})" if len(shape) != 1 else ""
+        parts.append(f"x[:, {start}:{end}]{shaped}")
+        start = end
+    return f"{SIDE_BY_SIDE} lambda x: model([{', '.join(parts)}])"
 
 
 def load(path: str | os.PathLike[str], *, name: str = "", **reading: Any) -> Model:

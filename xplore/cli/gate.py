@@ -38,13 +38,17 @@ def gate(
     out: Annotated[
         Path | None, typer.Option(help="The folder of the campaign; runs/gate-TIME by default.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the gate in the folder, if it holds one.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print figures for a program.")] = False,
     set_: Set = None,
 ) -> None:
     """Compare how much NEW breaks of what OLD answers rightly with what is allowed.
 
     On the seeds, and on what a search finds around them. The folder's reports say what the gate said. Exit
-    code 0: passed, 1: failed, 2: undecided, or bad input.
+    code 0: passed, 1: failed, 2: undecided, or bad input. One that was killed goes on with --resume; OLD
+    trained again is searched anew.
     """
     from xplore import config as configs
 
@@ -58,7 +62,14 @@ def gate(
     folder = out or Path("runs") / datetime.now(UTC).strftime("gate-%Y%m%d-%H%M%S")
     command = shell("xplore", *sys.argv[1:])
     verdict = gate_config(
-        loaded, models[0], models[1], allow=allow, null=models[2:], out=folder, command=command
+        loaded,
+        models[0],
+        models[1],
+        allow=allow,
+        null=models[2:],
+        out=folder,
+        command=command,
+        resume=resume,
     )
     show(json.dumps(verdict.figures) if json_ else verdict)
     if not json_:

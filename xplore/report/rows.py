@@ -145,8 +145,8 @@ def changes_of(media: str, columns: tuple[Column, ...], before: bytes, after: by
 
 
 def least_changed(rows: Sequence[Row]) -> Row:
-    """The finding whose change is smallest: the example of a group."""
-    return min(rows, key=lambda row: (row.measure("l2") or math.inf, row.id))
+    """The finding whose change, as it is shown, is smallest: the example of a group."""
+    return min(rows, key=lambda row: (finite(row.shown.measures.get("l2")) or math.inf, row.id))
 
 
 def finite(value: Any) -> float | None:
