@@ -15,7 +15,7 @@ import xplore
 from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.report.compare import FORMATS, KINDS, PICTURED, write
-from xplore.report.comparison import both, compare, compared
+from xplore.report.comparison import SETTINGS, both, compare, compared
 from xplore.report.summary import summary
 from xplore.shares import correlation, difference, share
 
@@ -90,6 +90,47 @@ def test_a_campaign_beside_its_like(build):
     assert came["valid_share"]["a"] == one["valid_share"] and came["sizes"]["l2"]["b"] > 0
     assert came["smallest"]["l2"]["a"] < came["sizes"]["l2"]["a"] and came["smallest"]["l2"]["b"] is None
     assert came["differ"] == []
+
+
+OTHERWISE = {
+    "objective": ("Joint(lambda2=0.1)", "Joint(lambda2=0.0)"),
+    "oracle": ("LabelsDiffer()", "NegativeFlips()"),
+    "search": ("Gradient()", "Random()"),
+    "constraint": ("Ball(bound=0.1)", "Ball(bound=0.2)"),
+    "rng": (0, 3),
+    "criteria": (["X", "Y", "Z"], ["X", "Y", "NeuronCoverage(t=0.5)"]),
+    "evidence": (["reference_model"], []),
+    "round_size": (64, 32),
+    "lowering": ("as_written", "fast"),
+    "dtype": ("float32", "bfloat16"),
+}
+
+
+@pytest.mark.parametrize("key", OTHERWISE)
+def test_every_setting_that_differs_is_told_first(build, key):
+    meta = {name: values[0] for name, values in OTHERWISE.items()}
+    a, b = build(meta=meta), build(meta={**meta, key: OTHERWISE[key][1]})
+    assert told(a, b)["settings"] == [key]
+    for text in (FORMATS["html"], FORMATS["md"]):
+        assert f"They differ in: {SETTINGS[key]}." in text(*both(a, b), told(a, b))
+    like = build(meta=meta, rng=1)
+    assert told(a, like)["settings"] == []
+    assert "No setting that is recorded differs." in FORMATS["md"](*both(a, like), told(a, like))
+
+
+def test_a_part_that_prints_the_same_and_is_another_is_told(build):
+    """As a constraint with another table of limits, of which NumPy prints the ends alone."""
+    meta = {"versions": {"xplore": "0.1.0", "python": "3.11.7"}, "constraint": "Features(limits=[...])"}
+    a, b = (build(meta={**meta, "digests": {"constraint": {"limits": name}}}) for name in ("1a", "2b"))
+    assert told(a, b)["differ"] == ["The constraint prints the same in both, and is another, by its limits."]
+    assert told(a, build(meta={**meta, "digests": a.meta["digests"]}, rng=1))["differ"] == []
+
+
+def test_valid_findings_those_in_doubt_and_the_others_add_up(build):
+    figures = told(build(seeds=60), build(seeds=60, rng=1))["figures"]
+    for side in "ab":
+        parts = [figures[key][side] for key in ("valid", "in_doubt", "invalid")]
+        assert sum(parts) == figures["findings"][side] and parts[0] > 0 < parts[2]
 
 
 def test_groups_are_told_apart_by_hand(build, archives, tmp_path):

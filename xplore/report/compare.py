@@ -15,22 +15,24 @@ from xplore.report import names, wording, words
 from xplore.report._base import store
 from xplore.report._page import environment, text
 from xplore.report.cards import pictures
-from xplore.report.comparison import both, compared
+from xplore.report.comparison import SETTINGS, both, compared
 from xplore.report.reading import Reading
 
 NAME = "comparison"
 PICTURED, LISTED = 12, 200
 KINDS = {"only_a": "Only in A", "only_b": "Only in B", "both": "In both"}
-CAMPAIGNS = (
-    *(("campaign", "name"), ("folder", "folder"), ("created", "created"), ("models", "models")),
-    *(("constraint", "constraint"), ("bound", "bound"), ("search", "search"), ("rng", "rng")),
-    *(("device", "device"), ("gate", "gate")),
-)
-COUNTS = (
-    *(("seeds", "seeds"), ("seeds that differ as they are", "already_differ")),
-    *(("seeds with a valid finding", "seeds_with_valid_finding"), ("valid findings", "valid")),
-    *(("all findings", "findings"), ("model queries", "queries"), ("gradient steps", "steps")),
-)
+CAMPAIGNS = {**SETTINGS, "folder": "folder", "created": "created", "gate": "gate"}
+COUNTS = {
+    "seeds": "seeds",
+    "already_differ": "seeds that differ as they are",
+    "seeds_with_valid_finding": "seeds with a valid finding",
+    "findings": "findings",
+    "valid": "valid findings",
+    "in_doubt": "findings in doubt",
+    "invalid": "invalid findings",
+    "queries": "model queries",
+    "steps": "gradient steps",
+}
 SIZES = (
     ("features or pixels changed", "changed"),
     ("L1", "l1"),
@@ -90,10 +92,9 @@ def points_between(gap: dict[str, float]) -> str:
 def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What was run and what came of it: a line a setting or figure, with A's and B's."""
     sides = told["campaigns"]["a"], told["campaigns"]["b"]
-    lines = [(label, *(_shown(side[key]) for side in sides)) for label, key in CAMPAIGNS]
-    lines = [(label, one, other) for label, one, other in lines if one != other]
-    counts = [one for one in COUNTS if one[1] != "steps" or any(side["climbs"] for side in sides)]
-    lines += [(label, *(words.count(told["figures"][key][s]) for s in "ab")) for label, key in counts]
+    lines = [(label, one, other) for label, one, other in _settings(told) if one != other]
+    counts = {key: COUNTS[key] for key in COUNTS if key != "steps" or any(side["climbs"] for side in sides)}
+    lines += [(label, *(words.count(told["figures"][key][s]) for s in "ab")) for key, label in counts.items()]
     shares = [told["valid_share"][s] for s in "ab"]
     each = [f"{words.percent(x['share'], 1)} ({words.interval(x)})" if x else "–" for x in shares]
     lines.append(("share of seeds with a valid finding", *each))
@@ -110,14 +111,25 @@ def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def same(told: dict[str, Any]) -> list[tuple[str, str]]:
     """Settings that both campaigns have."""
-    sides = told["campaigns"]["a"], told["campaigns"]["b"]
-    shown = [(label, *(_shown(side[key]) for side in sides)) for label, key in CAMPAIGNS]
-    return [(label, one) for label, one, other in shown if one == other != "–"]
+    return [(label, one) for label, one, other in _settings(told) if one == other != "–"]
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return words.listing(value) or "–"
+def otherwise(told: dict[str, Any]) -> str:
+    """In which settings the campaigns differ, in a sentence."""
+    labels = [SETTINGS[key] for key in told["settings"]]
+    return f"They differ in: {', '.join(labels)}." if labels else "No setting that is recorded differs."
+
+
+def _settings(told: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What each was run with: a setting's label, and A's and B's."""
+    a, b = told["campaigns"]["a"], told["campaigns"]["b"]
+    return [(label, _shown(a[key], key), _shown(b[key], key)) for key, label in CAMPAIGNS.items()]
+
+
+def _shown(value: Any, key: str) -> str:
+    if isinstance(value, (list, tuple)):
+        spoken = {"criteria": names.criteria, "evidence": lambda of: [one.replace("_", " ") for one in of]}
+        return words.listing(spoken.get(key, list)(value)) or "–"
     return "–" if value in (None, "") else names.spoken(str(value))
 
 
@@ -128,6 +140,7 @@ def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
         "t": told,
         "verdict": verdict(told),
         "between": points_between,
+        "otherwise": otherwise(told),
         "table": table(told),
         "same": same(told),
         "kinds": KINDS,
@@ -160,7 +173,7 @@ def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
     from xplore.report.markdown import cell
     from xplore.report.markdown import table as rows
 
-    lines = ["# A and B compared", "", f"**{cell(verdict(told), 400)}**", ""]
+    lines = ["# A and B compared", "", f"**{cell(verdict(told), 400)}**", "", cell(otherwise(told), 400), ""]
     lines += [f"- {cell(said, 400)}" for said in told["differ"]] + [""]
     lines += [*rows(["", "A", "B"], [[cell(x, 300) for x in line] for line in table(told)]), ""]
     lines += [f"In both: {'; '.join(f'{label} {cell(value)}' for label, value in same(told))}.", ""]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xplore.account import differing
 from xplore.archive import Archive
 from xplore.errors import InputError
 from xplore.report import wording
@@ -17,10 +18,28 @@ from xplore.report.rows import Row, least_changed
 from xplore.report.summary import SHRUNK_SIZES, clean, figures, quantiles
 from xplore.shares import correlation, difference
 
-SETTINGS = ("constraint", "bound", "search", "objective", "rng", "device")
+SETTINGS = {
+    "name": "campaign",
+    "models": "models",
+    "constraint": "constraint",
+    "bound": "bound",
+    "search": "search",
+    "objective": "objective",
+    "oracle": "oracle",
+    "criteria": "criteria",
+    "evidence": "labels held against",
+    "rng": "rng",
+    "round_size": "seeds a round",
+    "lag": "rounds that coverage lags",
+    "lanes": "lanes",
+    "lowering": "lowering",
+    "dtype": "dtype",
+    "device": "device",
+}
+"""What a campaign was run with, by its key in the archive, as people call it."""
 FIGURES = (
-    *("seeds", "already_differ", "agree_wrongly", "found", "findings", "valid", "seeds_with_valid_finding"),
-    *("steps", "queries", "seconds", "seeds_per_second"),
+    *("seeds", "already_differ", "agree_wrongly", "found", "findings", "valid", "in_doubt", "invalid"),
+    *("seeds_with_valid_finding", "steps", "queries", "seconds", "seeds_per_second"),
 )
 Key = tuple[str, tuple[str, ...]]
 
@@ -62,11 +81,12 @@ def both(a: Archive, b: Archive) -> tuple[Reading, Reading]:
 
 def compared(a: Reading, b: Reading) -> dict[str, Any]:
     """The comparison of two campaigns, JSON-able: each key that tells of both has `a` and `b`."""
-    told = {"a": figures(a), "b": figures(b)}
+    told = {side: _figures(reading) for side, reading in (("a", a), ("b", b))}
     pairs = _pairs(a, b)
     sides = {side: _side(reading, told[side]) for side, reading in (("a", a), ("b", b))}
     kept = {
         "campaigns": sides,
+        "settings": [key for key in SETTINGS if sides["a"][key] != sides["b"][key]],
         "differ": _differ(sides, a, b),
         "same_seeds": pairs is not None,
         "seeds": pairs,
@@ -95,13 +115,18 @@ def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
     return expected, tuple(answers[model] for model in models)
 
 
+def _figures(reading: Reading) -> dict[str, Any]:
+    told = figures(reading)
+    return told | {"invalid": told["findings"] - told["valid"] - told["in_doubt"]}
+
+
 def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
     models = reading.meta.get("models") or []
     digests = {str(model["name"]): str(model.get("digest") or "") for model in models}
     kept = ("name", "created", "command", "finished", "ended", "labelled", "models", "criteria", "inputs")
     folder = str(reading.archive.path.parent)
     gate = told["gate"] and (told["gate"]["decision"] or "not finished")
-    figures = {key: told[key] for key in (*kept, *SETTINGS)}
+    figures = {key: told[key] if key in told else reading.meta.get(key) for key in (*kept, *SETTINGS)}
     climbs = bool(wording.gradient_steps(told))
     return {"folder": folder, **figures, "gate": gate, "climbs": climbs, "digests": digests}
 
@@ -125,6 +150,10 @@ def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:
     apart = [m for m in a.models if m in b.models and _layers(a, m) != _layers(b, m)]
     if apart:
         said.append(f"The layers differ of {', '.join(apart)}: their coverage is not compared.")
+    for key, names in differing(a.meta, b.meta).items():
+        if key in SETTINGS and one[key] == other[key]:
+            inside = f", by its {' and '.join(names)}" if names else ""
+            said.append(f"The {SETTINGS[key]} prints the same in both, and is another{inside}.")
     if one["labelled"] != other["labelled"]:
         said.append("One has labels, the other goes by the answer that all models gave on the seed.")
     if (a.meta.get("classes") or []) != (b.meta.get("classes") or []):
