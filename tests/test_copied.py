@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from laws.parts import examples
 
@@ -83,14 +84,23 @@ def test_a_command_of_ours_is_told_as_it_is(words: list[str]) -> None:
 
 
 STARTS = st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
-BEFORE = st.text(st.sampled_from(" \u00a0\u200b\ufeff\x00\x1b\u2060"), max_size=3)
+UNSEEN = " \u00a0\u200b\ufeff\x00\x1b\u2060"
+BEFORE = st.text(st.sampled_from(UNSEEN), max_size=3)
 
 
 @examples(60)
-@given(before=BEFORE, start=STARTS, rest=st.text("=cmd|' /C calc'!Ax"))
+@given(before=BEFORE, start=STARTS, rest=st.text("=cmd|' /C calc'!Ax\t;"))
+@example(
+    before="\x00", start="\t", rest="=ddC ==laA"
+)  # both begin as a formula does: the text, and what a tab parts off
 def test_a_cell_that_a_spreadsheet_would_run_is_text(before: str, start: str, rest: str) -> None:
-    kept = safe(f"{before}{start}{rest}")
-    assert kept.startswith("'") and kept[1:] == f"{before}{start}{rest}"
+    text = f"{before}{start}{rest}"
+    kept = safe(text)
+    assert kept.startswith("'") and kept.replace("'", "") == text.replace("'", "")
+    parts = [part.strip(UNSEEN + "\r\n") for part in re.split("[;\t]", kept)]
+    assert [part for part in parts if part.startswith(("=", "+", "-", "@"))] == []
+    if not {*";\t"} & {*text}:
+        assert kept == f"'{text}"
 
 
 @examples(60)
