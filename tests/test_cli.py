@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import xplore
 from xplore import cli
 from xplore.archive import Archive
 from xplore.rejudge import AS_RECORDED
@@ -181,6 +182,11 @@ def test_report_in_every_format(shell: Shell, first: Path, tmp_path: Path, forma
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path / name}\n"
     assert (tmp_path / name).stat().st_size > 0
+
+
+def test_it_tells_its_version(shell: Shell) -> None:
+    done = shell(*XPLORE, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"xplore {xplore.__version__}\n", "")
 
 
 def test_a_file_is_no_folder_to_write_into(shell: Shell, first: Path, tmp_path: Path) -> None:

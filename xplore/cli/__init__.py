@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from xplore import __version__
 from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
 from xplore.cli._app import app, in_options
 from xplore.cli._streams import lasting
@@ -30,8 +31,17 @@ UNEXPECTED = 70
 """Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"xplore {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_version, is_eager=True)
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
     ] = False,
