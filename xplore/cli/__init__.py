@@ -31,10 +31,11 @@ UNEXPECTED = 70
 """Exit code of a fault that is not known to be the input's: neither bad input (2) nor a failed replay (1)."""
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         print(f"xplore {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
