@@ -201,7 +201,7 @@ A flip counts where the finding is valid. No reference model was asked and no tr
 doubt; what the old model answered wrongly is not searched.
 
 Bounds hold in whole levels of 8 bits: `Ball(0.05)` moves a pixel by at most 12 levels of 255, `Lighting()` all pixels
-alike by at most 76. Earlier pages: on that of 2026-11-26, before doubt was a verdict, sound trainings flipped near 6 % to 16 % of the
+alike by at most 76. Earlier pages, of versions trained then: on that of 2026-11-26, before doubt was a verdict, sound trainings flipped near 6 % to 16 % of the
 digits in the ball and 0 % to 15 % under light, and sound versions failed in 0.0 % to 6.0 % and 7.0 % to 9.0 % of gates; before that day
 bounds allowed 12.75 and 76.5 levels, and near 8 % to 19 % of the digits were flipped in the ball.
 """
