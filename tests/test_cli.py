@@ -189,10 +189,26 @@ def test_it_tells_its_version(shell: Shell) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"xplore {xplore.__version__}\n", "")
 
 
-def test_a_file_is_no_folder_to_write_into(shell: Shell, first: Path, tmp_path: Path) -> None:
-    done = shell(*XPLORE, "report", str(first), "--format", "junit", "--out", str(tmp_path / "x.xml"))
-    assert (done.returncode, done.stdout) == (2, "") and "--out: expected a folder" in done.stderr
-    assert not (tmp_path / "x.xml").exists()
+@pytest.mark.parametrize(
+    ("format", "name", "wanted"),
+    [
+        ("junit", "x.junit", "a folder, or a path that ends in .xml"),
+        ("md", "x.html", "a folder, or a path that ends in .md"),
+        ("png", "x.png", "a folder"),
+    ],
+)
+def test_a_file_of_another_kind_is_no_folder_to_write_into(
+    shell: Shell, first: Path, tmp_path: Path, format: str, name: str, wanted: str
+) -> None:
+    done = shell(*XPLORE, "report", str(first), "--format", format, "--out", str(tmp_path / name))
+    assert (done.returncode, done.stdout) == (2, "") and f"out: expected {wanted}, got " in done.stderr
+    assert done.stderr.rstrip().endswith("choose --out") and not (tmp_path / name).exists()
+
+
+def test_a_report_goes_to_the_file_that_is_named(shell: Shell, first: Path, tmp_path: Path) -> None:
+    done = shell(*XPLORE, "report", str(first), "--format", "md", "--out", str(tmp_path / "summary.md"))
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'summary.md'}\n")
+    assert (tmp_path / "summary.md").is_file()
 
 
 def test_report_html_is_written_anew(shell: Shell, first: Path) -> None:

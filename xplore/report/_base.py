@@ -15,6 +15,9 @@ from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.report.reading import Reading
 
+FILES = (".html", ".md", ".png", ".json", ".jsonl", ".csv", ".xml", ".junit", ".npz", ".parquet")
+"""How names end that are meant as files."""
+
 
 class Reporter(ABC):
     """One way to show an archive to a reader, a person or a program.
@@ -41,9 +44,18 @@ class Reporter(ABC):
         """Write the account of an archive that does not change meanwhile."""
 
     def target(self, out: Path) -> Path:
-        """Where the account goes: `out` itself if it names a file of this kind, else a file in it."""
+        """Where the account goes: `out` itself if it names a file of this kind, else a file in it.
+
+        Raises:
+            InputError: it names a file of another kind.
+        """
         out, suffix = Path(out), Path(self.file_name).suffix
-        return out if suffix and out.suffix == suffix else out / self.file_name
+        if suffix and out.suffix == suffix:
+            return out
+        if out.suffix in FILES and not out.is_dir():
+            wanted = f"a folder, or a path that ends in {suffix}" if suffix else "a folder"
+            raise InputError("out", expected=wanted, got=str(out), fix="choose out=")
+        return out / self.file_name
 
 
 @dataclass(frozen=True)
