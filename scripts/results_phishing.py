@@ -146,12 +146,12 @@ that it is known which seeds can be divided within the bound, and on which pages
 held-out pages on which all models agree. A search ends at its first finding a seed, so that it meets few of the
 pages: the column of seeds is what it can be held to.
 
-| models | features that may change | search | seeds divided, of those that can be | distinct pages found, of those in reach | valid / in doubt / invalid | model queries |
+| models | features that may change | search | seeds divided, of those that can be | distinct pages found, of those in reach | findings: valid / in doubt / invalid | model queries |
 |---|---|---|---|---|---|---|
 {table}
 
-Each search asks the models at most 100 times a seed; a gradient step counts as two. *Invalid* are the findings whose
-seed the models answer wrongly, all alike; none breaks a rule. *In doubt* would be those on which all models are sure of another
+Each search asks the models at most 100 times a seed; a gradient step counts as two. Many held-out pages are equal, and equal
+findings of equal seeds are counted once. *Invalid* are those whose seed the models answer wrongly, all alike; none breaks a rule. *In doubt* would be those on which all models are sure of another
 label than the seed's: of two labels models that disagree never are.
 
 `python scripts/results_phishing.py`, {datetime.date.today()}, {device()}.
