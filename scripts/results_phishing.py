@@ -150,9 +150,11 @@ pages: the column of seeds is what it can be held to.
 |---|---|---|---|---|---|---|
 {table}
 
-Each search asks the models at most 100 times a seed; a gradient step counts as two. Many held-out pages are equal, and equal
-findings of equal seeds are counted once. *Invalid* are those whose seed the models answer wrongly, all alike; none breaks a rule. *In doubt* would be those on which all models are sure of another
-label than the seed's: of two labels models that disagree never are.
+Each search asks the models at most 100 times a seed; a gradient step counts as two. Many held-out pages are equal,
+and equal findings of equal seeds are counted once. *Invalid* are those whose seed the models answer wrongly, all
+alike; none breaks a rule. *In doubt* would be those on which all models are sure of another label than the seed's:
+of two labels models that disagree never are. The page of 2026-11-22, which did not tell verdicts, has the same
+figures elsewhere.
 
 `python scripts/results_phishing.py`, {datetime.date.today()}, {device()}.
 """,
