@@ -316,7 +316,8 @@ Each cell with three figures has one a model, in the order of the panel: the mod
 stored* what is left when the stored input is judged again, alone, equal inputs counted once. Of these *invalid* are
 those whose seed a model answered wrongly, and those beyond the bound of the constraint; *in doubt* those whose label outside
 evidence speaks against; *valid* the others, each judged by the smallest change that shows it. *Valid before* are the valid
-ones of the page of 2026-11-26, which counted what is now in doubt, and judged the change as it was found. *Coverage*
+ones of the page of 2026-11-26, which counted what is now in doubt, and judged the change as it was found; since then
+the bound of occlusion counts what is drawn as well as what is hidden, and on digits it is 0.15 in place of 0.25. *Coverage*
 is that of the deviating model at the config's last criterion (neuron coverage at t = 0.75), by the inputs on which
 models differ. Seconds include judging, shrinking and storing, not compiling{beside}. `Original` is the published
 procedure, unclipped and without a bound: what of it is valid has the seed's answer and the evidence to satisfy.
