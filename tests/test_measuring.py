@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -113,6 +114,18 @@ def test_it_shows_itself_and_nothing_of_it_runs() -> None:
     assert "<script>" not in shown and "&lt;script&gt;x" in shown and "never reached: " in shown
     assert "<b>" not in both and both.count('stroke-width="2"') == 2
     assert str(reached).splitlines()[0].startswith("<script>x: ") and "24 inputs" in str(reached)
+
+
+def test_a_curve_ends_where_its_inputs_do_and_says_so() -> None:
+    every = xplore.reach(model(), tiny.images(), NeuronCoverage(T))
+    few = xplore.reach(model(), tiny.images()[:6], NeuronCoverage(T))
+    drawn = str(xplore.curves({"every": every, "few": few}))
+    ends = [float(x) for x in re.findall(r'H([\d.]+)" fill="none"', drawn)]
+    assert ends[1] - 46 == pytest.approx((ends[0] - 46) * 6 / 24, abs=0.1)  # the axis begins at 46
+    assert " by 24</text>" in drawn and " by 6</text>" in drawn and "by 6 inputs" in drawn
+    alike = str(xplore.curves({"a": few, "b": few}))
+    assert len({*re.findall(r'H([\d.]+)" fill="none"', alike)}) == 1 and " by 6" not in alike
+    assert "Share of cells reached: neuron coverage, t = 0.8" in drawn
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

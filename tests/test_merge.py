@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import small
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import examples
 
 import xplore
 from xplore.archive import Archive
+from xplore.constraints import Ball
 from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.media import to_png
@@ -204,6 +206,23 @@ def test_reports_tell_seeds_of_several_campaigns_apart(place: Path) -> None:
     assert reading.first.max() > 12, "the curve goes on over all campaigns"
     assert "(campaign 2)" in (place / "all" / "report.html").read_text()
     assert figures["queries"] == 3 * 48 and "Merged from 3 campaigns" in figures["notes"][-1]
+
+
+def test_seeds_that_several_campaigns_searched_are_told(place: Path) -> None:
+    """However they are joined; those of other seeds are not."""
+    how: dict[str, Any] = {"constraint": Ball(0.1), "steps": 2, "tries": 1, "lanes": 8, "progress": False}
+    for rng in (0, 1, 2):
+        xplore.run([tiny.one(), tiny.two()], tiny.images(), out=place / f"rng{rng}", rng=rng, **how)
+    xplore.run([tiny.one(), tiny.two()], tiny.images(40)[tiny.N :], out=place / "other", **how)
+    told = "Several campaigns searched the same seeds: {} are counted once more"
+
+    def notes(name: str, *parts: str) -> list[str]:
+        return xplore.merge([place / part for part in parts], place / name).summary["notes"]
+
+    assert notes("ab", "rng0", "rng1")[0].startswith(told.format(tiny.N))
+    assert notes("abc", "ab", "rng2") == notes("bca", "rng2", "rng1", "rng0") == notes("all", "abc", "ab")
+    assert notes("again", "abc", "rng0")[0].startswith(told.format(2 * tiny.N))
+    assert not [note for note in notes("apart", "rng0", "other") if "same seeds" in note]
 
 
 OTHER = {

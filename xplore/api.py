@@ -102,7 +102,8 @@ def run(
     Labels, class numbers or the models' classes, are optional: without them (or where one is -1) a seed
     counts as answered rightly where all models agree. `seeds` takes the first so many alone; `steps` and
     `tries` override the search's, by default `Gradient`, or `Flips` where no model has a gradient; `baseline`
-    searches the same seeds at the same number of model queries. Without `out` the archive is temporary:
+    searches the same seeds by the same objective: `Random` at the same number of model queries, any other
+    search with its own steps and tries a seed. Without `out` the archive is temporary:
     `result.save(folder)` keeps it.
 
     Whether a finding keeps its label is assumed. What can speak against it puts it in doubt (`in_doubt`,

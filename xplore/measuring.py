@@ -191,10 +191,15 @@ def curves(reached: Mapping[str, Reach]) -> Chart:
 
 
 def _drawn(reached: Mapping[str, Reach]) -> Markup:
-    inputs = max(one.inputs for one in reached.values())
+    """The curves, under what they count; each ends with its inputs, where not all are of as many."""
+    sizes = {name: one.inputs for name, one in reached.items()}
+    inputs = max(sizes.values())
     first = {name: one.first.ravel() for name, one in reached.items()}
-    criteria = dict.fromkeys(in_words(one.criterion) for one in reached.values())
-    return growth(first, inputs, f"{'; '.join(criteria)} over {plural(inputs, 'input')}", "inputs")
+    criteria = "; ".join(dict.fromkeys(in_words(one.criterion) for one in reached.values()))
+    told = f"{criteria} over {plural(inputs, 'input')}"
+    lasts = sizes if {*sizes.values()} != {inputs} else None
+    chart = growth(first, inputs, told, "inputs", lasts=lasts)
+    return Markup("<p>Share of cells reached: {}</p>{}").format(criteria, chart)
 
 
 def _boxed(*parts: Markup) -> Markup:

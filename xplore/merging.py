@@ -73,13 +73,18 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
                 with _naming(archive), db:
                     _join(db, archive, {i: numbers[identity(part)] for i, part in enumerate(parts(meta))})
             spent = {number: tuple(rest) for number, *rest in db.execute(_SPENT)}
-            account = united([known[name] for name in sorted(known)], spent)
+            again = [rounds for rounds, *_ in db.execute(_AGAIN)]
+            account = united([known[name] for name in sorted(known)], spent, sum(again))
             with db:
                 rows = [(key, json.dumps(value)) for key, value in account.items()]
                 db.executemany("INSERT INTO meta VALUES (?,?)", rows)
             db.execute("PRAGMA journal_mode=DELETE")
 
 
+_AGAIN = (
+    "SELECT (count(*) - 1) * max(seeds) FROM rounds WHERE digest != '' GROUP BY digest HAVING count(*) > 1"
+)
+"""Of rounds of the same seeds: how many seeds are there a second time, or more often."""
 _SPENT = "SELECT campaign, sum(steps), sum(queries) FROM seeds GROUP BY campaign"
 
 

@@ -163,6 +163,20 @@ def _hints(target: Any) -> dict[str, Any]:
         return {}
 
 
+_EXAMPLES = {
+    "search": "xplore.search:Gradient",
+    "baseline": "xplore.search:Random",
+    "objective": "xplore.objectives:Joint",
+    "oracle": "xplore.oracles:LabelsDiffer",
+    "constraint": "xplore.constraints:Ball",
+    "criteria": "xplore.coverage:NeuronCoverage",
+    "seeds": "xplore.data.npz:load",
+    "training": "xplore.data.npz:load",
+    "backend": "xplore.backends:Ray",
+}
+"""What a key of a config may be, as an error shows it."""
+
+
 def check(key: str, part: Part, also: tuple[str, ...] = ()) -> None:
     """Do the arguments fit the signature of what the part names? `also` are other keys that it may have."""
     if not isinstance(part.get("use"), str):
@@ -171,7 +185,7 @@ def check(key: str, part: Part, also: tuple[str, ...] = ()) -> None:
             f"config key {key}.use",
             expected='"module:Name"',
             got=came,
-            fix=f'say what {key} is, as in use = "xplore.search:Gradient"',
+            fix=f'say what {key} is, as in use = "{_EXAMPLES.get(key.partition("[")[0], "mymodule:Name")}"',
         )
     target = named(part["use"], key)
     try:

@@ -70,6 +70,9 @@ _LIMITS = {"seconds": POSITIVE, "findings": COUNT, "queries": COUNT, "coverage":
 class Budget:
     """When a campaign stops though seeds are left: the first limit that is reached; None is no limit.
 
+    No other seed is begun then; those under way, one a lane, go on to their end. What is said of seeds is of
+    whole rounds alone (`round_size`): seeds that are divided end first.
+
     `seconds` are those of this run, without compilation; `findings` are valid ones; `coverage` is the share
     of cells, by the criterion that guides the search, that every model is to reach.
 

@@ -19,6 +19,10 @@ _BEGUN = ("created", "name", "command", "rng", "constraint", "search", "config",
 _LISTED = ("name", "command", "device", "constraint", "bound", "search", "objective")
 _SUMMED = ("seconds", "compile_seconds", "seeds_total")
 
+_AGAIN = (
+    "Several campaigns searched the same seeds: {:,} are counted once more, shares are of searches and not of"
+    " seeds, and their intervals are too narrow."
+)
 Meta = dict[str, Any]
 
 
@@ -45,9 +49,10 @@ def later(one: Meta, other: Meta) -> Meta:
     return max(one, other, key=_length)
 
 
-def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]]) -> Meta:
+def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]], again: int = 0) -> Meta:
     """The accounts of campaigns, in the order of their identities, as one; `spent` are steps and queries
-    of the campaigns' seeds by number, for those that were cut off before they told.
+    of the campaigns' seeds by number, for those that were cut off before they told. So many seeds were
+    searched `again` by another of them.
     """
     if len(campaigns) == 1:
         return campaigns[0]
@@ -73,7 +78,11 @@ def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]]) -> M
         "finished": not unfinished,
         "ended": _ended(unfinished) if unfinished else " and ".join(of.words("ended")),
         "baselines": of.baselines(),
-        "notes": [*of.notes(), f"Merged from {len(campaigns)} campaigns: {'; '.join(map(_told, campaigns))}"],
+        "notes": [
+            *([_AGAIN.format(again)] * (again > 0)),
+            *of.notes(),
+            f"Merged from {len(campaigns)} campaigns: {'; '.join(map(_told, campaigns))}",
+        ],
         "gate": None,  # what gates said is of their own seeds alone; it stays beside each campaign
         "digests": _same_digests(campaigns),
         **_config(campaigns),

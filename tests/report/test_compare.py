@@ -8,13 +8,17 @@ import re
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
 import xplore
 from xplore.archive import Archive
+from xplore.constraints import Ball
 from xplore.errors import InputError
-from xplore.report.compare import FORMATS, KINDS, PICTURED, write
+from xplore.plan import Budget
+from xplore.report import wording
+from xplore.report.compare import FORMATS, KINDS, PICTURED, how_paired, table, verdict, write
 from xplore.report.comparison import SETTINGS, both, compare, compared
 from xplore.report.summary import summary
 from xplore.shares import correlation, difference, share
@@ -112,7 +116,7 @@ def test_every_setting_that_differs_is_told_first(build, key):
     a, b = build(meta=meta), build(meta={**meta, key: OTHERWISE[key][1]})
     assert told(a, b)["settings"] == [key]
     for text in (FORMATS["html"], FORMATS["md"]):
-        assert f"They differ in: {SETTINGS[key]}." in text(*both(a, b), told(a, b))
+        assert f"They differ in: {SETTINGS[key]} (A: " in text(*both(a, b), told(a, b))
     like = build(meta=meta, rng=1)
     assert told(a, like)["settings"] == []
     assert "No setting that is recorded differs." in FORMATS["md"](*both(a, like), told(a, like))
@@ -131,6 +135,56 @@ def test_valid_findings_those_in_doubt_and_the_others_add_up(build):
     for side in "ab":
         parts = [figures[key][side] for key in ("valid", "in_doubt", "invalid")]
         assert sum(parts) == figures["findings"][side] and parts[0] > 0 < parts[2]
+
+
+def test_a_campaign_without_a_whole_round_is_said_to_have_none(tmp_path):
+    """It was ended by its budget: the share of those that ended first would be biased."""
+    models, how = [tiny.one(), tiny.two()], {"constraint": Ball(0.1), "lanes": 8, "progress": False}
+    for name, queries in (("whole", None), ("cut", 20)):
+        out, budget = tmp_path / name, Budget(queries=queries)
+        xplore.run(models, tiny.images(60), out=out, budget=budget, steps=4, tries=2, **how)
+    came = compare(tmp_path / "whole", tmp_path / "cut")
+    judged = came["figures"]["seeds"]["b"]
+    assert 0 < judged < 60 and came["valid_share"]["b"] is None
+    assert verdict(came).startswith(
+        f"B judged {judged} seeds and no whole round of 256: seeds that are divided end"
+    )
+    came["figures"]["seeds"]["b"] = 0
+    assert verdict(came) == "B has not judged a seed yet."
+
+
+def test_other_sizes_of_rounds_are_said_to_hide_whether_seeds_are_the_same(build):
+    a, b = build(meta={"round_size": 256}), build(meta={"round_size": 8}, rng=1)
+    came = told(a, b)
+    assert came["differ"][0].startswith("Rounds have 256 and 8 seeds")
+    assert (
+        "round_size" in came["settings"]
+        and "rounds" not in " ".join(told(a, build(meta={"round_size": 256}, rng=1))["differ"]).lower()
+    )
+    came["same_seeds"], came["valid_share"]["paired"] = False, False
+    assert how_paired(came) == "seeds as if they were independent"
+
+
+def test_what_does_not_count_is_told_with_its_reasons(build):
+    a, b = (
+        build(seeds=120, meta={"search": "Gradient(steps=10)"}),
+        build(seeds=120, rng=1, meta={"search": "Random(steps=10)"}),
+    )
+    lines = {label: (one, other) for label, one, other in table(told(a, b))}
+    for side, archive in enumerate((a, b)):
+        figures = summary(archive)
+        reasons = figures["invalid_by_reason"]
+        assert reasons and all(
+            f"{wording.reason(name)} {n}" in lines["invalid findings"][side] for name, n in reasons.items()
+        )
+    assert lines["gradient steps"][1] == "–" != lines["gradient steps"][0]
+    came = told(a, b)["reaching"]
+    assert came == {
+        side: sum(1 for _ in archive.findings(origin=None)) for side, archive in (("a", a), ("b", b))
+    }
+    assert f"by the {came['a']} inputs of A and the {came['b']} of B" in FORMATS["html"](
+        *both(a, b), told(a, b)
+    )
 
 
 def test_groups_are_told_apart_by_hand(build, archives, tmp_path):

@@ -82,7 +82,7 @@ TOLD = {
     "constraint.bound": "the share of the content that it may hide; none lifts it",
     "constraint.background": "the level of pixels that are no content",
     "objective.lambda1": "weighs the model that is to deviate against the others",
-    "objective.lambda2": "weighs neurons that no finding has covered",
+    "objective.lambda2": "weighs neurons that no finding has covered, as known `lag` rounds before",
     "objective.on": "how outputs are read: log_odds, log_probabilities, probabilities, logits",
     "objective.deviate": "which one is to: weakest (in turn, the least certain first), random, an index",
     "search.optimizer": "by default what suits the constraint",

@@ -29,7 +29,12 @@ def run(
     rng: Annotated[int | None, typer.Option(help="The random state.")] = None,
     time: Annotated[str | None, typer.Option(help="End after so long: 90s, 10m, 2h.")] = None,
     findings: Annotated[int | None, typer.Option(help="End with so many valid findings.")] = None,
-    queries: Annotated[int | None, typer.Option(help="End after so many queries of the models.")] = None,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            help="Begin no other seed after so many queries of the models; seeds under way end first."
+        ),
+    ] = None,
     until_coverage: Annotated[
         float | None, typer.Option(help="End when every model has this coverage, above 0, at most 1.")
     ] = None,

@@ -72,8 +72,12 @@ def growth(
     told: str,
     axis: str,
     short: Mapping[str, str] | None = None,
+    lasts: Mapping[str, int] | None = None,
 ) -> Markup:
-    """How coverage grows: by name, for each cell the number of the first input that reaches it; 0 is none."""
+    """How coverage grows: by name, for each cell the number of the first input that reaches it; 0 is none.
+
+    Where lines are of fewer inputs, `lasts` says of how many: each ends where its inputs do, and says so.
+    """
     width, height, left, right, top, base = 920, 260, 46, 210, 14, 218
     seeds = max(inputs, 1)
     ticks = [t for t in _ticks(0, seeds, 6) if t <= seeds and t == int(t)]
@@ -103,16 +107,19 @@ def growth(
         )
         final = points[-1][1] / units
         lines.append(
-            f'<path d="M{left} {base}{path}H{width - right}" fill="none" stroke="{colour}" stroke-width="2"'
+            f'<path d="M{left} {base}{path}H{across((lasts or {}).get(model, seeds)):.1f}" fill="none"'
+            f' stroke="{colour}" stroke-width="2"'
             f' stroke-dasharray="{dash}"/>'
         )
         ends.append((down(final), colour, model, final))
     for y, (_, colour, model, final) in _apart(sorted(ends), 15, top, base):
         lines.append(
             f'<text x="{width - right + 8}" y="{y + 4:.1f}" style="fill:{colour}">'
-            f"<title>{escape(model)}</title>{escape((short or {}).get(model, model))} {percent(final)}</text>"
+            f"<title>{escape(model)}</title>{escape((short or {}).get(model, model))} {percent(final)}"
+            f"{f' by {count(lasts[model])}' if lasts else ''}</text>"
         )
-    ended = ", ".join(f"{model} {percent(final)}" for _, _, model, final in ends)
+    by = {model: f" by {plural(n, 'input')}" for model, n in (lasts or {}).items()}
+    ended = ", ".join(f"{model} {percent(final)}{by.get(model, '')}" for _, _, model, final in ends)
     words = f"{told}; at the end {ended}"
     return Markup(
         f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'

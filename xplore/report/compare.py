@@ -19,15 +19,17 @@ from xplore.report.comparison import SETTINGS, both, compared
 from xplore.report.reading import Reading
 
 NAME = "comparison"
-PICTURED, LISTED = 12, 200
+PICTURED, LISTED, LONGEST = 12, 200, 120
 KINDS = {"only_a": "Only in A", "only_b": "Only in B", "both": "In both"}
 CAMPAIGNS = {**SETTINGS, "folder": "folder", "created": "created", "gate": "gate"}
 COUNTS = {
     "seeds": "seeds",
     "already_differ": "seeds that differ as they are",
     "seeds_with_valid_finding": "seeds with a valid finding",
+    "rejudged_away": "claims that were gone once stored",
     "findings": "findings",
     "valid": "valid findings",
+    "valid_as_found": "valid as found, without being shrunk",
     "in_doubt": "findings in doubt",
     "invalid": "invalid findings",
     "queries": "model queries",
@@ -43,7 +45,7 @@ SIZES = (
 NOTES = (
     "One campaign each: a difference may come from the random state alone. The intervals tell what other "
     "seeds would have changed, not what other runs would.",
-    "Compare at equal queries: a search that is given more finds more.",
+    "Compare at equal queries: a search that is given more finds more. So do more inputs reach more neurons.",
     "Fault groups estimate faults: a group that only one campaign has may be one that the other just missed.",
 )
 
@@ -67,7 +69,7 @@ def verdict(told: dict[str, Any]) -> str:
     """Two campaigns in one sentence."""
     gap, groups = told["valid_share"]["b_minus_a"], told["groups"]
     if gap is None:
-        return "One of the campaigns has not judged a seed yet."
+        return " ".join(_no_share(told, side) for side in "ab" if not told["valid_share"][side])
     a, b = (words.percent(told["valid_share"][side]["share"], 1) for side in "ab")
     points = f"{abs(100 * gap['difference']):.1f} points {'more' if gap['difference'] > 0 else 'fewer'}"
     points = "no clear difference" if gap["low"] <= 0 <= gap["high"] else points
@@ -78,6 +80,18 @@ def verdict(told: dict[str, Any]) -> str:
         return f"{said}."
     only = [f"{words.count(len(groups[f'only_{side.lower()}']))} only in {side}" for side in "AB"]
     return f"{said}; fault groups: {', '.join(only)}, {words.count(len(groups['both']))} in both."
+
+
+def _no_share(told: dict[str, Any], side: str) -> str:
+    """Why a campaign has no share of seeds."""
+    seeds = told["figures"]["seeds"][side]
+    if not seeds:
+        return f"{side.upper()} has not judged a seed yet."
+    judged, size = words.plural(seeds, "seed"), told["campaigns"][side]["round_size"]
+    return (
+        f"{side.upper()} judged {judged} and no whole round{f' of {size}' if size else ''}: seeds that are"
+        " divided end first, so that their share is not told. A smaller round_size makes rounds whole."
+    )
 
 
 def points_between(gap: dict[str, float]) -> str:
@@ -94,7 +108,7 @@ def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     sides = told["campaigns"]["a"], told["campaigns"]["b"]
     lines = [(label, one, other) for label, one, other in _settings(told) if one != other]
     counts = {key: COUNTS[key] for key in COUNTS if key != "steps" or any(side["climbs"] for side in sides)}
-    lines += [(label, *(words.count(told["figures"][key][s]) for s in "ab")) for key, label in counts.items()]
+    lines += [(label, *(_figure(told, key, s) for s in "ab")) for key, label in counts.items()]
     shares = [told["valid_share"][s] for s in "ab"]
     each = [f"{words.percent(x['share'], 1)} ({words.interval(x)})" if x else "–" for x in shares]
     lines.append(("share of seeds with a valid finding", *each))
@@ -109,6 +123,16 @@ def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(label, a, b) for label, a, b in lines if (a, b) != ("–", "–")]
 
 
+def _figure(told: dict[str, Any], key: str, side: str) -> str:
+    """A count, with the reasons of what does not count; no gradient steps of a search that climbs none."""
+    if key == "steps" and not told["campaigns"][side]["climbs"]:
+        return "–"
+    reasons = told["reasons"].get(key, {}).get(side) or {}
+    called = {"in_doubt": wording.doubt, "invalid": wording.reason}.get(key, str)
+    why = ", ".join(f"{called(name)} {words.count(n)}" for name, n in reasons.items())
+    return words.count(told["figures"][key][side]) + (f" ({why})" if why else "")
+
+
 def same(told: dict[str, Any]) -> list[tuple[str, str]]:
     """Settings that both campaigns have."""
     return [(label, one) for label, one, other in _settings(told) if one == other != "–"]
@@ -116,8 +140,30 @@ def same(told: dict[str, Any]) -> list[tuple[str, str]]:
 
 def otherwise(told: dict[str, Any]) -> str:
     """In which settings the campaigns differ, in a sentence."""
-    labels = [SETTINGS[key] for key in told["settings"]]
-    return f"They differ in: {', '.join(labels)}." if labels else "No setting that is recorded differs."
+    a, b = told["campaigns"]["a"], told["campaigns"]["b"]
+    changed = [(key, SETTINGS[key]) for key in told["settings"]]
+    if not changed:
+        return "No setting that is recorded differs."
+    return f"They differ in: {', '.join(_both(label, a[key], b[key], key) for key, label in changed)}."
+
+
+def _both(label: str, a: Any, b: Any, key: str) -> str:
+    """A setting by its name, and what it is in each, where that is short."""
+    values = f" (A: {_shown(a, key)}; B: {_shown(b, key)})"
+    return label + values * (len(values) <= LONGEST)
+
+
+def reached_by(told: dict[str, Any]) -> str:
+    """Which inputs reach what is compared as coverage."""
+    a, b = (words.count(told["reaching"][side]) for side in "ab")
+    return f"Neurons' cells, by the {a} inputs of A and the {b} of B on which models differ, valid or not"
+
+
+def how_paired(told: dict[str, Any]) -> str:
+    """What the interval of the difference takes the seeds for (Newcombe, 1998)."""
+    if told["valid_share"]["paired"]:
+        return "the same seeds, paired"
+    return "independent seeds" if told["same_seeds"] else "seeds as if they were independent"
 
 
 def _settings(told: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -128,8 +174,11 @@ def _settings(told: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _shown(value: Any, key: str) -> str:
     if isinstance(value, (list, tuple)):
-        spoken = {"criteria": names.criteria, "evidence": lambda of: [one.replace("_", " ") for one in of]}
-        return words.listing(spoken.get(key, list)(value)) or "–"
+        if key == "criteria":
+            return "; ".join(names.criteria(value)) or "–"
+        return (
+            words.listing([str(one).replace("_", " " if key == "evidence" else "_") for one in value]) or "–"
+        )
     return "–" if value in (None, "") else names.spoken(str(value))
 
 
@@ -141,6 +190,8 @@ def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
         "verdict": verdict(told),
         "between": points_between,
         "otherwise": otherwise(told),
+        "paired": how_paired(told),
+        "reached_by": reached_by(told),
         "table": table(told),
         "same": same(told),
         "kinds": KINDS,
@@ -174,6 +225,7 @@ def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
     from xplore.report.markdown import table as rows
 
     lines = ["# A and B compared", "", f"**{cell(verdict(told), 400)}**", "", cell(otherwise(told), 400), ""]
+    lines += ["" if not told["valid_share"]["b_minus_a"] else f"The interval is of {how_paired(told)}.", ""]
     lines += [f"- {cell(said, 400)}" for said in told["differ"]] + [""]
     lines += [*rows(["", "A", "B"], [[cell(x, 300) for x in line] for line in table(told)]), ""]
     lines += [f"In both: {'; '.join(f'{label} {cell(value)}' for label, value in same(told))}.", ""]
@@ -209,7 +261,7 @@ def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
             for name, n in covered.items()
         ]
         head = ["model", "criterion", "only A", "only B", "both", "cells"]
-        lines += ["## Coverage", "", *rows(head, body, left=2), ""]
+        lines += ["## Coverage", "", f"{reached_by(told)}.", "", *rows(head, body, left=2), ""]
     return "\n".join([*lines, *(f"- {note}" for note in NOTES), ""])
 
 

@@ -28,6 +28,7 @@ SETTINGS = {
     "oracle": "oracle",
     "criteria": "criteria",
     "evidence": "labels held against",
+    "shrinks": "findings shrunk",
     "rng": "rng",
     "round_size": "seeds a round",
     "lag": "rounds that coverage lags",
@@ -38,7 +39,8 @@ SETTINGS = {
 }
 """What a campaign was run with, by its key in the archive, as people call it."""
 FIGURES = (
-    *("seeds", "already_differ", "agree_wrongly", "found", "findings", "valid", "in_doubt", "invalid"),
+    *("seeds", "already_differ", "agree_wrongly", "found", "rejudged_away", "findings"),
+    *("valid", "valid_as_found", "in_doubt", "invalid"),
     *("seeds_with_valid_finding", "steps", "queries", "seconds", "seeds_per_second"),
 )
 Key = tuple[str, tuple[str, ...]]
@@ -92,6 +94,10 @@ def compared(a: Reading, b: Reading) -> dict[str, Any]:
         "seeds": pairs,
         "valid_share": _shares(told, pairs),
         "figures": {name: {side: told[side][name] for side in told} for name in FIGURES},
+        "reasons": {
+            name: {side: told[side][f"{name}_by_reason"] for side in told} for name in ("in_doubt", "invalid")
+        },
+        "reaching": {"a": _reaching(a), "b": _reaching(b)},
         "sizes": {
             name: {s: _sizes(r, name, False) for s, r in (("a", a), ("b", b))} for name in SHRUNK_SIZES
         },
@@ -117,7 +123,13 @@ def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
 
 def _figures(reading: Reading) -> dict[str, Any]:
     told = figures(reading)
-    return told | {"invalid": told["findings"] - told["valid"] - told["in_doubt"]}
+    shrinks = "no" if told["shrunk"] is None else "yes"
+    return told | {"invalid": told["findings"] - told["valid"] - told["in_doubt"], "shrinks": shrinks}
+
+
+def _reaching(reading: Reading) -> int:
+    """On how many inputs models differ, valid or not, and seeds as they are: those that coverage is of."""
+    return sum(1 for _ in reading.rows)
 
 
 def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +170,12 @@ def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:
         said.append("One has labels, the other goes by the answer that all models gave on the seed.")
     if (a.meta.get("classes") or []) != (b.meta.get("classes") or []):
         said.append("The classes are called otherwise: groups are compared by their names.")
+    if one["round_size"] != other["round_size"]:
+        sizes = f"{one['round_size']} and {other['round_size']}"
+        said.append(
+            f"Rounds have {sizes} seeds: whether the seeds are the same is not known, so that they are not"
+            " paired, and the interval of the difference is wider than it might be."
+        )
     for side, campaign in sides.items():
         if not campaign["finished"] or campaign["ended"]:
             said.append(f"{side.upper()} did not judge all its seeds: {campaign['ended'] or 'unfinished'}.")

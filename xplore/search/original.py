@@ -31,7 +31,10 @@ class Original(Search):
     moves) or `blackout` (a small rectangle drawn anew at each step moves by -1 if its mean gradient is
     negative). As published, pixels are not clipped on the way, so what it claims is judged again once
     stored and mostly gone; `clip=True` mends that. It takes `steps` steps and looks at the input after each,
-    so that with the look at the seed a try has one more. The campaign's constraint only checks the bound.
+    so that with the look at the seed a try has one more. The campaign's constraint only checks the bound: as
+    published there is none, so that a bound calls most of what is left invalid. The rest of the published
+    procedure is said elsewhere: `Joint(on="logits", deviate="random")`, a constraint with `bound=None`, and
+    rounds of one seed, if coverage is to guide as it did (`round_size=1`, `lag=1`).
 
     Of rows, `features` moves those that `Features` let move, such as only grow upwards, in shares of their
     ranges (the published ones are standardised), and whole ones are rounded when they are stored; `manifest`
