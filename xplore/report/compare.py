@@ -19,7 +19,7 @@ from xplore.report.comparison import SETTINGS, both, compared
 from xplore.report.reading import Reading
 
 NAME = "comparison"
-PICTURED, LISTED, LONGEST = 12, 200, 120
+PICTURED, LISTED, LONGEST = 12, 200, 160
 KINDS = {"only_a": "Only in A", "only_b": "Only in B", "both": "In both"}
 CAMPAIGNS = {**SETTINGS, "folder": "folder", "created": "created", "gate": "gate"}
 COUNTS = {
