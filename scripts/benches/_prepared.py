@@ -63,9 +63,10 @@ def prepared(
     method = Method(panel.replace(lowering=lowering), **parts)
     criteria = tuple(config.build(part) for part in chosen.criteria)
     referee = None if chosen.referee is None else config.build(chosen.referee)
-    training = None if chosen.training is None else config.build(chosen.training).images
+    known = None if chosen.training is None else config.build(chosen.training)
+    training = (None, None) if known is None else (known.images, known.labels)
     judge = Judge(
-        panel, method.oracle, method.constraint, criteria, referee, training, batch=min(BATCH, lanes)
+        panel, method.oracle, method.constraint, criteria, referee, *training, batch=min(BATCH, lanes)
     )
     kept = np.arange(len(inputs.images))
     if agreed:
