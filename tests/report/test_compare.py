@@ -19,7 +19,8 @@ from xplore.errors import InputError
 from xplore.plan import Budget
 from xplore.report import wording
 from xplore.report.compare import FORMATS, KINDS, PICTURED, how_paired, table, verdict, write
-from xplore.report.comparison import SETTINGS, both, compare, compared
+from xplore.report.comparison import SETTINGS, both, compare, compared, when_found
+from xplore.report.reading import read
 from xplore.report.summary import summary
 from xplore.shares import correlation, difference, share
 
@@ -185,6 +186,28 @@ def test_what_does_not_count_is_told_with_its_reasons(build):
     assert f"by the {came['a']} inputs of A and the {came['b']} of B" in FORMATS["html"](
         *both(a, b), told(a, b)
     )
+
+
+def test_what_is_found_over_queries_is_counted_by_hand(build):
+    """One seed after the other: at the end all, at equal queries those that came until then."""
+    a, b = build(seeds=120), build(seeds=60, rng=1, found=0.4)
+    came, ends = told(a, b), {}
+    for side, archive in (("a", a), ("b", b)):
+        at, spent = when_found(read(archive))
+        figures = summary(archive)
+        assert np.count_nonzero(at) == figures["seeds_with_valid_finding"]
+        assert spent == sum(seed.queries for seed in archive.seeds())
+        ends[side] = spent
+    valid = {finding.seed for finding in a.findings() if finding.valid}
+    queries, count = min(ends.values()), 0
+    for seed in a.seeds():
+        queries -= seed.queries
+        count += queries >= 0 and seed.seed in valid
+    assert came["at_equal_queries"]["queries"] == ends["b"] < ends["a"]
+    assert came["at_equal_queries"]["a"] == count < np.count_nonzero(when_found(read(a))[0])
+    assert came["at_equal_queries"]["b"] == summary(b)["seeds_with_valid_finding"]
+    page = FORMATS["html"](*both(a, b), came)
+    assert "Found over queries" in page and f" by {ends['b']:,} model queries" in page
 
 
 def test_groups_are_told_apart_by_hand(build, archives, tmp_path):

@@ -77,6 +77,7 @@ def growth(
     """How coverage grows: by name, for each cell the number of the first input that reaches it; 0 is none.
 
     Where lines are of fewer inputs, `lasts` says of how many: each ends where its inputs do, and says so.
+    What grows may be another share, and the `axis` count something else.
     """
     width, height, left, right, top, base = 920, 260, 46, 210, 14, 218
     seeds = max(inputs, 1)
@@ -118,7 +119,7 @@ def growth(
             f"<title>{escape(model)}</title>{escape((short or {}).get(model, model))} {percent(final)}"
             f"{f' by {count(lasts[model])}' if lasts else ''}</text>"
         )
-    by = {model: f" by {plural(n, 'input')}" for model, n in (lasts or {}).items()}
+    by = {model: f" by {count(n)} {axis}" for model, n in (lasts or {}).items()}
     ended = ", ".join(f"{model} {percent(final)}{by.get(model, '')}" for _, _, model, final in ends)
     words = f"{told}; at the end {ended}"
     return Markup(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from xplore.archive import Archive
@@ -15,7 +16,8 @@ from xplore.report import names, wording, words
 from xplore.report._base import store
 from xplore.report._page import environment, text
 from xplore.report.cards import pictures
-from xplore.report.comparison import SETTINGS, both, compared
+from xplore.report.charts import growth
+from xplore.report.comparison import SETTINGS, both, compared, when_found
 from xplore.report.reading import Reading
 
 NAME = "comparison"
@@ -109,6 +111,10 @@ def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     lines = [(label, one, other) for label, one, other in _settings(told) if one != other]
     counts = {key: COUNTS[key] for key in COUNTS if key != "steps" or any(side["climbs"] for side in sides)}
     lines += [(label, *(_figure(told, key, s) for s in "ab")) for key, label in counts.items()]
+    equal, spent = told["at_equal_queries"], told["figures"]["queries"]
+    if spent["a"] != spent["b"]:
+        label = f"seeds with a valid finding at {words.count(equal['queries'])} queries"
+        lines.append((label, *(words.count(equal[s]) for s in "ab")))
     shares = [told["valid_share"][s] for s in "ab"]
     each = [f"{words.percent(x['share'], 1)} ({words.interval(x)})" if x else "–" for x in shares]
     lines.append(("share of seeds with a valid finding", *each))
@@ -192,6 +198,7 @@ def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
         "otherwise": otherwise(told),
         "paired": how_paired(told),
         "reached_by": reached_by(told),
+        "over_queries": _found_over_queries(a, b),
         "table": table(told),
         "same": same(told),
         "kinds": KINDS,
@@ -200,6 +207,18 @@ def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
         "notes": NOTES,
     }
     return environment().get_template("compare.jinja").render(context)
+
+
+def _found_over_queries(a: Reading, b: Reading) -> Markup:
+    """How many seeds have a valid finding as queries are spent: of the seeds of the larger one."""
+    found = {"A": when_found(a), "B": when_found(b)}
+    spent = {name: queries for name, (_, queries) in found.items()}
+    if not all(spent.values()):
+        return Markup()
+    most = max(len(at) for at, _ in found.values())
+    each = {name: np.pad(at, (0, most - len(at))) for name, (at, _) in found.items()}
+    told = f"seeds with a valid finding, of {words.count(most)}, over the queries of the models"
+    return growth(each, max(spent.values()), told, "model queries", lasts=spent)
 
 
 def _cards(a: Reading, b: Reading, groups: dict[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from xplore.account import differing
 from xplore.archive import Archive
@@ -104,10 +105,39 @@ def compared(a: Reading, b: Reading) -> dict[str, Any]:
         "smallest": {
             name: {s: _sizes(r, name, True) for s, r in (("a", a), ("b", b))} for name in SHRUNK_SIZES
         },
+        "at_equal_queries": at_equal_queries(when_found(a), when_found(b)),
         "coverage": _coverage(a, b),
         "groups": _groups(a, b),
     }
     return clean(kept)
+
+
+def when_found(reading: Reading) -> tuple[Int[np.ndarray, " n"], int]:
+    """For each seed, in order, how many queries of the models had been spent when a valid finding was there.
+
+    It is 0 where none came. The seeds are taken one after the other, whatever ran beside. Beside it: how many
+    queries were spent in all.
+    """
+    names, places = {row.id for row in reading.valid}, {(row.campaign, row.seed) for row in reading.valid}
+    spent, at = 0, []
+    for record in reading.archive.seeds():
+        spent += record.queries
+        found = record.finding in names or (record.campaign, record.seed) in places
+        at.append(spent if found else 0)
+    return np.array(at, np.int64), spent
+
+
+def at_equal_queries(
+    a: tuple[Int[np.ndarray, " n"], int], b: tuple[Int[np.ndarray, " m"], int]
+) -> dict[str, int]:
+    """How many seeds have a valid finding once as many queries were spent as the cheaper one spent in all.
+
+    >>> at_equal_queries((np.array([2, 0, 7]), 9), (np.array([1, 4, 0]), 6))
+    {'queries': 6, 'a': 1, 'b': 2}
+    """
+    queries = min(a[1], b[1])
+    found = [int(((at > 0) & (at <= queries)).sum()) for at, _ in (a, b)]
+    return {"queries": queries, "a": found[0], "b": found[1]}
 
 
 def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
