@@ -73,8 +73,8 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
                 with _naming(archive), db:
                     _join(db, archive, {i: numbers[identity(part)] for i, part in enumerate(parts(meta))})
             spent = {number: tuple(rest) for number, *rest in db.execute(_SPENT)}
-            again = [rounds for rounds, *_ in db.execute(_AGAIN)]
-            account = united([known[name] for name in sorted(known)], spent, sum(again))
+            again = sum(seeds for (seeds,) in db.execute(_AGAIN))
+            account = united([known[name] for name in sorted(known)], spent, again)
             with db:
                 rows = [(key, json.dumps(value)) for key, value in account.items()]
                 db.executemany("INSERT INTO meta VALUES (?,?)", rows)

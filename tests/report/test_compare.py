@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 import xplore
 from xplore.archive import Archive
 from xplore.constraints import Ball
+from xplore.data import phishing
 from xplore.errors import InputError
+from xplore.models.phishing import phishing1, phishing2
 from xplore.plan import Budget
 from xplore.report import wording
 from xplore.report.compare import FORMATS, KINDS, PICTURED, how_paired, table, verdict, write
-from xplore.report.comparison import SETTINGS, both, compare, compared, when_found
+from xplore.report.comparison import SETTINGS, both, compare, compared
 from xplore.report.reading import read
 from xplore.report.summary import summary
 from xplore.shares import correlation, difference, share
@@ -164,6 +166,23 @@ def test_other_sizes_of_rounds_are_said_to_hide_whether_seeds_are_the_same(build
     )
     came["same_seeds"], came["valid_share"]["paired"] = False, False
     assert how_paired(came) == "seeds as if they were independent"
+    came["campaigns"]["b"]["round_size"] = 256
+    assert how_paired(came) == "independent seeds"
+
+
+def test_seeds_that_lead_to_one_finding_count_each(tmp_path):
+    """Of pages many are equal, and what is found of them is one finding."""
+    pages, models = phishing.load(), [phishing1(), phishing2()]
+    how = {"steps": 3, "tries": 1, "lanes": 8, "progress": False}
+    for changes in (1, 2):
+        chart, out = phishing.realistic(changes), tmp_path / str(changes)
+        xplore.run(models, pages.images[:80], pages.labels[:80], constraint=chart, out=out, **how)
+    came = compare(tmp_path / "1", tmp_path / "2")
+    of, seeds = came["figures"], came["seeds"]
+    assert of["valid"]["b"] < of["seeds_with_valid_finding"]["b"], "some are shared"
+    for side in "ab":
+        assert seeds["both"] + seeds[f"only_{side}"] == of["seeds_with_valid_finding"][side]
+    assert sum(seeds.values()) == 80
 
 
 def test_what_does_not_count_is_told_with_its_reasons(build):
@@ -193,7 +212,8 @@ def test_what_is_found_over_queries_is_counted_by_hand(build):
     a, b = build(seeds=120), build(seeds=60, rng=1, found=0.4)
     came, ends = told(a, b), {}
     for side, archive in (("a", a), ("b", b)):
-        at, spent = when_found(read(archive))
+        reading = read(archive)
+        at, spent = reading.queries_until_found, reading.seeds.queries
         figures = summary(archive)
         assert np.count_nonzero(at) == figures["seeds_with_valid_finding"]
         assert spent == sum(seed.queries for seed in archive.seeds())
@@ -204,7 +224,7 @@ def test_what_is_found_over_queries_is_counted_by_hand(build):
         queries -= seed.queries
         count += queries >= 0 and seed.seed in valid
     assert came["at_equal_queries"]["queries"] == ends["b"] < ends["a"]
-    assert came["at_equal_queries"]["a"] == count < np.count_nonzero(when_found(read(a))[0])
+    assert came["at_equal_queries"]["a"] == count < np.count_nonzero(read(a).queries_until_found)
     assert came["at_equal_queries"]["b"] == summary(b)["seeds_with_valid_finding"]
     page = FORMATS["html"](*both(a, b), came)
     assert "Found over queries" in page and f" by {ends['b']:,} model queries" in page

@@ -17,7 +17,7 @@ from xplore.report._base import store
 from xplore.report._page import environment, text
 from xplore.report.cards import pictures
 from xplore.report.charts import growth
-from xplore.report.comparison import SETTINGS, both, compared, when_found
+from xplore.report.comparison import SETTINGS, both, compared
 from xplore.report.reading import Reading
 
 NAME = "comparison"
@@ -107,10 +107,8 @@ def points_between(gap: dict[str, float]) -> str:
 
 def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What was run and what came of it: a line a setting or figure, with A's and B's."""
-    sides = told["campaigns"]["a"], told["campaigns"]["b"]
     lines = [(label, one, other) for label, one, other in _settings(told) if one != other]
-    counts = {key: COUNTS[key] for key in COUNTS if key != "steps" or any(side["climbs"] for side in sides)}
-    lines += [(label, *(_figure(told, key, s) for s in "ab")) for key, label in counts.items()]
+    lines += [(label, *(_figure(told, key, s) for s in "ab")) for key, label in COUNTS.items()]
     equal, spent = told["at_equal_queries"], told["figures"]["queries"]
     if spent["a"] != spent["b"]:
         label = f"seeds with a valid finding at {words.count(equal['queries'])} queries"
@@ -169,7 +167,8 @@ def how_paired(told: dict[str, Any]) -> str:
     """What the interval of the difference takes the seeds for (Newcombe, 1998)."""
     if told["valid_share"]["paired"]:
         return "the same seeds, paired"
-    return "independent seeds" if told["same_seeds"] else "seeds as if they were independent"
+    a, b = (told["campaigns"][side]["round_size"] for side in "ab")
+    return "independent seeds" if a == b else "seeds as if they were independent"
 
 
 def _settings(told: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -179,12 +178,12 @@ def _settings(told: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _shown(value: Any, key: str) -> str:
+    if key == "criteria":
+        return "; ".join(names.criteria(value)) or "–"
+    if key == "evidence" and value:
+        return words.listing([name.replace("_", " ") for name in value])
     if isinstance(value, (list, tuple)):
-        if key == "criteria":
-            return "; ".join(names.criteria(value)) or "–"
-        return (
-            words.listing([str(one).replace("_", " " if key == "evidence" else "_") for one in value]) or "–"
-        )
+        return words.listing([*map(str, value)]) or "–"
     return "–" if value in (None, "") else names.spoken(str(value))
 
 
@@ -211,12 +210,12 @@ def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
 
 def _found_over_queries(a: Reading, b: Reading) -> Markup:
     """How many seeds have a valid finding as queries are spent: of the seeds of the larger one."""
-    found = {"A": when_found(a), "B": when_found(b)}
-    spent = {name: queries for name, (_, queries) in found.items()}
+    until = {"A": a.queries_until_found, "B": b.queries_until_found}
+    spent = {"A": a.seeds.queries, "B": b.seeds.queries}
     if not all(spent.values()):
         return Markup()
-    most = max(len(at) for at, _ in found.values())
-    each = {name: np.pad(at, (0, most - len(at))) for name, (at, _) in found.items()}
+    most = max(map(len, until.values()))
+    each = {name: np.pad(at, (0, most - len(at))) for name, at in until.items()}
     told = f"seeds with a valid finding, of {words.count(most)}, over the queries of the models"
     return growth(each, max(spent.values()), told, "model queries", lasts=spent)
 

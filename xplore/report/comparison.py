@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from xplore.account import differing
 from xplore.archive import Archive
@@ -98,46 +97,18 @@ def compared(a: Reading, b: Reading) -> dict[str, Any]:
         "reasons": {
             name: {side: told[side][f"{name}_by_reason"] for side in told} for name in ("in_doubt", "invalid")
         },
-        "reaching": {"a": _reaching(a), "b": _reaching(b)},
+        "reaching": {"a": len(a.rows), "b": len(b.rows)},
         "sizes": {
             name: {s: _sizes(r, name, False) for s, r in (("a", a), ("b", b))} for name in SHRUNK_SIZES
         },
         "smallest": {
             name: {s: _sizes(r, name, True) for s, r in (("a", a), ("b", b))} for name in SHRUNK_SIZES
         },
-        "at_equal_queries": at_equal_queries(when_found(a), when_found(b)),
+        "at_equal_queries": _at_equal_queries(a, b),
         "coverage": _coverage(a, b),
         "groups": _groups(a, b),
     }
     return clean(kept)
-
-
-def when_found(reading: Reading) -> tuple[Int[np.ndarray, " n"], int]:
-    """For each seed, in order, how many queries of the models had been spent when a valid finding was there.
-
-    It is 0 where none came. The seeds are taken one after the other, whatever ran beside. Beside it: how many
-    queries were spent in all.
-    """
-    names, places = {row.id for row in reading.valid}, {(row.campaign, row.seed) for row in reading.valid}
-    spent, at = 0, []
-    for record in reading.archive.seeds():
-        spent += record.queries
-        found = record.finding in names or (record.campaign, record.seed) in places
-        at.append(spent if found else 0)
-    return np.array(at, np.int64), spent
-
-
-def at_equal_queries(
-    a: tuple[Int[np.ndarray, " n"], int], b: tuple[Int[np.ndarray, " m"], int]
-) -> dict[str, int]:
-    """How many seeds have a valid finding once as many queries were spent as the cheaper one spent in all.
-
-    >>> at_equal_queries((np.array([2, 0, 7]), 9), (np.array([1, 4, 0]), 6))
-    {'queries': 6, 'a': 1, 'b': 2}
-    """
-    queries = min(a[1], b[1])
-    found = [int(((at > 0) & (at <= queries)).sum()) for at, _ in (a, b)]
-    return {"queries": queries, "a": found[0], "b": found[1]}
 
 
 def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
@@ -155,11 +126,6 @@ def _figures(reading: Reading) -> dict[str, Any]:
     told = figures(reading)
     shrinks = "no" if told["shrunk"] is None else "yes"
     return told | {"invalid": told["findings"] - told["valid"] - told["in_doubt"], "shrinks": shrinks}
-
-
-def _reaching(reading: Reading) -> int:
-    """On how many inputs models differ, valid or not, and seeds as they are: those that coverage is of."""
-    return sum(1 for _ in reading.rows)
 
 
 def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
@@ -238,9 +204,17 @@ def _pairs(a: Reading, b: Reading) -> dict[str, int] | None:
     same = rounds == list(b.archive.rounds()) and all(digest for *_, digest in rounds)
     if not (same and rounds and np.array_equal(a.seeds.order, b.seeds.order)):
         return None
-    one, other = ({(row.campaign, row.seed) for row in reading.valid} for reading in (a, b))
-    counts = {"both": len(one & other), "only_a": len(one - other), "only_b": len(other - one)}
-    return {**counts, "neither": a.seeds.count - len(one | other)}
+    one, other = a.queries_until_found > 0, b.queries_until_found > 0
+    parts = {"both": one & other, "only_a": one & ~other, "only_b": other & ~one, "neither": ~(one | other)}
+    return {name: int(part.sum()) for name, part in parts.items()}
+
+
+def _at_equal_queries(a: Reading, b: Reading) -> dict[str, int]:
+    """How many seeds have a valid finding once as many queries were spent as the cheaper one spent in all."""
+    queries = min(a.seeds.queries, b.seeds.queries)
+    until = {"a": a.queries_until_found, "b": b.queries_until_found}
+    found = {side: int(((at > 0) & (at <= queries)).sum()) for side, at in until.items()}
+    return {"queries": queries, **found}
 
 
 def _shares(told: dict[str, Any], pairs: dict[str, int] | None) -> dict[str, Any]:

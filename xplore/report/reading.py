@@ -179,6 +179,20 @@ class Reading:
         return tuple(row for row in self.rows if row.verdict == "in_doubt")
 
     @cached_property
+    def queries_until_found(self) -> Int[np.ndarray, " n"]:
+        """For each seed, in order, how many queries were spent until its valid finding was there; 0 is none.
+
+        The seeds are taken one after the other, whatever ran beside. Several may lead to one finding.
+        """
+        names, places = {row.id for row in self.valid}, {(row.campaign, row.seed) for row in self.valid}
+        spent, until = 0, array("q")
+        for record in self.archive.seeds():
+            spent += record.queries
+            found = record.finding in names or (record.campaign, record.seed) in places
+            until.append(spent if found else 0)
+        return np.array(until, np.int64)
+
+    @cached_property
     def evidence(self) -> tuple[str, ...] | None:
         """What could speak against a label: a reference model, training inputs; None is not recorded."""
         told = self.meta.get("evidence")
