@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from xplore.errors import InputError, MissingExtraError, first, told
-from xplore.models import hdf5
+
+from . import hdf5
 
 CAFFE: dict[str, Any] = {"columns": (2, 1, 0), "scale": 255.0, "mean": (103.939, 116.779, 123.68)}
 """How the models read that Keras converted from Caffe: BGR, less the mean of ImageNet."""

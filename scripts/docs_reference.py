@@ -146,9 +146,10 @@ def concrete(package: str) -> Iterator[type]:
 def _named(key: str) -> list[str]:
     """What the configs that come with xplore name for a key."""
     from xplore import config as configs
+    from xplore._util.checkout import folder
 
     used = set()
-    for path in configs.folder().glob("*.toml"):
+    for path in folder("configs").glob("*.toml"):
         parts = configs.parts(configs.load(str(path)))
         used |= {part["use"] for name, part in parts if name.split("[")[0] == key}
     return sorted(used)

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from xplore import config as configs
+from xplore._util.checkout import folder
 from xplore.config import build, load
 from xplore.constraints import Affine, Chain, Constraint, Latent, Patches, Photometric
 from xplore.errors import InputError
 from xplore.search import Search
 
-CONFIGS = sorted(path.stem for path in configs.folder().glob("*.toml"))
+CONFIGS = sorted(path.stem for path in folder("configs").glob("*.toml"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -28,7 +28,7 @@ def test_what_the_comments_of_a_config_offer_instead_can_be_built():
         (name, other)
         for name in CONFIGS
         for other in re.findall(
-            r"(?m)^# +(\{use.*\})$", (configs.folder() / f"{name}.toml").read_text("utf-8")
+            r"(?m)^# +(\{use.*\})$", (folder("configs") / f"{name}.toml").read_text("utf-8")
         )
     ]
     assert len(offered) >= 16 and {name for name, _ in offered} >= {"imagenet", "driving"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xplore import forks as _forks  # noqa: F401 # sees forks from now on
 from xplore import lazy as _lazy
+from xplore._util import checkout as _checkout
+from xplore._util import moved as _moved
 
 if TYPE_CHECKING:
     from xplore import adapters as adapters
@@ -80,14 +81,9 @@ _SHOWN = (
 )
 """Modules that the documentation names; the others are attributes, too."""
 
-_package = Path(__file__).parent
-_checkout = _package.parent
-if not (_package / "models").is_dir() and (_checkout / "models" / "lenet.py").is_file():
-    __path__.append(
-        str(_checkout)
-    )  # models/ travels inside a wheel; in a checkout it stands beside the package
-
-__getattr__, _ = _lazy.attach(__name__, [str(_package)], _PUBLIC, elsewhere=["models"])
+_moved.install()
+_checkout.install()
+__getattr__, _ = _lazy.attach(__name__, __path__, _PUBLIC, elsewhere=["models", *_moved.tops()])
 
 
 def __dir__() -> list[str]:

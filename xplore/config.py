@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from xplore import toml
+from xplore._util.checkout import folder
 from xplore.errors import InputError
 from xplore.parts import Part, build, build_model, check, check_model, importable, unknown
 
@@ -111,12 +112,6 @@ class Config(BaseModel):
         return name
 
 
-def folder() -> Path:
-    """Where the configs that come with xplore are: inside the package, or beside it in a checkout."""
-    inside = Path(__file__).with_name("configs")
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "configs"
-
-
 def find(name: str) -> Path:
     """The file that a config is named by: a path, or the name of one that comes with xplore.
 
@@ -126,10 +121,10 @@ def find(name: str) -> Path:
     path = Path(name)
     if _is_file(path):
         return path
-    ours = folder() / (path.name if path.suffix == ".toml" else f"{name}.toml")
+    ours = folder("configs") / (path.name if path.suffix == ".toml" else f"{name}.toml")
     if _is_file(ours) and (path.parent == Path() or path.parent.name == "configs"):
         return ours
-    known = sorted(file.stem for file in folder().glob("*.toml"))
+    known = sorted(file.stem for file in folder("configs").glob("*.toml"))
     near = difflib.get_close_matches(path.stem, known, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise InputError(
@@ -157,7 +152,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Config:
         InputError: a file, key or value that cannot be used; the message names it.
     """
     path = find(name)
-    ours = path.parent == folder()
+    ours = path.parent == folder("configs")
     data = toml.read(path)
     toml.check_plain(data)
     if not ours:

@@ -1,0 +1,88 @@
+"""Names that moved: until version 0.2 an old one still works, and says what to write instead."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MODULES: dict[str, str] = {}
+"""The module of now, by the name that one of version 0.1 had."""
+NAMES: dict[str, str] = {}
+"""The name of now, by an old name at the place where its module is now."""
+OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
+"""Where code lies that imports on somebody's behalf."""
+
+
+def home(name: str) -> str:
+    """The dotted name of now: of a module, or of a name inside of one.
+
+    >>> home("xplore.run"), home("numpy.zeros")
+    ('xplore.run', 'numpy.zeros')
+    """
+    module, rest = name, ""
+    while module and module not in MODULES:
+        module, _, last = module.rpartition(".")
+        rest = f".{last}{rest}"
+    if module:
+        name = f"{MODULES[module]}{rest}"
+    return NAMES.get(name, name)
+
+
+def tops() -> list[str]:
+    """The old modules that were attributes of the package itself."""
+    return [parts[1] for name in MODULES if len(parts := name.split(".")) == 2]
+
+
+def attach(module: str) -> Callable[[str], Any]:
+    """Return `__getattr__` of a module whose names moved."""
+
+    def get(name: str) -> Any:
+        new = NAMES.get(f"{module}.{name}")
+        if new is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn(f"{module}.{name}", new)
+        place, _, last = new.rpartition(".")
+        return getattr(importlib.import_module(place), last)
+
+    return get
+
+
+def warn(old: str, new: str) -> None:
+    """Say what to write instead of an old name, at the line of whoever wrote it."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
+        frame = frame.f_back
+    message = f"{old} is {new} now; the old name goes with version 0.2"
+    warnings.warn_explicit(message, FutureWarning, frame.f_code.co_filename, frame.f_lineno)
+
+
+class _Loader(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__
+        warn(old, MODULES[old])
+        sys.modules[old] = importlib.import_module(MODULES[old])
+
+
+class Finder(MetaPathFinder):
+    """Finds the modules of version 0.1, each as the module of now."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, _Loader()) if fullname in MODULES else None
+
+
+def install() -> None:
+    """Let imports find old modules; once a process."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.append(Finder())
