@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xplore.errors import InputError, MissingExtraError, first
+from xplore._util.errors import InputError, MissingExtraError, first
 from xplore.torch_file import read_state_dict
 
 if TYPE_CHECKING:

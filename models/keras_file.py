@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.errors import InputError, MissingExtraError, first, told
+from xplore._util.errors import InputError, MissingExtraError, first, told
 
 from . import hdf5
 

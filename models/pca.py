@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Array, Float
 
+from xplore._util.errors import InputError
 from xplore.data import mnist
-from xplore.errors import InputError
 
 if TYPE_CHECKING:
     from jax.tree_util import Partial

@@ -42,8 +42,8 @@ def forest() -> "RandomForestClassifier":
     Raises:
         MissingExtraError: scikit-learn, pandas or river is not installed.
     """
+    from xplore._util.errors import MissingExtraError
     from xplore.data import phishing
-    from xplore.errors import MissingExtraError
 
     try:
         from sklearn.ensemble import RandomForestClassifier

@@ -47,7 +47,7 @@ def main() -> None:
         bench.arguments(one)
         one.set_defaults(module=bench)
     options = parser.parse_args()
-    from xplore.errors import InputError
+    from xplore._util.errors import InputError
     from xplore.record import device
 
     try:

@@ -187,7 +187,7 @@ def said(hint: Any, default: Any = None) -> str:
     >>> said(Literal["a", "b"] | None), said(tuple[float, ...]), said(float | list[float])
     ('`"a"`, `"b"` or none', 'list of numbers', 'number or list of numbers')
     """
-    from xplore.recipe import Recipe
+    from xplore._util.factory import Recipe
 
     if get_origin(hint) is typing.Annotated:
         return said(get_args(hint)[0], default)

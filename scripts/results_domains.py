@@ -20,8 +20,8 @@ import numpy as np
 
 import xplore
 from xplore import config
+from xplore._util.errors import InputError
 from xplore.configured import run_config
-from xplore.errors import InputError
 from xplore.record import device
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it also runs from a checkout that is not installed
 
-from xplore.errors import InputError  # noqa: E402
+from xplore._util.errors import InputError  # noqa: E402
 
 DOMAINS = sorted(file.stem for file in Path(__file__).with_name("training").glob("[a-z]*.py"))
 

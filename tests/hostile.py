@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.media import to_png
 from xplore.merging import joined

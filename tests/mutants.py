@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from xplore import cli
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.schema import FILE
 
 SECONDS = 120

@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 
 import xplore
 from xplore import factories
+from xplore._util.errors import InputError, visible
 from xplore.archive import Archive
 from xplore.cli import app
 from xplore.constraints import Affine
-from xplore.errors import InputError, visible
 from xplore.factories import FACTORIES
 from xplore.merging import joined
 from xplore.recall import resumed

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import examples
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.media import from_png, to_png
 from xplore.schema import FILE, SCHEMA

@@ -16,10 +16,10 @@ import tiny
 
 import xplore
 from xplore import cli
+from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.campaign import Campaign
 from xplore.constraints import Ball
-from xplore.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 Tell = Callable[..., str]

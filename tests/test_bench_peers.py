@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from xplore._util.errors import MissingExtraError
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.encoding import decode
-from xplore.errors import MissingExtraError
 from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xplore
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.pytree import Number, field
 from xplore.archive import Archive
 from xplore.constraints import Ball
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.encoding import decode
-from xplore.errors import InputError
 from xplore.finding import rows_of
 from xplore.media import from_png
 from xplore.panel import Panel
@@ -30,14 +30,14 @@ from xplore.report.coverage_map import coverage_map
 from xplore.report.reading import read
 from xplore.rounds import Rounds
 from xplore.schema import FILE
-from xplore.units import Layer, Layout, Number
+from xplore.units import Layer, Layout
 
 
 class Sections(CellCriterion):
     """Which of `k` equal parts of [-reach, reach] a unit's value lies in (DeepGauge's sections)."""
 
     reach: Number = 4.0
-    k: int = struct.field(pytree_node=False, default=4)
+    k: int = field(pytree_node=False, default=4)
 
     @property
     def n_cells(self) -> int:
@@ -179,7 +179,7 @@ def test_resumed_and_merged_campaigns_hold_the_same_cells(campaign: Any, tmp_pat
 class Twins(Corners):
     """Called the same whatever its cells."""
 
-    cells: int = struct.field(pytree_node=False, default=3, repr=False)
+    cells: int = field(pytree_node=False, default=3, repr=False)
 
     @property
     def n_cells(self) -> int:

@@ -14,8 +14,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Ball
-from xplore.errors import InputError
 from xplore.media import CHANNELS, from_png, opened_png, to_png
 from xplore.report import exporter, reporter
 

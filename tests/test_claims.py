@@ -18,8 +18,8 @@ import pytest
 import tiny
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Affine, Ball, Features
-from xplore.errors import InputError
 from xplore.finding import content_hash
 from xplore.media import from_png, to_png
 from xplore.model import Model

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 import xplore
 from xplore import InputError
+from xplore._util.pytree import Number
 from xplore.adapters.predictor import predictor
 from xplore.checks import checked_part
 from xplore.constraints import Ball, Features, Latent
 from xplore.coverage import CellCriterion
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
-from xplore.units import Number
 
 SIDE, CLASSES = 4, 3
 RNG = np.random.default_rng(0)

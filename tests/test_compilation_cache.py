@@ -14,7 +14,7 @@ USES = """
 import pathlib, sys, warnings
 import jax
 from xplore.devices import compilation_cache
-from xplore.files import kept_between_runs
+from xplore._util.files import kept_between_runs
 
 def use():
     jax.clear_caches()

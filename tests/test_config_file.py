@@ -12,8 +12,8 @@ import pytest
 import tiny
 from test_bad_input import Tell, tell
 
+from xplore._util.errors import InputError
 from xplore.config import build, build_model, load
-from xplore.errors import InputError
 from xplore.toml import DEEPEST, PATHS
 from xplore.weights import save
 

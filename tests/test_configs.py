@@ -5,9 +5,9 @@ import re
 import pytest
 
 from xplore._util.checkout import folder
+from xplore._util.errors import InputError
 from xplore.config import build, load
 from xplore.constraints import Affine, Chain, Constraint, Latent, Patches, Photometric
-from xplore.errors import InputError
 from xplore.search import Search
 
 CONFIGS = sorted(path.stem for path in folder("configs").glob("*.toml"))

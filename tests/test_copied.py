@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from laws.parts import examples
 
+from xplore._util.errors import InputError, shell, visible
 from xplore.columns import Column, framed
-from xplore.errors import InputError, shell, visible
 from xplore.report.csv import safe
 from xplore.report.junit import xml
 from xplore.report.markdown import cell, code

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Blackout, Chain, Lighting, Occlusion
-from xplore.errors import InputError
 from xplore.model import Model
 from xplore.report import reporter
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from laws.parts import examples
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.constraints import Ball, Features
 from xplore.data._base import Inputs
 from xplore.doubt import ALL_SURE, NEARER, REFERENCE, SURE, doubts
-from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.media import from_png
 from xplore.neighbours import Neighbours

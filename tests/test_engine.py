@@ -12,6 +12,7 @@ from laws.parts import double, pictures, relatives
 
 from models import lenet
 from xplore import campaign, lanes, loops, validity
+from xplore._util.factory import Recipe
 from xplore.constraints import Affine, Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
@@ -24,7 +25,6 @@ from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
-from xplore.recipe import Recipe
 from xplore.search import Gradient
 from xplore.seeds import Held
 from xplore.units import Layer, Layout

@@ -22,8 +22,9 @@ FILES = ("data", "adapters")
 
 def public() -> Iterator[tuple[str, Any]]:
     for name in xplore.__all__:
-        if not name.startswith("__"):
-            yield f"xplore.{name}", getattr(xplore, name)
+        found = getattr(xplore, name)
+        if str(getattr(found, "__module__", "")).startswith("xplore"):  # `field` is flax's, `Number` typing's
+            yield f"xplore.{name}", found
     for package in map(importlib.import_module, (f"xplore.{name}" for name in (*PARTS, *FILES, "report"))):
         yield from offered(package, package.__name__)
     for package in (importlib.import_module(f"xplore.{name}") for name in FILES):

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import examples
 
+from xplore._util.errors import InputError
 from xplore.config import load
-from xplore.errors import InputError
 from xplore.factories import FACTORIES, READING, fault, make
 from xplore.parts import READING as OF_ANY_MODEL
 

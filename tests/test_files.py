@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xplore.errors import InputError
-from xplore.files import contents, found, inside, text
+from xplore._util.errors import InputError
+from xplore._util.files import contents, found, inside, text
 
 
 def test_names_stay_inside_the_folder(tmp_path):

@@ -19,12 +19,12 @@ import pytest
 import tiny
 
 import xplore
+from xplore._util.errors import InputError
+from xplore._util.folders import alone
 from xplore.archive import Archive
 from xplore.campaign import Campaign
 from xplore.constraints import Ball
-from xplore.errors import InputError
 from xplore.finding import SeedRecord, content_hash
-from xplore.folders import alone
 from xplore.media import to_png
 from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
@@ -107,7 +107,7 @@ def test_tables_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
 @contextmanager
 def writing(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that writes into a folder."""
-    code = "import sys; from pathlib import Path; from xplore.folders import alone\n"
+    code = "import sys; from pathlib import Path; from xplore._util.folders import alone\n"
     code += "with alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(folder)]
     with subprocess.Popen(
@@ -151,7 +151,7 @@ def test_a_second_writer_is_refused_before_it_computes(
 
 def test_who_waits_is_alone_in_turn(tmp_path: Path) -> None:
     """Each counts one up many times; the lock is removed by each, while others wait for that very file."""
-    code = "import sys; from pathlib import Path; from xplore.folders import alone\n"
+    code = "import sys; from pathlib import Path; from xplore._util.folders import alone\n"
     code += "folder = Path(sys.argv[1])\nfor _ in range(150):\n    with alone(folder, wait=60):\n"
     code += "        count = int((folder / 'n').read_text()); (folder / 'n').write_text(str(count + 1))"
     (tmp_path / "n").write_text("0")

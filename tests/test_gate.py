@@ -15,11 +15,11 @@ from laws.parts import examples
 
 import xplore
 from xplore import cli
+from xplore._util.errors import InputError
+from xplore._util.statistics import foreseen
 from xplore.constraints import Ball
 from xplore.encoding import decode
-from xplore.errors import InputError
 from xplore.plan import Budget
-from xplore.shares import foreseen
 
 HOW: dict[str, Any] = {"constraint": Ball(0.1), "steps": 4, "tries": 2, "lanes": 8, "progress": False}
 

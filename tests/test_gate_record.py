@@ -18,9 +18,9 @@ from tables import frame
 
 import xplore
 from xplore import cli
+from xplore._util.folders import LOCK, alone
 from xplore.archive import Archive
 from xplore.constraints import Ball, Features
-from xplore.folders import LOCK, alone
 from xplore.gate_record import gate_of
 from xplore.merging import joined
 from xplore.objectives import Joint

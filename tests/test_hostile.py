@@ -237,7 +237,7 @@ CHILD = """
 import json, resource, sys
 from pathlib import Path
 import hostile
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
 for run in sys.argv[1:]:
     run = Path(run)

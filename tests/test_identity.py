@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from laws.parts import examples
 
-from xplore.identity import digest, fields
+from xplore._util.identity import digest, fields
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
@@ -22,9 +22,9 @@ import functools, sys
 import jax, jax.numpy as jnp, numpy as np, optax
 import helper
 from xplore.constraints import Ball, Chain, Features, Latent, Lighting, Patches
-from xplore.identity import digest
+from xplore._util.identity import digest
 from xplore.oracles import LabelsDiffer
-from xplore.recipe import Recipe
+from xplore._util.factory import Recipe
 
 LIMITS, LIMIT = {"a": [1, 2], "b": {"x", "y", "z"}}, 60
 table = Features.infer(np.arange(12.0).reshape(4, 3), ["age", "rate", "visits"])

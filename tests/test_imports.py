@@ -45,15 +45,15 @@ capture capture_torch heads host gradient lowering
 layers
 ranges
 table
-devices settings
-encoding recipe rules units weights torch_file
+devices
+encoding rules units weights torch_file
 stored
 finding
-schema account factories intervals part_code row toml forks
+schema account factories row toml
 gate_record
-closure convolution pooling columns durations files folders identity media peers shares struct
+closure convolution pooling columns media peers
 labels moments tensor_program
-doubt neighbours errors lazy modes
+doubt neighbours modes
 _util
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

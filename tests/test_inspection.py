@@ -8,7 +8,7 @@ import pytest
 from tiny import N, images, one, two
 
 import xplore
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 from xplore.inspection import read_as
 from xplore.model import Model
 from xplore.panel import Panel

@@ -12,17 +12,17 @@ import pytest
 from laws.parts import CONSTRAINTS, CRITERIA, DIVERGE, OBJECTIVES, ORACLES, SEARCHES
 
 import xplore
-from xplore import InputError, struct
+from xplore import InputError
+from xplore._util.intervals import check_numbers
+from xplore._util.pytree import Number, field
 from xplore.checks import checked_chart, checked_part
 from xplore.constraints import Affine, Ball, Chain, Constraint, Lighting, Noise, Photometric
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.intervals import check_numbers
 from xplore.model import Model
 from xplore.objectives import Joint, Objective
 from xplore.oracles import Oracle
 from xplore.plan import Plan
 from xplore.search import Gradient, Search
-from xplore.units import Number
 
 KINDS = [
     (Constraint, CONSTRAINTS),
@@ -86,7 +86,7 @@ def test_no_bound_is_one_where_a_part_says_so() -> None:
 def test_a_part_of_a_users_own_has_finite_numbers() -> None:
     class Own(NeuronCoverage):
         more: Number = 1.0
-        many: tuple[float, ...] = struct.field(pytree_node=False, default=(1.0,))
+        many: tuple[float, ...] = field(pytree_node=False, default=(1.0,))
 
     assert checked_part("criteria", Own(), CellCriterion).more == 1.0
     for bad in (Own(more=math.nan), Own(many=(1.0, math.inf))):

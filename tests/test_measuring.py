@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.coverage import NeuronCoverage
 from xplore.encoding import decode
-from xplore.errors import InputError
 from xplore.measuring import BATCH
 from xplore.model import Model
 from xplore.panel import Panel

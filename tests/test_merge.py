@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from laws.parts import examples
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.constraints import Ball
-from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.media import to_png
 from xplore.merging import joined

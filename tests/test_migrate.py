@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.cli import app
-from xplore.errors import InputError
 from xplore.finding import SeedRecord, content_hash
 from xplore.media import to_png
 from xplore.report import FORMATS, reporter

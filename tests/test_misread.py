@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Ball
 from xplore.data import npz
 from xplore.encoding import LEVELS, pixels
-from xplore.errors import InputError
 from xplore.misread import channels_first
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 10, 3), dtype=np.uint8)

@@ -15,8 +15,8 @@ import tiny
 from test_plugin_gate import GATE, QUIET, entries
 
 from xplore._pytest import _slug
+from xplore._util.folders import alone
 from xplore.entry import Entry
-from xplore.folders import alone
 from xplore.schema import FILE
 
 RUN = """

@@ -20,9 +20,9 @@ import small
 from laws.parts import double
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.backends import Ray
 from xplore.backends.ray import WAIT
-from xplore.errors import InputError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -152,7 +152,7 @@ def test_a_node_that_leaves_loses_nothing(cluster: Any, on_it: Ray, here: Rows, 
 
 
 def test_what_fails_on_a_worker_is_told_as_what_it_is(on_it: Ray, tmp_path: Path) -> None:
-    from xplore.errors import InputError
+    from xplore._util.errors import InputError
 
     def refuses(images: Any) -> Any:
         raise InputError("referee", expected="digits", got="others")

@@ -15,8 +15,8 @@ import tiny
 
 import xplore
 from xplore import cli
+from xplore._util.errors import InputError
 from xplore.constraints import Ball, Occlusion
-from xplore.errors import InputError
 from xplore.merging import merge
 from xplore.plan import Budget
 from xplore.schema import FILE

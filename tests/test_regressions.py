@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.finding import Finding, Shrunk
 from xplore.media import NPY, PNG, from_npy, to_npy, to_png
 from xplore.regressions import INDEX, Kept, Regressions

@@ -21,14 +21,14 @@ from laws.parts import double
 from small import ran
 
 import xplore
+from xplore._util.errors import InputError
+from xplore._util.statistics import share
 from xplore.archive import Archive
 from xplore.constraints import Ball
-from xplore.errors import InputError
 from xplore.plan import Budget
 from xplore.report.summary import summary
 from xplore.report.wording import headline, verdict
 from xplore.schema import FILE
-from xplore.shares import share
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from pathlib import Path
 import xplore.recall, xplore.report.html, xplore.report.csv, xplore.upgrade, xplore.merging
 from PIL import PngImagePlugin, WebPImagePlugin
 from xplore.archive import Archive
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 from xplore.finding import SeedRecord
 place, meta = Path(sys.argv[1]), json.loads(sys.argv[2])
 if os.getuid() == 0:

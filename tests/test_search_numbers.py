@@ -8,10 +8,10 @@ import tiny
 
 import xplore
 from models import lenet
+from xplore._util.errors import InputError
 from xplore.constraints import Ball
 from xplore.data import mnist
 from xplore.encoding import decode
-from xplore.errors import InputError
 from xplore.panel import Panel
 from xplore.plan import Plan
 

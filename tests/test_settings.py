@@ -15,9 +15,9 @@ import pytest
 import tiny
 
 import xplore
+from xplore._util.jax_settings import Thread, own_settings
 from xplore.constraints import Ball, Fog
 from xplore.coverage import NeuronCoverage
-from xplore.settings import Thread, own_settings
 
 
 @contextmanager

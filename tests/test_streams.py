@@ -21,12 +21,12 @@ import tiny
 from PIL import Image
 
 import xplore
+from xplore._util.errors import InputError
+from xplore._util.files import let_go
 from xplore.archive import Archive
 from xplore.configured import repeated
 from xplore.constraints import Ball
 from xplore.data import npz, photos
-from xplore.errors import InputError
-from xplore.files import let_go
 from xplore.result import Result
 from xplore.validity import Judge, Said
 

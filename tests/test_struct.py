@@ -13,7 +13,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from laws.parts import CONSTRAINTS
 
 import xplore
-from xplore import struct
+from xplore._util import pytree as struct
 
 
 def node(base: type, name: str) -> type:

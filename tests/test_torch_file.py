@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mutation import mutated
 
 from xplore import tensor_program
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 from xplore.tensor_program import Refusal, run
 from xplore.torch_file import read_state_dict
 

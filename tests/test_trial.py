@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Ball, Lighting
-from xplore.errors import InputError
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.search import Flips, Gradient, Random

@@ -11,8 +11,8 @@ import pytest
 from tiny import SIDE, N, images
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Ball
-from xplore.errors import InputError
 from xplore.media import from_png
 from xplore.model import Model
 from xplore.objectives import Diverge, Joint

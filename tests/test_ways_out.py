@@ -13,7 +13,7 @@ import pytest
 import tiny
 
 import xplore
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 PACKAGE = Path(xplore.__file__).parent
 COMMANDS = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as serialise
 
 from xplore import weights
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 TREE = {
     "conv1": {

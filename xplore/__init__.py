@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xplore import forks as _forks  # noqa: F401 # sees forks from now on
-from xplore import lazy as _lazy
 from xplore._util import checkout as _checkout
+from xplore._util import forks as _forks  # noqa: F401 # sees forks from now on
+from xplore._util import lazy as _lazy
 from xplore._util import moved as _moved
 
 if TYPE_CHECKING:
@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from xplore import constraints as constraints
     from xplore import coverage as coverage
     from xplore import data as data
-    from xplore import errors as errors
     from xplore import objectives as objectives
     from xplore import oracles as oracles
     from xplore import plan as plan
     from xplore import report as report
     from xplore import search as search
     from xplore import weights as weights
+    from xplore._util import errors as errors
+    from xplore._util.errors import InputError as InputError
+    from xplore._util.errors import MissingExtraError as MissingExtraError
+    from xplore._util.pytree import Number as Number
+    from xplore._util.pytree import PyTreeNode as PyTreeNode
+    from xplore._util.pytree import field as field
     from xplore.adapters import adapt as adapt
     from xplore.api import run as run
-    from xplore.errors import InputError as InputError
     from xplore.gating import gate as gate
     from xplore.inspection import inspect as inspect
     from xplore.measuring import Reach as Reach
@@ -43,7 +47,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "InputError": "xplore.errors",
+    "InputError": "xplore._util.errors",
+    "MissingExtraError": "xplore._util.errors",
+    "Number": "xplore._util.pytree",
+    "PyTreeNode": "xplore._util.pytree",
+    "field": "xplore._util.pytree",
     "adapt": "xplore.adapters",
     "gate": "xplore.gating",
     "Reach": "xplore.measuring",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import xplore
+from xplore._util.errors import InputError, shell, told, visible
 from xplore.entry import Entry, forget
-from xplore.errors import InputError, shell, told, visible
 from xplore.regressions import Regressions
 from xplore.report.failure import failure
 from xplore.report.gate import verdict as said
@@ -184,7 +184,7 @@ class Campaigns:
         return {"progress": False, "rng": self._rng, "out": self._folder(), **seeds, **how}
 
     def _budget(self) -> dict[str, Any]:
-        from xplore.durations import duration
+        from xplore._util.durations import duration
 
         option = self._node.config.getoption
         seeds, time = option("--xplore-seeds"), option("--xplore-time")

@@ -10,7 +10,7 @@ import platform
 from typing import Any
 
 import xplore
-from xplore.errors import short
+from xplore._util.errors import short
 from xplore.gate_record import gate_of
 
 _TEXT, _NUMBER, _ANY, _PLAIN = (str,), (int, float), (object,), (str, int, float, bool)

@@ -12,6 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xplore._util.errors import InputError, visible
+from xplore._util.folders import alone
+from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
 from xplore.backends import Backends, Ray
@@ -34,9 +37,7 @@ from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.devices import compilation_cache, most_lanes
-from xplore.errors import InputError, visible
 from xplore.fates import Fates
-from xplore.folders import alone
 from xplore.heads import EXCLUSIVE
 from xplore.host import faults
 from xplore.labels import account
@@ -52,7 +53,6 @@ from xplore.result import Result, write_reports
 from xplore.schema import FILE, holds
 from xplore.search import Gradient, Random, Search
 from xplore.seeds import First, Held, labelled
-from xplore.settings import own_settings
 from xplore.shrink import Shrinking
 from xplore.trial import prepared
 from xplore.units import Layout

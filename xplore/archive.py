@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Bool, Float16
 
 from xplore import schema
+from xplore._util.errors import InputError, told
+from xplore._util.folders import whole
 from xplore.account import checked
-from xplore.errors import InputError, told
 from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
-from xplore.folders import whole
 from xplore.schema import FILE, unused
 from xplore.stored import (
     DAMAGE,

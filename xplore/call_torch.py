@@ -20,10 +20,10 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from xplore import host
+from xplore._util.errors import InputError
 from xplore.capture import batch_first
 from xplore.capture_torch import watched
 from xplore.ending import found_head_torch
-from xplore.errors import InputError
 from xplore.heads import Head
 from xplore.layers import Found, capturing, is_float
 

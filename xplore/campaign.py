@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future
 import numpy as np
 from jaxtyping import Bool
 
+from xplore._util.jax_settings import Thread
 from xplore.archive import Archive
 from xplore.backends import Backend, Backends
 from xplore.fates import Fates
@@ -23,7 +24,6 @@ from xplore.plan import Budget, Plan, Tally
 from xplore.recall import Held, recall
 from xplore.rounds import Rounds
 from xplore.seeds import Block, Seeds
-from xplore.settings import Thread
 from xplore.units import Layout
 from xplore.validity import Judge
 from xplore.work import News, Reading, Task

@@ -10,27 +10,27 @@ import jax
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from xplore import struct
+from xplore._util.code_key import code_key
+from xplore._util.errors import InputError, told
+from xplore._util.intervals import check_numbers
+from xplore._util.jax_settings import PRNG
+from xplore._util.pytree import PyTreeNode
 from xplore.backends import Ray
 from xplore.columns import is_frame
 from xplore.constraints import Ball, Constraint, Features, Occlusion
 from xplore.coverage import CellCriterion
 from xplore.encoding import Encoding, Rows, check_one_array
-from xplore.errors import InputError, told
 from xplore.heads import EXCLUSIVE
-from xplore.intervals import check_numbers
 from xplore.lowering import Lowering
 from xplore.media import MOST_IN_COLOUR, PNG
 from xplore.misread import channels_first
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
-from xplore.part_code import code_key
 from xplore.plan import Budget, Plan
 from xplore.search import Search
 from xplore.search._base import Start
 from xplore.seeds import Held, Seeds, lazy, opened, streams
-from xplore.settings import PRNG
 from xplore.units import Layout
 
 Part = TypeVar("Part")
@@ -270,7 +270,7 @@ def checked_search(name: str, search: Search, steps: int | None = None, tries: i
 def checked_part(name: str, part: Any, kind: type[Part]) -> Part:
     """A part of the right kind with numbers that make sense, keyed by the functions that it calls now."""
     if isinstance(part, kind):
-        if not isinstance(part, struct.PyTreeNode):
+        if not isinstance(part, PyTreeNode):
             return part
         check_numbers(name, part)
         return part.with_code_key(code_key(part))

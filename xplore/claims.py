@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
+from xplore._util.errors import InputError
 from xplore.constraints import Constraint
 from xplore.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
 from xplore.encoding import Encoding, encoding_of
-from xplore.errors import InputError
 from xplore.finding import NO_ANSWER, Finding, SeedRecord, content_hash
 from xplore.heads import EXCLUSIVE
 from xplore.keeping import latent_shapes, unpacked

@@ -22,7 +22,7 @@ import numpy as np
 from jax.extend import core
 from jaxtyping import Array
 
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 INLINE = ("jit", "pjit")
 """Calls that keep their constants to themselves; those of all others are operands."""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from xplore import moments
-from xplore.errors import InputError, MissingExtraError
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.moments import LARGEST
 
 if TYPE_CHECKING:

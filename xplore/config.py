@@ -20,7 +20,7 @@ from pydantic import (
 
 from xplore import toml
 from xplore._util.checkout import folder
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 from xplore.parts import Part, build, build_model, check, check_model, importable, unknown
 
 __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from xplore.files import kept_between_runs
+from xplore._util.files import kept_between_runs
 from xplore.units import Layout
 
 AXIS = "lanes"

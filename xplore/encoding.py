@@ -15,16 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 
-from xplore import media, struct
+from xplore import media
+from xplore._util import pytree
+from xplore._util.errors import InputError
 from xplore.columns import ADDED
-from xplore.errors import InputError
 
 LEVELS = np.arange(256) / 255.0
 ROUNDING = 1e-5
 """How far levels of 8 bits, as floats, are from what they stand for."""
 
 
-class Encoding(struct.PyTreeNode, abc.ABC):
+class Encoding(pytree.PyTreeNode, abc.ABC):
     """How inputs of one kind are held: as `codes` in memory, as bytes of a `media` type on disk."""
 
     @property
@@ -106,9 +107,9 @@ class Rows(Encoding):
     that is missing, in columns where one may be; of rows of no known table, anywhere.
     """
 
-    whole: tuple[bool, ...] = struct.field(pytree_node=False, default=())
-    values: tuple[int, ...] = struct.field(pytree_node=False, default=())
-    missing: tuple[bool, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
+    whole: tuple[bool, ...] = pytree.field(pytree_node=False, default=())
+    values: tuple[int, ...] = pytree.field(pytree_node=False, default=())
+    missing: tuple[bool, ...] = pytree.field(pytree_node=False, default=(), metadata=ADDED)
 
     @property
     def media(self) -> str:
@@ -165,9 +166,9 @@ class Sparse(Encoding):
     ([[0.0, 1.0, 0.0, 1.0]], (4,))
     """
 
-    features: int = struct.field(pytree_node=False)
-    width: int = struct.field(pytree_node=False)
-    names: Names | None = struct.field(pytree_node=False, default=None)
+    features: int = pytree.field(pytree_node=False)
+    width: int = pytree.field(pytree_node=False)
+    names: Names | None = pytree.field(pytree_node=False, default=None)
 
     @property
     def media(self) -> str:

@@ -8,8 +8,8 @@ import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from xplore.errors import InputError, told
-from xplore.folders import alone
+from xplore._util.errors import InputError, told
+from xplore._util.folders import alone
 from xplore.schema import FILE
 
 ROOM = 2**20

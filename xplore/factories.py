@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from xplore.errors import InputError, short
+from xplore._util.errors import InputError, short
 
 Kind = Callable[[Any], bool]
 """Is a value of JSON fit to be an argument?"""

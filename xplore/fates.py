@@ -17,12 +17,12 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
+from xplore._util.jax_settings import Thread
 from xplore.engine import Engine, Outcome, Try
 from xplore.finding import Finding, SeedRecord
 from xplore.keeping import kept
 from xplore.lanes import Method
 from xplore.plan import Plan
-from xplore.settings import Thread
 from xplore.validity import Judge, Judgement, Read, Said
 from xplore.work import Here, News, Reading, Seed, Task
 

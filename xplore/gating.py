@@ -17,9 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from xplore._util.errors import InputError, visible
+from xplore._util.jax_settings import own_settings
+from xplore._util.statistics import foreseen, share
 from xplore.adapters import adapt
 from xplore.api import run
-from xplore.errors import InputError, visible
 from xplore.finding import NO_ANSWER, SeedRecord
 from xplore.gate_record import DISAGREEMENTS, FLIPS, WHERE, Decision, GateRecord, Line, decide
 from xplore.model import Model
@@ -30,8 +32,6 @@ from xplore.report.failure import failure
 from xplore.report.reading import head
 from xplore.report.wording import not_finite
 from xplore.result import Result
-from xplore.settings import own_settings
-from xplore.shares import foreseen, share
 
 NAMES = ("old", "new")
 CHANCE = 0.025
@@ -157,10 +157,10 @@ def gate(
     It fails where the 95 % interval of a share (Wilson) lies above `allow` (0, if it is not given), and, with
     `null`, the share lies above what another training would come to: three models or more, trained as the old
     one was but for the random state, give a 95 % prediction interval, at the same budget, over all classes
-    and for each one (`xplore.shares.foreseen`). Both are asked on the data, and of what the search finds
-    around what both models answer rightly. It is undecided, and false, where a limit is so wide that it could
-    not have failed, as two trainings often make it, or where nothing was compared. Without labels, or of
-    models that return values, disagreements are compared likewise. The archive of the campaign holds the
+    and for each one. Both are asked on the data, and of what the search finds around what both models answer
+    rightly. It is undecided, and false, where a limit is so wide that it could not have failed, as two
+    trainings often make it, or where nothing was compared. Without labels, or of models that return values,
+    disagreements are compared likewise. The archive of the campaign holds the
     verdict, so that its reports tell it. `how` is as for `xplore.run`. Seeds count
     by whole rounds, where a budget ended the search.
 

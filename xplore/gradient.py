@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from xplore.errors import told
+from xplore._util.errors import told
 
 UNSEEN = ("pure_callback", "custom_vjp_call")
 """Steps whose derivative is somebody's word: whether it is zero, numbers alone tell."""

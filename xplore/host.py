@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 _faults: list[InputError] = []
 

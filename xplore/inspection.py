@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from xplore._util.errors import InputError
+from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.checks import checked_truth, opened_chart
 from xplore.constraints import Constraint
-from xplore.errors import InputError
 from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
 from xplore.misread import channels_first
@@ -21,7 +22,6 @@ from xplore.model import Model
 from xplore.panel import BATCH, Panel
 from xplore.report._page import environment
 from xplore.seeds import labelled
-from xplore.settings import own_settings
 from xplore.trial import USUALLY, trial, unseen
 from xplore.units import Layer, Layout
 

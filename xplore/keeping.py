@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from xplore._util.jax_settings import PRNG
 from xplore.constraints import Constraint
 from xplore.encoding import Encoding
 from xplore.finding import Finding, content_hash
-from xplore.settings import PRNG
 from xplore.validity import Judgement
 
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from xplore import struct
+from xplore._util.jax_settings import PRNG
+from xplore._util.pytree import PyTreeNode
 from xplore.constraints import Constraint
 from xplore.devices import rows_at_once
 from xplore.objectives import Objective
@@ -23,10 +24,9 @@ from xplore.oracles import Oracle
 from xplore.panel import Forward, Panel
 from xplore.search import Search
 from xplore.search._base import Seen, Start, where_rows
-from xplore.settings import PRNG
 
 
-class Method(struct.PyTreeNode):
+class Method(PyTreeNode):
     """What is searched, how, and for what: all that a step needs beside its state."""
 
     panel: Panel
@@ -36,7 +36,7 @@ class Method(struct.PyTreeNode):
     search: Search
 
 
-class Queue(struct.PyTreeNode):
+class Queue(PyTreeNode):
     """Tries by slot; `order` lists the slots to be taken, as a ring between `head` and `tail`.
 
     Lanes that lie on several devices have a queue on each, which shares nothing with the others.
@@ -52,7 +52,7 @@ class Queue(struct.PyTreeNode):
     tail: Int[Array, " devices"]
 
 
-class Lanes(struct.PyTreeNode):
+class Lanes(PyTreeNode):
     """What each lane is at, and the input `x` that it looks at next; `slot` is -1 in an idle one."""
 
     slot: Int[Array, " b"]
@@ -64,7 +64,7 @@ class Lanes(struct.PyTreeNode):
     x: Float[Array, "b *x"]
 
 
-class Results(struct.PyTreeNode):
+class Results(PyTreeNode):
     """What came of each slot; `latents` only of a chart that needs them."""
 
     finished: Bool[Array, " slots"]
@@ -74,7 +74,7 @@ class Results(struct.PyTreeNode):
     latents: Any
 
 
-class State(struct.PyTreeNode):
+class State(PyTreeNode):
     queue: Queue
     lanes: Lanes
     results: Results

@@ -24,8 +24,8 @@ import jax
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from xplore._util.files import kept_between_runs
 from xplore.convolution import AS_WRITTEN, Convolution, convolve
-from xplore.files import kept_between_runs
 from xplore.pooling import MaxPool, as_written, parted, parted_slope
 
 Lowering: TypeAlias = Literal["as_written", "fast"]

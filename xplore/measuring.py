@@ -13,18 +13,18 @@ import numpy as np
 from jaxtyping import Array, Int
 from markupsafe import Markup
 
+from xplore._util.errors import InputError
+from xplore._util.jax_settings import own_settings
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
 from xplore.checks import checked_part, opened_chart
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.encoding import Encoding
-from xplore.errors import InputError
 from xplore.panel import BATCH, Panel
 from xplore.report.charts import growth
 from xplore.report.names import criterion as in_words
 from xplore.report.words import percent, plural
-from xplore.settings import own_settings
 from xplore.units import Layer
 
 STYLE = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from xplore.errors import InputError, told, visible
+from xplore._util.errors import InputError, told, visible
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from xplore import schema
+from xplore._util.errors import InputError, short, told
+from xplore._util.folders import alone, whole
 from xplore.account import differing
 from xplore.archive import Archive
-from xplore.errors import InputError, short, told
 from xplore.finding import Finding, content_hash
-from xplore.folders import alone, whole
 from xplore.result import Result, write_reports
 from xplore.stored import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
 from xplore.united import SAME, Meta, identity, later, parts, united

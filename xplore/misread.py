@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xplore.errors import InputError, told
+from xplore._util.errors import InputError, told
 from xplore.model import Model
 
 _SHAPE = re.compile(

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.capture import capture
 from xplore.closure import Trace, call, trace
 from xplore.ending import found_head, with_logits
-from xplore.errors import InputError
 from xplore.heads import Head, head_layer, log_scores, spread
 from xplore.host import HostFunction
 from xplore.lowering import Lowering, lower
 from xplore.modes import in_inference
-from xplore.units import Layer, Number, Unit
+from xplore.units import Layer, Unit
 
 
 class Holder(abc.ABC):
@@ -58,7 +58,7 @@ _TOLD = ("output", "scale", "mean", "std", "layout", "size", "columns", "include
 """The fields that tell how a model is read, in the order of its `repr`."""
 
 
-class Model(struct.PyTreeNode):
+class Model(PyTreeNode):
     """`f(params, x)` or `f(x)` as a model under test: `x [b *x] -> outputs [b *o]`.
 
     The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`, with
@@ -79,29 +79,29 @@ class Model(struct.PyTreeNode):
     ([[612.0, 612.0]], Model('sums', 24 parameters, output='logits', scale=255.0, layout='NCHW'))
     """
 
-    f: Callable[..., Any] = struct.field(pytree_node=False)
+    f: Callable[..., Any] = field(pytree_node=False)
     params: Any = None
-    name: str = struct.field(pytree_node=False, default="model", kw_only=True)
-    output: Head = struct.field(pytree_node=False, default=None, kw_only=True)
-    scale: Number = struct.field(default=None, kw_only=True)
-    mean: Number = struct.field(default=None, kw_only=True)
-    std: Number = struct.field(default=None, kw_only=True)
-    layout: Literal["NHWC", "NCHW"] = struct.field(pytree_node=False, default="NHWC", kw_only=True)
-    size: tuple[int, int] | None = struct.field(pytree_node=False, default=None, kw_only=True)
-    columns: tuple[int | str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
-    classes: tuple[str | int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
-    order: tuple[int, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
-    closed: tuple[Array, ...] = struct.field(default=(), kw_only=True)
-    given: Trace | None = struct.field(pytree_node=False, default=None, kw_only=True)
-    include: tuple[str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
-    exclude: tuple[str, ...] = struct.field(pytree_node=False, default=(), kw_only=True)
-    unit: Unit = struct.field(pytree_node=False, default="mean", kw_only=True)
-    fingerprint: str = struct.field(pytree_node=False, default="", kw_only=True)
-    weights_elsewhere: int = struct.field(pytree_node=False, default=0, kw_only=True)
-    alone: bool = struct.field(pytree_node=False, default=False, kw_only=True)
-    climbs: bool = struct.field(pytree_node=False, default=True, kw_only=True)
-    before_head: bool = struct.field(pytree_node=False, default=False, kw_only=True)
-    declared: bool | None = struct.field(pytree_node=False, default=None, kw_only=True)
+    name: str = field(pytree_node=False, default="model", kw_only=True)
+    output: Head = field(pytree_node=False, default=None, kw_only=True)
+    scale: Number = field(default=None, kw_only=True)
+    mean: Number = field(default=None, kw_only=True)
+    std: Number = field(default=None, kw_only=True)
+    layout: Literal["NHWC", "NCHW"] = field(pytree_node=False, default="NHWC", kw_only=True)
+    size: tuple[int, int] | None = field(pytree_node=False, default=None, kw_only=True)
+    columns: tuple[int | str, ...] = field(pytree_node=False, default=(), kw_only=True)
+    classes: tuple[str | int, ...] = field(pytree_node=False, default=(), kw_only=True)
+    order: tuple[int, ...] = field(pytree_node=False, default=(), kw_only=True)
+    closed: tuple[Array, ...] = field(default=(), kw_only=True)
+    given: Trace | None = field(pytree_node=False, default=None, kw_only=True)
+    include: tuple[str, ...] = field(pytree_node=False, default=(), kw_only=True)
+    exclude: tuple[str, ...] = field(pytree_node=False, default=(), kw_only=True)
+    unit: Unit = field(pytree_node=False, default="mean", kw_only=True)
+    fingerprint: str = field(pytree_node=False, default="", kw_only=True)
+    weights_elsewhere: int = field(pytree_node=False, default=0, kw_only=True)
+    alone: bool = field(pytree_node=False, default=False, kw_only=True)
+    climbs: bool = field(pytree_node=False, default=True, kw_only=True)
+    before_head: bool = field(pytree_node=False, default=False, kw_only=True)
+    declared: bool | None = field(pytree_node=False, default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """What is not declared is taken for logits, until the outputs are followed."""

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from xplore import struct
+from xplore._util.errors import InputError, told
+from xplore._util.jax_settings import own_settings
+from xplore._util.pytree import PyTreeNode, field
 from xplore.adapters import adapt
 from xplore.capture import primitives
-from xplore.errors import InputError, told
 from xplore.gradient import no_gradient
 from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
 from xplore.host import faults
 from xplore.lowering import Lowering
 from xplore.misread import fault
 from xplore.model import Model
-from xplore.settings import own_settings
 from xplore.units import Activations, Layout, gather
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -29,7 +29,7 @@ BATCH = 64
 """Inputs that are checked and judged together: a constant, so that lanes and rounds change no judgement."""
 
 
-class Forward(struct.PyTreeNode):
+class Forward(PyTreeNode):
     """What a panel says of a batch: scores a model and class, and every unit's activation.
 
     `logits` are log-probabilities up to a constant a row: of a model that returns probabilities, their
@@ -46,7 +46,7 @@ class Forward(struct.PyTreeNode):
         return self.outputs.argmax(axis=-1)
 
 
-class Panel(struct.PyTreeNode):
+class Panel(PyTreeNode):
     """Models of one task that should agree, called together on one input.
 
     `lowering` and `dtype` say how they are computed where they are looked at with their activations; what
@@ -62,8 +62,8 @@ class Panel(struct.PyTreeNode):
     """
 
     models: tuple[Model, ...]
-    lowering: Lowering = struct.field(pytree_node=False, default="as_written", kw_only=True)
-    dtype: Precision = struct.field(pytree_node=False, default="float32", kw_only=True)
+    lowering: Lowering = field(pytree_node=False, default="as_written", kw_only=True)
+    dtype: Precision = field(pytree_node=False, default="float32", kw_only=True)
 
     @classmethod
     def of(cls, models: Sequence[Any]) -> Panel:

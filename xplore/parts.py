@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from xplore.errors import InputError, told
-from xplore.recipe import Recipe
+from xplore._util.errors import InputError, told
+from xplore._util.factory import Recipe
 
 Part = dict[str, Any]
 READING: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.errors import InputError, MissingExtraError, told
+from xplore._util.errors import InputError, MissingExtraError, told
 
 
 def is_regressor(model: Any) -> bool:

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 
 import xplore
+from xplore._util.identity import fields
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.factories import fault
-from xplore.identity import fields
 from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.table import Table

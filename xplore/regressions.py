@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from xplore._util.errors import InputError, told
+from xplore._util.files import contents, inside, text
+from xplore._util.folders import alone
+from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.claims import ask
-from xplore.errors import InputError, told
-from xplore.files import contents, inside, text
 from xplore.finding import Finding, content_hash
-from xplore.folders import alone
 from xplore.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
 from xplore.rejudge import shape_of
 from xplore.report._base import store
 from xplore.report.csv import safe
-from xplore.settings import own_settings
 from xplore.table import Table
 
 INDEX, LARGEST = "regressions.csv", 2**24

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xplore._util.errors import InputError, short
+from xplore._util.identity import fields
+from xplore._util.jax_settings import own_settings
 from xplore.account import comparable, here
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
@@ -15,13 +18,10 @@ from xplore.archive import Archive
 from xplore.claims import CHECKED, Claims, ask
 from xplore.constraints import Constraint
 from xplore.encoding import encoding_of
-from xplore.errors import InputError, short
 from xplore.factories import arguments, from_zoo, make
-from xplore.identity import fields
 from xplore.model import Model
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.panel import Panel
-from xplore.settings import own_settings
 from xplore.stored import DAMAGE
 from xplore.table import Table
 from xplore.united import parts

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xplore._util.folders import alone, whole
 from xplore.archive import Archive
 from xplore.columns import framed, pandas
 from xplore.finding import Finding
-from xplore.folders import alone, whole
 from xplore.media import from_npy
 from xplore.report import exporter, reporter
 from xplore.report.reading import read

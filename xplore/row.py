@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from xplore._util.errors import InputError
 from xplore.columns import Column
-from xplore.errors import InputError
 from xplore.moments import UNITS, between
 
 

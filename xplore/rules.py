@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from xplore._util.errors import InputError, told
 from xplore.columns import Column
-from xplore.errors import InputError, told
 from xplore.row import Row, Time
 
 Rule = Callable[[Any], Any]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 
-from xplore.errors import InputError, shell, told
+from xplore._util.errors import InputError, shell, told
 
 FILE = "archive.sqlite"
 SCHEMA = 3

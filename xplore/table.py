@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from xplore import columns as tables
-from xplore import moments, struct
+from xplore import moments
 from xplore import rules as rule
+from xplore._util.errors import InputError
+from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.columns import ADDED, Column
-from xplore.errors import InputError
 from xplore.row import unknown
-from xplore.units import Number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Own = TypeVar("Own", bound="Table")
 
 
-class Table(struct.PyTreeNode):
+class Table(PyTreeNode):
     """Columns, the range of each, which are frozen, only grow or follow, one-hot groups, and rules of a row.
 
     Where a value is missing it stays so, and one that is there stays, unless `missing` says otherwise.
@@ -32,21 +32,21 @@ class Table(struct.PyTreeNode):
     another table; this one stays as it is.
     """
 
-    columns: tuple[Column, ...] = struct.field(pytree_node=False)
+    columns: tuple[Column, ...] = field(pytree_node=False)
     low: Number
     high: Number
     example: Number
-    frozen: tuple[bool, ...] = struct.field(pytree_node=False)
-    grows: tuple[bool, ...] = struct.field(pytree_node=False)
-    groups: tuple[tuple[int, ...], ...] = struct.field(pytree_node=False, default=())
-    rules: tuple[rule.Rule, ...] = struct.field(pytree_node=False, default=())
-    changes: int = struct.field(pytree_node=False, default=3)
-    follows: tuple[tuple[int, rule.Rule], ...] = struct.field(pytree_node=False, default=())
-    grains: tuple[tuple[int, float], ...] = struct.field(pytree_node=False, default=())
-    magnitudes: tuple[int, ...] = struct.field(pytree_node=False, default=())
-    comes: tuple[int, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
-    goes: tuple[int, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
-    titles: tuple[str, ...] = struct.field(pytree_node=False, default=(), metadata=ADDED)
+    frozen: tuple[bool, ...] = field(pytree_node=False)
+    grows: tuple[bool, ...] = field(pytree_node=False)
+    groups: tuple[tuple[int, ...], ...] = field(pytree_node=False, default=())
+    rules: tuple[rule.Rule, ...] = field(pytree_node=False, default=())
+    changes: int = field(pytree_node=False, default=3)
+    follows: tuple[tuple[int, rule.Rule], ...] = field(pytree_node=False, default=())
+    grains: tuple[tuple[int, float], ...] = field(pytree_node=False, default=())
+    magnitudes: tuple[int, ...] = field(pytree_node=False, default=())
+    comes: tuple[int, ...] = field(pytree_node=False, default=(), metadata=ADDED)
+    goes: tuple[int, ...] = field(pytree_node=False, default=(), metadata=ADDED)
+    titles: tuple[str, ...] = field(pytree_node=False, default=(), metadata=ADDED)
 
     @classmethod
     def infer(cls: type[Own], table: Any, names: Sequence[Any] | None = None, *, changes: int = 3) -> Own:

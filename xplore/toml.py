@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from xplore.errors import InputError, told
+from xplore._util.errors import InputError, told
 
 PATHS = ("path", "folder", "file", "weights")
 """Arguments of parts that name a file or a folder."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from xplore.errors import InputError, told
+from xplore._util.errors import InputError, told
 from xplore.tensor_program import Refusal, Storage, Tensor, run
 
 LARGEST = 2**31  # bytes of a file, and of all its tensors together
@@ -42,7 +42,7 @@ def read_state_dict(
     >>> _ = file.write_bytes(b"cos\\nsystem\\n(X\\x02\\0\\0\\0lstR.")
     >>> read_state_dict(file)
     Traceback (most recent call last):
-    xplore.errors.InputError: ...bad.pth: expected a state dict of tensors, got one that names os.system; ...
+    xplore.InputError: ...bad.pth: expected a state dict of tensors, got one that names ...
     """
     path = Path(path)
     content = _content(path, largest)

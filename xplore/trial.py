@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from xplore._util.errors import InputError, first
 from xplore.checks import climbable
 from xplore.constraints import Constraint
-from xplore.errors import InputError, first
 from xplore.gradient import OUTSIDE
 from xplore.heads import EXCLUSIVE
 from xplore.lanes import Method
@@ -60,7 +60,7 @@ def trial(panel: Panel, ask: Ask, codes: Shaped[np.ndarray, "n *x"], truth: Any 
     >>> trial(Panel.of(models), ask, np.eye(3, dtype=np.float32))
     Traceback (most recent call last):
     ...
-    xplore.errors.InputError: outputs of model shares: ...
+    xplore.InputError: outputs of model shares: ...
 
     Raises:
         InputError: outputs that are certainly not what they are taken for.

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from xplore import struct
+from xplore._util import moved
+from xplore._util.pytree import PyTreeNode, field
 
-Number: TypeAlias = Any
-"""A float that may be traced: hyperparameters are float32 leaves, so new values never retrace."""
-
+__getattr__ = moved.attach(__name__)
 
 Unit: TypeAlias = Literal["mean", "max", "position", "token"]
 """What a unit is, in a layer with positions: a channel's mean over them (DeepXplore), its maximum, every
@@ -106,7 +105,7 @@ class Layout(NamedTuple):
         return self.spans()[model]
 
 
-class Activations(struct.PyTreeNode):
+class Activations(PyTreeNode):
     """Every unit of every layer of every model in one row, and each layer's extremes before averaging.
 
     `low` and `high` are taken over the whole layer (channels and positions), per input: DeepXplore
@@ -117,7 +116,7 @@ class Activations(struct.PyTreeNode):
     values: Float[Array, "b u"]
     low: Float[Array, "b layers"]
     high: Float[Array, "b layers"]
-    layout: Layout = struct.field(pytree_node=False)
+    layout: Layout = field(pytree_node=False)
     highest: Float[Array, "b u"] | None = None
 
     @property

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from xplore import schema
+from xplore._util.folders import alone, whole
 from xplore.archive import Archive
-from xplore.folders import alone, whole
 
 
 def migrate(folder: str | Path, out: str | Path) -> Path:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as _parse
 from safetensors.numpy import save as _serialise
 
-from xplore.errors import InputError, first
+from xplore._util.errors import InputError, first
 
 _ROOM_FOR_HEADER = 2**20
 _DIGEST = "sha256"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import xplore
+from xplore._util.errors import MissingExtraError
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.errors import MissingExtraError
 from xplore.lowering import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint

@@ -19,18 +19,18 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Shaped
 
+from xplore._util.errors import MissingExtraError
+from xplore._util.factory import Recipe
 from xplore.constraints import Ball
 from xplore.data import mnist
 from xplore.encoding import decode, encode
 from xplore.engine import Engine, Try
-from xplore.errors import MissingExtraError
 from xplore.lanes import Method
 from xplore.lowering import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.oracles import OfLabels
 from xplore.panel import Panel
-from xplore.recipe import Recipe
 from xplore.search import Gradient
 
 TITLE = "The same attack in other libraries"

@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.adapters.predictor import predictor
 from xplore.constraints import Ball, Features
-from xplore.errors import InputError
 from xplore.model import Model
 from xplore.search import Gradient, Random
 

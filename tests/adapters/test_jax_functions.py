@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from adapters.alike import close, is_the_plain_model, kinds, rows_are_apart, seen
 
+from xplore._util.errors import InputError
 from xplore.adapters import adapt
-from xplore.errors import InputError
 from xplore.model import Model
 from xplore.panel import Panel
 

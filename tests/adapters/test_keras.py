@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from mutation import mutated
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.adapters import adapt
 from xplore.adapters.keras import load, load_weights
 from xplore.data import mnist
-from xplore.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
 IMAGES = jax.random.uniform(jax.random.key(0), (4, 12, 12, 3))

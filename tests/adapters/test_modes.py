@@ -15,9 +15,9 @@ import pytest
 from flax import nnx
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.adapters import adapt
 from xplore.adapters.haiku import haiku
-from xplore.errors import InputError
 from xplore.model import Model
 from xplore.modes import in_inference
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from laws.parts import examples
 from mutation import mutated
 
+from xplore._util.errors import InputError
 from xplore.data import drebin
-from xplore.errors import InputError
 
 APPS = {
     f"{at:064x}": frozenset({f"permission::p{at % 5}", f"url::u{at}", "api_call::a(b)::c"})

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from xplore._util.errors import InputError
 from xplore.data import idx
 from xplore.data._base import Inputs
-from xplore.errors import InputError
 
 CODES = {np.dtype(text): code for code, text in idx.DTYPES.items()}
 BIG_ENDIAN = st.sampled_from(sorted(idx.DTYPES.values())).map(np.dtype)

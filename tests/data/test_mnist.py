@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import mnist
-from xplore.errors import InputError, MissingExtraError
 
 
 def test_it_equals_what_the_package_reads():

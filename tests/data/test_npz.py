@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mutation import mutated
 
+from xplore._util.errors import InputError
 from xplore.config import build
 from xplore.data import npz
-from xplore.errors import InputError
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)),

@@ -14,8 +14,8 @@ from laws.parts import examples
 from mutation import mutated
 
 from models import pdf as zoo
+from xplore._util.errors import InputError
 from xplore.data import pdf
-from xplore.errors import InputError
 from xplore.rules import Row, holds
 
 CONTAGIO = os.environ.get("XPLORE_DATA", "")

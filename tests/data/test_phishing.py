@@ -18,8 +18,8 @@ from mutation import mutated
 
 from models import phishing as zoo
 from scripts import results_phishing as results
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import phishing
-from xplore.errors import InputError, MissingExtraError
 from xplore.panel import Panel
 from xplore.search import Flips
 

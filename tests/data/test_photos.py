@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mutation import mutated
 from PIL import Image
 
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import _base, photos, pictures
-from xplore.errors import InputError, MissingExtraError
 
 
 def colour(path, rgb, size=(40, 30)):

@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as hnp
 from mutation import mutated
 from PIL import Image
 
+from xplore._util.errors import InputError
 from xplore.data import pictures
 from xplore.data.pictures import read_picture
-from xplore.errors import InputError
 
 RGB = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
 

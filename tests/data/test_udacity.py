@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mutation import mutated
 from PIL import Image
 
+from xplore._util.errors import InputError
 from xplore.data import udacity
-from xplore.errors import InputError
 
 SECOND = 1_000_000_000
 START = 1_479_425_441 * SECOND

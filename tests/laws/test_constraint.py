@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from laws.parts import COLOUR, CONSTRAINTS, GREY, SETS, TABLES, double, examples, missing, pictures
 
 import xplore.constraints
+from xplore._util.errors import InputError
 from xplore.constraints import (
     Affine,
     Ball,
@@ -30,7 +31,6 @@ from xplore.constraints import (
 from xplore.constraints._dials import Dials
 from xplore.constraints._windows import cover, windows
 from xplore.encoding import decode, encode
-from xplore.errors import InputError
 
 ROWS = 4
 BY_LEVELS = [Lighting, Ball, lambda b: Ball(b, "2"), lambda b: Patches(((2, 3, 4, 5),), b)]

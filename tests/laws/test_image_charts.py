@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from laws.parts import COLOUR, CONSTRAINTS, GREY, examples, pictures
 
 from models.pca import decoder, encoder
+from xplore._util.errors import InputError
 from xplore.constraints import (
     Affine,
     Ball,
@@ -31,7 +32,6 @@ from xplore.constraints import (
 )
 from xplore.data import mnist
 from xplore.encoding import decode, encode
-from xplore.errors import InputError
 from xplore.search import Gradient
 from xplore.search._base import Seen, Start
 

@@ -8,7 +8,7 @@ import pytest
 from laws.parts import ORACLES, missing
 
 import xplore.oracles
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.oracles._base import OfValues
 

@@ -11,10 +11,10 @@ from reference import original
 
 import xplore
 from models import lenet
+from xplore._util.errors import InputError
 from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.errors import InputError
 from xplore.lanes import Method, look
 from xplore.media import from_png
 from xplore.model import Model

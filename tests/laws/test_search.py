@@ -11,12 +11,12 @@ from laws.parts import SEARCHES, missing, pictures, relatives
 
 import xplore
 import xplore.search
+from xplore._util.factory import Recipe
 from xplore.encoding import decode, encode
 from xplore.lanes import Method, look
 from xplore.media import from_png, to_png
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
-from xplore.recipe import Recipe
 from xplore.search import Search
 from xplore.search._base import Start
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from models import depthwise, efficientnet
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import photos
-from xplore.errors import InputError, MissingExtraError
 from xplore.panel import Panel
 from xplore.torch_file import read_state_dict
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mutation import mutated
 
 from models import keras_file, resnet, vgg
+from xplore._util.errors import InputError
 from xplore.adapters.linen import linen
-from xplore.errors import InputError
 from xplore.models import hdf5
 
 MODULES = {"vgg16": vgg.module("vgg16"), "vgg19": vgg.module("vgg19"), "resnet50": resnet.module()}

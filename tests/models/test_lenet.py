@@ -12,8 +12,8 @@ import pytest
 
 from models import lenet
 from xplore import weights
+from xplore._util.errors import InputError
 from xplore.data import mnist
-from xplore.errors import InputError
 from xplore.panel import Panel
 
 SHAPES = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models import referee
+from xplore._util.errors import InputError
 from xplore.data import mnist
-from xplore.errors import InputError
 
 BOUNDS = {
     "clean": 0.975,

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xplore
+from xplore._util.errors import InputError
+from xplore._util.statistics import correlation, difference, share
 from xplore.archive import Archive
 from xplore.constraints import Ball
 from xplore.data import phishing
-from xplore.errors import InputError
 from xplore.models.phishing import phishing1, phishing2
 from xplore.plan import Budget
 from xplore.report import wording
@@ -24,7 +25,6 @@ from xplore.report.compare import FORMATS, KINDS, PICTURED, how_paired, table, v
 from xplore.report.comparison import SETTINGS, both, compare, compared
 from xplore.report.reading import read
 from xplore.report.summary import summary
-from xplore.shares import correlation, difference, share
 
 
 def told(a, b):

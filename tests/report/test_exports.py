@@ -19,10 +19,10 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.archive import Archive
 from xplore.cli import app
 from xplore.data import photos
-from xplore.errors import InputError, MissingExtraError
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.labels import account
 from xplore.media import NPY, SETS, from_png, to_npy, to_png, to_set

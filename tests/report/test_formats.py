@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 from xplore.report import FORMATS, reporter
 from xplore.report.csv import safe
 from xplore.report.markdown import cell

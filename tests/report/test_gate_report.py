@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xplore._util.statistics import share
 from xplore.archive import Archive
 from xplore.gate_record import DISAGREEMENTS, FLIPS, WHERE, GateRecord, Line, decide, gate_of
 from xplore.report import gate, reporter
 from xplore.report.html import fragment
 from xplore.report.reading import read
 from xplore.report.summary import summary
-from xplore.shares import share
 
 
 def line(where: str, flips: int, seeds: int, allowed: float = 0.02, **more: Any) -> Line:

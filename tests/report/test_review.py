@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.columns import Column, described
-from xplore.errors import InputError
 from xplore.finding import Finding, SeedRecord, Shrunk
 from xplore.media import NPY, SETS, to_npy, to_set
 from xplore.report import reporter

@@ -10,9 +10,9 @@ from laws.parts import SETS, examples
 from mutation import mutated
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.constraints import Additions
 from xplore.encoding import Sparse, encoding_of
-from xplore.errors import InputError
 from xplore.media import SETS as JSON
 from xplore.media import from_set
 

@@ -14,12 +14,12 @@ from sklearn.svm import LinearSVC
 from tables import CONFIG, cancer, forest, people, pipeline, straight
 
 import xplore
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.adapters.predictor import predictor
 from xplore.config import load
 from xplore.configured import run_config
 from xplore.constraints import Features
 from xplore.data._base import Inputs
-from xplore.errors import InputError, MissingExtraError
 from xplore.report import reporter
 from xplore.search import Gradient
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from laws.parts import TABLES, double, examples
 from tables import JOBS, frame, frames
 
+from xplore._util.errors import InputError
 from xplore.columns import changes
 from xplore.constraints import Features
-from xplore.errors import InputError
 from xplore.table import Table
 
 seeds = st.integers(0, 2**31)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import double, examples
 
+from xplore._util.errors import InputError
 from xplore.constraints import Features
-from xplore.errors import InputError
 
 seeds = st.integers(0, 2**31)
 NAMES = ["a", "b", "total", "share", "tz", "bytes", "none"]

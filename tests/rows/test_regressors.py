@@ -25,9 +25,9 @@ from sklearn.svm import SVR, LinearSVC
 from xgboost import XGBRegressor
 
 import xplore
+from xplore._util.errors import InputError
 from xplore.adapters.predictor import predictor
 from xplore.constraints import Features
-from xplore.errors import InputError
 from xplore.oracles import ValuesDiffer
 from xplore.report import FORMATS, reporter
 

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 from laws.parts import examples
 from mutation import mutated
 
+from xplore._util.errors import InputError
 from xplore.encoding import Rows, encoding_of
-from xplore.errors import InputError
 from xplore.media import NPY, from_npy, to_npy
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)

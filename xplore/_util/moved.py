@@ -12,9 +12,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {
+    "xplore.durations": "xplore._util.durations",
+    "xplore.errors": "xplore._util.errors",
+    "xplore.files": "xplore._util.files",
+    "xplore.folders": "xplore._util.folders",
+    "xplore.forks": "xplore._util.forks",
+    "xplore.identity": "xplore._util.identity",
+    "xplore.intervals": "xplore._util.intervals",
+    "xplore.lazy": "xplore._util.lazy",
+    "xplore.part_code": "xplore._util.code_key",
+    "xplore.recipe": "xplore._util.factory",
+    "xplore.settings": "xplore._util.jax_settings",
+    "xplore.shares": "xplore._util.statistics",
+    "xplore.struct": "xplore._util.pytree",
+}
 """The module of now, by the name that one of version 0.1 had."""
-NAMES: dict[str, str] = {}
+NAMES: dict[str, str] = {
+    "xplore.units.Number": "xplore._util.pytree.Number",
+}
 """The name of now, by an old name at the place where its module is now."""
 OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
 """Where code lies that imports on somebody's behalf."""

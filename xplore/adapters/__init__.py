@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 
-from xplore import lazy, weights
-from xplore.errors import InputError
+from xplore import weights
+from xplore._util import lazy
+from xplore._util.errors import InputError
 from xplore.model import Model
 from xplore.peers import is_regressor
 

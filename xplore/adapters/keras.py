@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xplore.errors import InputError, MissingExtraError, first, told
+from xplore._util.errors import InputError, MissingExtraError, first, told
 from xplore.layers import scoped
 from xplore.misread import SIDE_BY_SIDE
 from xplore.model import Holder, Model

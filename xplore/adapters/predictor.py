@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, Float32
 
 from xplore import host
+from xplore._util.errors import InputError, told
+from xplore._util.identity import digest
 from xplore.columns import framed
-from xplore.errors import InputError, told
-from xplore.identity import digest
 from xplore.model import Model
 from xplore.peers import is_regressor
 from xplore.table import Table

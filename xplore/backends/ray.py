@@ -23,13 +23,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from xplore._util.errors import InputError, MissingExtraError, told
+from xplore._util.jax_settings import own_settings
 from xplore.devices import compilation_cache
-from xplore.errors import InputError, MissingExtraError, told
 from xplore.fates import Fates
 from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.seeds import Block
-from xplore.settings import own_settings
 from xplore.validity import Judge
 from xplore.work import News, Seed, Task
 

@@ -8,10 +8,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from xplore import __version__
+from xplore._util.errors import InputError, told
 from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
 from xplore.cli._app import app, in_options
 from xplore.cli._streams import lasting
-from xplore.errors import InputError, told
 
 __all__ = [
     "compare",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from xplore.errors import InputError, visible
+from xplore._util.errors import InputError, visible
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""

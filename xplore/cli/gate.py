@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from xplore._util.durations import duration
+from xplore._util.errors import shell
 from xplore.cli._app import Set, app, part, show
-from xplore.durations import duration
-from xplore.errors import shell
 
 Model = Annotated[
     str, typer.Argument(help="module:factory, or module:factory@WEIGHTS, a file that is read into it.")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from xplore._util.errors import InputError, shell, told, visible
 from xplore.cli._app import app
-from xplore.errors import InputError, shell, told, visible
 
 HEAD = """\
 # A campaign of xplore. Look at the models first, then search; the report lies in runs/{name}:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from xplore._util.errors import InputError, shell
 from xplore.cli._app import Folder, app, part, show
-from xplore.errors import InputError, shell
 
 
 @app.command()

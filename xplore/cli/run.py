@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from xplore._util.durations import duration
+from xplore._util.errors import InputError, shell
 from xplore.cli._app import INTERRUPTED, Out, Set, app, show
-from xplore.durations import duration
-from xplore.errors import InputError, shell
 
 Backend = Literal["local", "ray"]
 

@@ -11,11 +11,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.factory import Recipe
+from xplore._util.pytree import PyTreeNode
 from xplore.columns import is_frame
 from xplore.encoding import Encoding, Pixels, pixels
-from xplore.errors import InputError
-from xplore.recipe import Recipe
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""
@@ -55,7 +55,7 @@ def check_level(name: str, bound: Any) -> None:
         )
 
 
-class Constraint(struct.PyTreeNode, abc.ABC):
+class Constraint(PyTreeNode, abc.ABC):
     """The search moves latents `z`; `render` makes an input inside the domain of them, at every step.
 
     `fixed` holds what does not move: corners, masks. `reach` is how far a latent goes, so that step

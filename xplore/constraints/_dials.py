@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
+from xplore._util.errors import InputError
+from xplore._util.pytree import Number
 from xplore.constraints._base import Constraint, rendered
-from xplore.errors import InputError
-from xplore.units import Number
 
 
 class Dial(NamedTuple):

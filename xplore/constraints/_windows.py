@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from xplore.errors import InputError
-from xplore.units import Number
+from xplore._util.errors import InputError
+from xplore._util.pytree import Number
 
 
 def content(x: Float[Array, "b h w c"], background: Number = 0.0) -> Float[Array, "b h w"]:

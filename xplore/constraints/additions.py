@@ -11,14 +11,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, Shaped
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.factory import Recipe
+from xplore._util.intervals import COUNT, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint
 from xplore.encoding import Names, Sparse
-from xplore.errors import InputError
-from xplore.intervals import COUNT, by_field
 from xplore.ranges import inward
-from xplore.recipe import Recipe
-from xplore.units import Number
 
 
 class Additions(Constraint):
@@ -33,8 +32,8 @@ class Additions(Constraint):
 
     intervals = by_field(changes=COUNT)
     allowed: Number
-    encoding_: Sparse = struct.field(pytree_node=False)
-    changes: int = struct.field(pytree_node=False, default=3)
+    encoding_: Sparse = field(pytree_node=False)
+    changes: int = field(pytree_node=False, default=3)
 
     @classmethod
     def of(cls, names: Sequence[str], allowed: Sequence[int], width: int, changes: int = 3) -> Additions:

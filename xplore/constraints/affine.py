@@ -10,11 +10,10 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
-from xplore import struct
+from xplore._util.intervals import SHARE, Interval, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Dials
-from xplore.intervals import SHARE, Interval, by_field
-from xplore.units import Number
 
 
 class Affine(Dials):
@@ -39,7 +38,7 @@ class Affine(Dials):
     shift: Number = 0.07
     scale: Number = 0.1
     shear: Number = 10.0
-    border: Literal["reflect", "nearest"] = struct.field(pytree_node=False, default="nearest")
+    border: Literal["reflect", "nearest"] = field(pytree_node=False, default="nearest")
 
     @property
     def dials(self) -> dict[str, Dial]:

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore import struct
+from xplore._util.intervals import POSITIVE, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, check_level, inside, level_bound, levels_below
 from xplore.encoding import ROUNDING
-from xplore.intervals import POSITIVE, by_field
-from xplore.units import Number
 
 
 class Ball(Constraint):
@@ -29,7 +28,7 @@ class Ball(Constraint):
 
     intervals = by_field(bound=POSITIVE)
     bound: Number = 0.2
-    norm: Literal["inf", "2"] = struct.field(pytree_node=False, default="inf")
+    norm: Literal["inf", "2"] = field(pytree_node=False, default="inf")
 
     def check_moves(self) -> None:
         check_level("Ball", self.bound)

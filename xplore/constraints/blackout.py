@@ -10,12 +10,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from xplore import struct
+from xplore._util.factory import Recipe
+from xplore._util.intervals import COUNT, PART, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.constraints._windows import check_room, cover, hidden_by_window, hidden_share
-from xplore.intervals import COUNT, PART, by_field
-from xplore.recipe import Recipe
-from xplore.units import Number
 
 
 class Blackout(Constraint):
@@ -31,8 +30,8 @@ class Blackout(Constraint):
     """
 
     intervals = by_field(count=COUNT, size=COUNT, bound=PART)
-    count: int = struct.field(pytree_node=False, default=3)
-    size: int = struct.field(pytree_node=False, default=6)
+    count: int = field(pytree_node=False, default=3)
+    size: int = field(pytree_node=False, default=6)
     bound: Number = 0.1
 
     def check(self, codes: UInt8[np.ndarray, "n h w c"]) -> None:

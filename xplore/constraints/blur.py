@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from xplore._util.intervals import POSITIVE, by_field
+from xplore._util.pytree import Number
 from xplore.constraints._base import cosines, inside
 from xplore.constraints._dials import Dial, Dials
-from xplore.intervals import POSITIVE, by_field
-from xplore.units import Number
 
 
 class Blur(Dials):

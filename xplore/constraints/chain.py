@@ -9,11 +9,11 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.factory import Recipe
+from xplore._util.pytree import field
 from xplore.constraints._base import Constraint, rendered
 from xplore.encoding import Pixels
-from xplore.errors import InputError
-from xplore.recipe import Recipe
 
 
 class Chain(Constraint):
@@ -29,7 +29,7 @@ class Chain(Constraint):
     'every pixel lighter or darker by at most 0.1; then L-infinity change of at most 0.05'
     """
 
-    parts: tuple[Constraint, ...] = struct.field()
+    parts: tuple[Constraint, ...] = field()
 
     def __post_init__(self) -> None:
         strange = [

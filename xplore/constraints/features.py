@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore._util.factory import Recipe
 from xplore.constraints._base import Constraint
 from xplore.encoding import Rows
 from xplore.ranges import Ranges, inward
-from xplore.recipe import Recipe
 from xplore.rules import following, holds
 from xplore.table import Table
 

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
-from xplore import struct
+from xplore._util.intervals import COUNT, POSITIVE, SHARE, by_field
+from xplore._util.jax_settings import PRNG
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import cosines, inside
 from xplore.constraints._dials import Dial, Drawn
-from xplore.intervals import COUNT, POSITIVE, SHARE, by_field
-from xplore.settings import PRNG
-from xplore.units import Number
 
 
 class Fog(Drawn):
@@ -30,7 +29,7 @@ class Fog(Drawn):
     intervals = by_field(thickness=POSITIVE, light=SHARE, waves=COUNT)
     thickness: Number = 1.0
     light: Number = 0.85
-    waves: int = struct.field(pytree_node=False, default=5)
+    waves: int = field(pytree_node=False, default=5)
 
     @property
     def dials(self) -> dict[str, Dial]:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore._util.intervals import POSITIVE, by_field
+from xplore._util.pytree import Number
 from xplore.constraints._base import Constraint, added, rendered
-from xplore.intervals import POSITIVE, by_field
-from xplore.units import Number
 
 
 class Latent(Constraint):

@@ -10,11 +10,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from xplore._util.factory import Recipe
+from xplore._util.intervals import PART, by_field
+from xplore._util.pytree import Number
 from xplore.constraints._base import Constraint, check_level, level_bound, whole_levels
 from xplore.encoding import ROUNDING
-from xplore.intervals import PART, by_field
-from xplore.recipe import Recipe
-from xplore.units import Number
 
 
 def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:

@@ -10,12 +10,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.factory import Recipe
+from xplore._util.intervals import NOT_NEGATIVE, POSITIVE, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, added, cosines, rendered
-from xplore.errors import InputError
-from xplore.intervals import NOT_NEGATIVE, POSITIVE, by_field
-from xplore.recipe import Recipe
-from xplore.units import Number
 
 
 class Noise(Constraint):
@@ -30,8 +29,8 @@ class Noise(Constraint):
     """
 
     intervals = by_field(low=NOT_NEGATIVE, high=POSITIVE, bound=POSITIVE)
-    low: float = struct.field(pytree_node=False, default=0.0)
-    high: float = struct.field(pytree_node=False, default=0.25)
+    low: float = field(pytree_node=False, default=0.0)
+    high: float = field(pytree_node=False, default=0.25)
     bound: Number = 0.06
 
     def check_moves(self) -> None:

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from xplore import struct
+from xplore._util.intervals import COUNT, PART, SHARE, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, inside, levels_below
 from xplore.constraints._windows import changed_share, check_room, content, cover, hidden_share, windows
-from xplore.intervals import COUNT, PART, SHARE, by_field
-from xplore.units import Number
 
 HALVINGS = 24
 """Of how far values move towards 0: to a millionth of a level of 8 bits."""
@@ -32,8 +31,8 @@ class Occlusion(Constraint):
     """
 
     intervals = by_field(height=COUNT, width=COUNT, bound=PART, background=SHARE)
-    height: int = struct.field(pytree_node=False, default=10)
-    width: int = struct.field(pytree_node=False, default=10)
+    height: int = field(pytree_node=False, default=10)
+    width: int = field(pytree_node=False, default=10)
     bound: Number = 0.15
     background: Number = 0.0
 

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.intervals import PART, by_field
+from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, check_level, level_bound
 from xplore.encoding import ROUNDING
-from xplore.errors import InputError
-from xplore.intervals import PART, by_field
-from xplore.units import Number
 
 
 class Patches(Constraint):
@@ -32,7 +31,7 @@ class Patches(Constraint):
     """
 
     intervals = by_field(bound=PART)
-    boxes: tuple[tuple[int, int, int, int], ...] = struct.field(pytree_node=False)
+    boxes: tuple[tuple[int, int, int, int], ...] = field(pytree_node=False)
     bound: Number = 0.5
 
     def check_moves(self) -> None:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from xplore._util.intervals import SHARE, Interval, by_field
+from xplore._util.pytree import Number
 from xplore.constraints._dials import Dial, Dials
-from xplore.intervals import SHARE, Interval, by_field
-from xplore.units import Number
 
 
 class Photometric(Dials):

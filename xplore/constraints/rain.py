@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
+from xplore._util.intervals import POSITIVE, SHARE, Interval, by_field
+from xplore._util.jax_settings import PRNG
+from xplore._util.pytree import Number
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Drawn
-from xplore.intervals import POSITIVE, SHARE, Interval, by_field
-from xplore.settings import PRNG
-from xplore.units import Number
 
 LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
 """Far drops and near ones: the streaks' length (a share of the height), the share of pixels that they

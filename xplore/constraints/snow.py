@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
+from xplore._util.intervals import POSITIVE, by_field
+from xplore._util.jax_settings import PRNG
+from xplore._util.pytree import Number
 from xplore.constraints._base import inside
 from xplore.constraints._dials import Dial, Drawn
-from xplore.intervals import POSITIVE, by_field
-from xplore.settings import PRNG
-from xplore.units import Number
 
 LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
 """Far flakes, nearer and near ones: the radius (a share of the height), and the share of pixels that they

@@ -8,11 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from xplore import struct
+from xplore._util.pytree import PyTreeNode
 from xplore.units import Activations, Layout
 
 
-class Criterion(struct.PyTreeNode, abc.ABC):
+class Criterion(PyTreeNode, abc.ABC):
     """A join-semilattice of what was reached: `merge` is commutative, associative and idempotent.
 
     >>> from xplore.coverage import NeuronCoverage

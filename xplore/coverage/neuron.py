@@ -7,10 +7,10 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from xplore import struct
+from xplore._util.intervals import FINITE, by_field
+from xplore._util.pytree import Number, field
 from xplore.coverage._base import CellCriterion
-from xplore.intervals import FINITE, by_field
-from xplore.units import Activations, Number
+from xplore.units import Activations
 
 
 class NeuronCoverage(CellCriterion):
@@ -30,7 +30,7 @@ class NeuronCoverage(CellCriterion):
 
     intervals = by_field(t=FINITE)
     t: Number = 0.25
-    scale: Literal["layer"] | None = struct.field(pytree_node=False, default="layer")
+    scale: Literal["layer"] | None = field(pytree_node=False, default="layer")
 
     @property
     def n_cells(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 PARTS = ("test", "train")
 LARGEST = 2**31

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from xplore._util.errors import InputError
+from xplore._util.files import found, inside, text
 from xplore.data._base import PARTS, split
-from xplore.errors import InputError
-from xplore.files import found, inside, text
 
 if TYPE_CHECKING:
     from xplore.constraints import Additions

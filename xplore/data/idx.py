@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
+from xplore._util.errors import InputError
+from xplore._util.files import FRESH_COPY, found, opened
 from xplore.data._base import Inputs
-from xplore.errors import InputError
-from xplore.files import FRESH_COPY, found, opened
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 LARGEST = 2**30  # bytes of one array; all of EMNIST stays below, a hostile header does not

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import idx
 from xplore.data._base import Inputs
-from xplore.errors import InputError, MissingExtraError
 
 CLASSES = tuple("0123456789")
 

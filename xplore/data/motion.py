@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from xplore.errors import MissingExtraError
+from xplore._util.errors import MissingExtraError
 
 FIELD = 1.0
 """Radians that a frame's width is taken to span."""

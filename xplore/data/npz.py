@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Shaped, UInt8
 
+from xplore._util.errors import InputError, told
+from xplore._util.files import FRESH_COPY
 from xplore.data._base import Inputs, Unread
-from xplore.errors import InputError, told
-from xplore.files import FRESH_COPY
 
 LARGEST = 2**30
 """Bytes of an array that is read into memory: a compressed one, and labels."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from xplore._util.errors import InputError
+from xplore._util.files import found, text
 from xplore.data._base import PARTS, Inputs, split
-from xplore.errors import InputError
-from xplore.files import found, text
 
 if TYPE_CHECKING:
     from xplore.constraints import Features

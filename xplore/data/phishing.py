@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from xplore._util.errors import InputError, MissingExtraError
+from xplore._util.files import text
 from xplore.data._base import PARTS, Inputs, split
-from xplore.errors import InputError, MissingExtraError
-from xplore.files import text
 
 if TYPE_CHECKING:
     from xplore.constraints import Features

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from xplore._util.errors import InputError, MissingExtraError, first, told
+from xplore._util.files import found, inside, text
 from xplore.data._base import Inputs
 from xplore.data.pictures import MODES, SUFFIXES, Pictures, check_files, fitted, read_picture
-from xplore.errors import InputError, MissingExtraError, first, told
-from xplore.files import found, inside, text
 
 MOST = 2**21  # pictures of a folder
 LARGEST_SIZE = 2048

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from xplore._util.errors import InputError, told
+from xplore._util.files import FRESH_COPY, contents, inside
 from xplore.data._base import Unread
-from xplore.errors import InputError, told
-from xplore.files import FRESH_COPY, contents, inside
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -74,7 +74,7 @@ def check_files(folder: str | os.PathLike[str], files: Sequence[str]) -> None:
 
     >>> check_files(".", ["none.png"])
     Traceback (most recent call last):
-    xplore.errors.InputError: ./none.png: expected a picture of at most 67108864 bytes, got no such file
+    xplore.InputError: ./none.png: expected a picture of at most 67108864 bytes, got no such file
     """
     known: set[str] = set()
     for file in files:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from xplore._util.errors import InputError
+from xplore._util.files import found, text
 from xplore.data._base import Inputs
 from xplore.data.motion import turns
 from xplore.data.pictures import read_picture
-from xplore.errors import InputError
-from xplore.files import found, text
 
 PARTS = ("test", "train")
 LABELS = ("table", "motion", "none")

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore import struct
-from xplore.errors import InputError
+from xplore._util.errors import InputError
+from xplore._util.pytree import PyTreeNode
 from xplore.heads import EXCLUSIVE, Head
 from xplore.panel import Forward
 
@@ -19,7 +19,7 @@ Deviate = int | tuple[int, ...] | Literal["random", "weakest"]
 or of some indices."""
 
 
-class Objective(struct.PyTreeNode, abc.ABC):
+class Objective(PyTreeNode, abc.ABC):
     """Aim once, score every step: the aim is drawn without a gradient, the score is climbed.
 
     >>> from xplore.objectives import Diverge, Joint

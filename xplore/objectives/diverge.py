@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore import struct
+from xplore._util.intervals import NOT_NEGATIVE, by_field
+from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.heads import Head
-from xplore.intervals import NOT_NEGATIVE, by_field
 from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
 from xplore.panel import Forward
-from xplore.units import Number
 
 
-class DivergeAim(struct.PyTreeNode):
+class DivergeAim(PyTreeNode):
     """The model that is to deviate, which way (1: below the others), and a sleeping neuron of each model."""
 
     deviate: Int[Array, " b"]
@@ -42,9 +41,9 @@ class Diverge(Objective):
     intervals = by_field(lambda1=NOT_NEGATIVE, lambda2=NOT_NEGATIVE)
     lambda1: Number = 1.0
     lambda2: Number = 0.1
-    on: Literal["value", "before_atan"] = struct.field(pytree_node=False, default="value")
-    deviate: Deviate = struct.field(pytree_node=False, default="weakest")
-    both_ways: bool = struct.field(pytree_node=False, default=True)
+    on: Literal["value", "before_atan"] = field(pytree_node=False, default="value")
+    deviate: Deviate = field(pytree_node=False, default="weakest")
+    both_ways: bool = field(pytree_node=False, default=True)
 
     @property
     def heads(self) -> tuple[Head, ...]:

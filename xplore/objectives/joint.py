@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore import struct
-from xplore.intervals import NOT_NEGATIVE, by_field
+from xplore._util.intervals import NOT_NEGATIVE, by_field
+from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
 from xplore.panel import Forward
-from xplore.units import Number
 
 
-class JointAim(struct.PyTreeNode):
+class JointAim(PyTreeNode):
     """The agreed class, the model that is to deviate from it, and a sleeping neuron of each model."""
 
     label: Int[Array, " b"]
@@ -43,10 +42,10 @@ class Joint(Objective):
     intervals = by_field(lambda1=NOT_NEGATIVE, lambda2=NOT_NEGATIVE)
     lambda1: Number = 1.0
     lambda2: Number = 0.1
-    on: Literal["log_odds", "log_probabilities", "probabilities", "logits"] = struct.field(
+    on: Literal["log_odds", "log_probabilities", "probabilities", "logits"] = field(
         pytree_node=False, default="log_odds"
     )
-    deviate: Deviate = struct.field(pytree_node=False, default="weakest")
+    deviate: Deviate = field(pytree_node=False, default="weakest")
 
     @property
     def reads_logits(self) -> bool:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from xplore import struct
-from xplore.errors import InputError
+from xplore._util.errors import InputError
+from xplore._util.intervals import POSITIVE, by_field
+from xplore._util.pytree import PyTreeNode, field
 from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE, Head
-from xplore.intervals import POSITIVE, by_field
 
 
 def finite(outputs: Any) -> Bool[Array, "m b"]:
@@ -21,7 +21,7 @@ def finite(outputs: Any) -> Bool[Array, "m b"]:
     return jnp.isfinite(outputs).all(axis=tuple(range(2, outputs.ndim)))
 
 
-class Oracle(struct.PyTreeNode, abc.ABC):
+class Oracle(PyTreeNode, abc.ABC):
     """Says what a model decides, and when models differ: `judge(f, f)` is false.
 
     A decision is a number that groups and reports are made of: a class, or what a value amounts to. Models
@@ -177,7 +177,7 @@ class OfValues(Oracle):
     """
 
     intervals = by_field(apart=POSITIVE)
-    apart: float = struct.field(pytree_node=False)
+    apart: float = field(pytree_node=False)
 
     @property
     def heads(self) -> tuple[Head, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from xplore import struct
+from xplore._util.pytree import field
 from xplore.oracles._base import OfValues
 
 SIDES = ("right", "straight on", "left")
@@ -27,7 +27,7 @@ class AnglesDiffer(OfValues):
     [['left', 'left'], ['straight on', 'straight on']]
     """
 
-    apart: float = struct.field(pytree_node=False, default=0.2)
+    apart: float = field(pytree_node=False, default=0.2)
 
     def differ(self, outputs: Float[Array, "m b 1"]) -> Bool[Array, " b"]:
         sign = jnp.sign(outputs[..., 0])

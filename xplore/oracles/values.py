@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from xplore import struct
+from xplore._util.pytree import field
 from xplore.oracles._base import OfValues
 
 
@@ -23,7 +23,7 @@ class ValuesDiffer(OfValues):
     [[2, 4], [2, 5]]
     """
 
-    unit: str = struct.field(pytree_node=False, default="")
+    unit: str = field(pytree_node=False, default="")
 
     def differ(self, outputs: Float[Array, "m b 1"]) -> Bool[Array, " b"]:
         return self._far(outputs)

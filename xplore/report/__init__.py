@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from xplore import lazy
-from xplore.errors import InputError
+from xplore._util import lazy
+from xplore._util.errors import InputError
 
 if TYPE_CHECKING:
     from xplore.report._base import Reporter

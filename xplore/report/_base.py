@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.report.reading import Reading
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.report import names, wording, words
 from xplore.report._base import store
 from xplore.report._page import environment, text

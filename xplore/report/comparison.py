@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from xplore._util.errors import InputError
+from xplore._util.statistics import correlation, difference
 from xplore.account import differing
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.report import wording
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, least_changed
 from xplore.report.summary import SHRUNK_SIZES, clean, figures, quantiles
-from xplore.shares import correlation, difference
 
 SETTINGS = {
     "name": "campaign",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from xplore._util.errors import InputError, visible
 from xplore.archive import Archive
-from xplore.errors import InputError, visible
 from xplore.finding import Finding
 from xplore.report._base import store
 from xplore.report.failure_modes import FailureMode

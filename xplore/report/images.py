@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.media import MOST_IN_COLOUR, PNG, from_png, to_png
 from xplore.report._base import Export, store, storing
 from xplore.report.csv import safe

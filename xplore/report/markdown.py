@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from xplore._util.errors import visible
 from xplore.archive import Archive
-from xplore.errors import visible
 from xplore.report import gate as gates
 from xplore.report import names, opening, wording, words
 from xplore.report._base import Reporter, store

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from xplore.errors import shell
+from xplore._util.errors import shell
 
 CALLS = ("xplore.run(...)", "xplore.gate(...)")
 """What made a campaign from Python."""

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.media import NPY, PNG, SETS, from_npy, from_png, from_set
 from xplore.report._base import Export, storing

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xplore._util.errors import MissingExtraError
 from xplore.archive import Archive
 from xplore.columns import framed, series
-from xplore.errors import MissingExtraError
 from xplore.finding import Finding
 from xplore.media import SETS, from_npy, from_set
 from xplore.report._base import Export, beside, storing

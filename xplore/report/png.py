@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from PIL import Image
 
+from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.errors import InputError
 from xplore.finding import Finding
 from xplore.media import SETS
 from xplore.report._base import Reporter, store

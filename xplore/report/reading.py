@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from xplore._util.errors import InputError, shell
 from xplore.archive import Archive
 from xplore.columns import Column, recorded
-from xplore.errors import InputError, shell
 from xplore.factories import from_zoo
 from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
 from xplore.gate_record import GateRecord, gate_of

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from xplore._util.statistics import share
 from xplore.archive import Archive
 from xplore.report import wording
 from xplore.report.precision import precision
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, finite
-from xplore.shares import share
 from xplore.stored import clean
 
 SIZES = ("l2", "linf", "ssim", "changed")

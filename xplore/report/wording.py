@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from xplore._util.statistics import share
 from xplore.report.failure_modes import SHOWN, FailureMode
 from xplore.report.names import CALLS, spoken
 from xplore.report.precision import MARGIN
@@ -16,7 +17,6 @@ from xplore.report.words import (
     percent,
     plural,
 )
-from xplore.shares import share
 
 _REASONS = {
     "seed_wrong": "seed answered wrongly",

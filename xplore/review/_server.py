@@ -20,7 +20,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from xplore.errors import InputError, told
+from xplore._util.errors import InputError, told
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.precision import ANSWERS
 from xplore.review._session import RevealedError, Session

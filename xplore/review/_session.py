@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from xplore._util.errors import InputError, shell
 from xplore.archive import Archive
-from xplore.errors import InputError, shell
 from xplore.report import wording
 from xplore.report.precision import ANSWERS, MARGIN, needed, precision, turns
 from xplore.report.reading import Reading, read

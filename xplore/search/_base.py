@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jaxtyping import Array, Float, Int, Key
 
-from xplore import struct
+from xplore._util.pytree import PyTreeNode
 from xplore.constraints import Constraint
 
 
-class Start(struct.PyTreeNode):
+class Start(PyTreeNode):
     """What a lane knows of its seed: the input, the lane's own key, and how many tries came before."""
 
     x0: Float[Array, "b *x"]
@@ -20,7 +20,7 @@ class Start(struct.PyTreeNode):
     turn: Int[Array, " b"]
 
 
-class Seen(struct.PyTreeNode):
+class Seen(PyTreeNode):
     """What one step saw: the score's slope (zero, unless the search climbs), the score (zero, unless it
     reads it), and how many steps were done before."""
 
@@ -29,7 +29,7 @@ class Seen(struct.PyTreeNode):
     done: Int[Array, " b"]
 
 
-class Search(struct.PyTreeNode, abc.ABC):
+class Search(PyTreeNode, abc.ABC):
     """A walk of every lane for itself: `propose` an input, see its slope, `advance`.
 
     `steps` bounds one try, `tries` the tries of one seed. `climbs` says whether a step needs the score's

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from xplore import struct
+from xplore._util.pytree import PyTreeNode, field
 from xplore.constraints import Constraint
 from xplore.search._base import Blind, Seen, Start, where_rows
 
 
-class FlipsPoint(struct.PyTreeNode):
+class FlipsPoint(PyTreeNode):
     """The latents looked at, and the best so far with its score; every leaf leads with b."""
 
     now: Any
@@ -34,8 +34,8 @@ class Flips(Blind):
     (True, [-inf])
     """
 
-    steps: int = struct.field(pytree_node=False, default=40)
-    tries: int = struct.field(pytree_node=False, default=5)
+    steps: int = field(pytree_node=False, default=40)
+    tries: int = field(pytree_node=False, default=5)
 
     @property
     def scores(self) -> bool:

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from xplore import struct
+from xplore._util.factory import Recipe
+from xplore._util.pytree import PyTreeNode, field
 from xplore.constraints import Constraint
-from xplore.recipe import Recipe
 from xplore.search._base import Search, Seen, Start, where_rows
 
 
-class GradientPoint(struct.PyTreeNode):
+class GradientPoint(PyTreeNode):
     z: Any
     fixed: Any
     optimizer: Any
@@ -34,8 +34,8 @@ class Gradient(Search):
     """
 
     optimizer: Recipe | None = None
-    steps: int = struct.field(pytree_node=False, default=10)
-    tries: int = struct.field(pytree_node=False, default=5)
+    steps: int = field(pytree_node=False, default=10)
+    tries: int = field(pytree_node=False, default=5)
 
     @property
     def climbs(self) -> bool:

@@ -9,17 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from xplore import struct
+from xplore._util.errors import InputError
+from xplore._util.intervals import COUNT, POSITIVE, by_field
+from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.constraints import Additions, Constraint, Features
-from xplore.errors import InputError
-from xplore.intervals import COUNT, POSITIVE, by_field
 from xplore.search._base import Search, Seen, Start
-from xplore.units import Number
 
 Edit = Literal["light", "occlusion", "blackout", "features", "manifest"]
 
 
-class OriginalPoint(struct.PyTreeNode):
+class OriginalPoint(PyTreeNode):
     x: Float[Array, "b *x"]
     corner: Int[Array, "b 2"]
 
@@ -46,12 +45,12 @@ class Original(Search):
     """
 
     intervals = by_field(step=POSITIVE, size=COUNT)
-    edit: Edit = struct.field(pytree_node=False, default="light")
+    edit: Edit = field(pytree_node=False, default="light")
     step: Number = 10.0
-    size: int = struct.field(pytree_node=False, default=10)
-    clip: bool = struct.field(pytree_node=False, default=False)
-    steps: int = struct.field(pytree_node=False, default=50)
-    tries: int = struct.field(pytree_node=False, default=1)
+    size: int = field(pytree_node=False, default=10)
+    clip: bool = field(pytree_node=False, default=False)
+    steps: int = field(pytree_node=False, default=50)
+    tries: int = field(pytree_node=False, default=1)
 
     @property
     def climbs(self) -> bool:

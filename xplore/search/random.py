@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from xplore import struct
+from xplore._util.pytree import field
 from xplore.constraints import Constraint
 from xplore.search._base import Blind, Seen, Start
 
@@ -19,8 +19,8 @@ class Random(Blind):
     1
     """
 
-    steps: int = struct.field(pytree_node=False, default=50)
-    tries: int = struct.field(pytree_node=False, default=1)
+    steps: int = field(pytree_node=False, default=50)
+    tries: int = field(pytree_node=False, default=1)
 
     def init(self, constraint: Constraint, start: Start) -> Any:
         return constraint.sample(start.key, start.x0)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from xplore import struct
+from xplore._util.pytree import field
 from xplore.constraints import Constraint
 from xplore.constraints.lighting import rungs
 from xplore.search._base import Blind, Seen, Start
@@ -26,9 +26,9 @@ class Sweep(Blind):
     ([0.09999999403953552], [-0.09999999403953552])
     """
 
-    steps: int = struct.field(pytree_node=False, default=50)
-    tries: int = struct.field(pytree_node=False, default=1)
-    first: Literal["nearest", "farthest"] = struct.field(pytree_node=False, default="nearest")
+    steps: int = field(pytree_node=False, default=50)
+    tries: int = field(pytree_node=False, default=1)
+    first: Literal["nearest", "farthest"] = field(pytree_node=False, default="nearest")
 
     def _latent(self, constraint: Constraint, start: Start, done: Int[Array, " b"]) -> Float[Array, " b"]:
         if self.first == "farthest":

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.identity import digest, found, installed
+from xplore._util.identity import digest, found, installed
 
 
 def code_key(part: Any) -> str:

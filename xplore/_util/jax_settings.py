@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xplore.forks import check_process
+from xplore._util.forks import check_process
 
 OWN = {
     "numpy_dtype_promotion": "standard",

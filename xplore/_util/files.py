@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.errors import InputError, told
+from xplore._util.errors import InputError, told
 
 FRESH_COPY = "fetch the file again from where it came"
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
 from flax.struct import field
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
-__all__ = ["PyTreeNode", "field"]
+__all__ = ["Number", "PyTreeNode", "field"]
+
+Number: TypeAlias = Any
+"""A float that may be traced: hyperparameters are float32 leaves, so new values never retrace."""
 
 Own = TypeVar("Own", bound="PyTreeNode")
 
@@ -45,7 +48,7 @@ class PyTreeNode:
     >>> Point(1.0).replace(x=3.0)
     Point(x=3.0, name='')
 
-    `intervals` are those of a class's numbers (`xplore.intervals`), by field.
+    `intervals` are those of a class's numbers (`xplore._util.intervals`), by field.
     A node of a class with `keyed = True` may hold a key of the functions that it calls: compiled programs
     are looked up by it, too.
     """

@@ -1,6 +1,6 @@
 """Lengths of time as people write them."""
 
-from xplore.errors import InputError
+from xplore._util.errors import InputError
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from xplore.errors import InputError, told
+from xplore._util.errors import InputError, told
 
 LOCK = ".xplore.lock"
 REMOVED = 1
