@@ -28,7 +28,7 @@ from xplore.adapters.predictor import reading  # noqa: E402
 from xplore.archive import Archive  # noqa: E402
 from xplore.constraints import Features  # noqa: E402
 from xplore.data import phishing  # noqa: E402
-from xplore.encoding import encoding_of  # noqa: E402
+from xplore.inputs.encoding import encoding_of  # noqa: E402
 from xplore.objectives import Joint  # noqa: E402
 from xplore.panel import Panel  # noqa: E402
 from xplore.record import device  # noqa: E402

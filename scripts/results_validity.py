@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 import xplore
 from xplore import config
 from xplore.configured import run_config
-from xplore.media import from_png
+from xplore.inputs.media import from_png
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "docs" / "results" / "validity"

@@ -14,7 +14,7 @@ import numpy as np
 from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
-from xplore.media import to_png
+from xplore.inputs.media import to_png
 from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.schema import FILE

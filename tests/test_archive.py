@@ -20,7 +20,7 @@ from laws.parts import examples
 from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.finding import Finding, SeedRecord, content_hash
-from xplore.media import from_png, to_png
+from xplore.inputs.media import from_png, to_png
 from xplore.schema import FILE, SCHEMA
 
 META = {

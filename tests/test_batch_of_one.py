@@ -12,7 +12,7 @@ import pytest
 import xplore
 from xplore.claims import ask
 from xplore.constraints import Ball
-from xplore.media import PNG, to_png
+from xplore.inputs.media import PNG, to_png
 from xplore.oracles import LabelsDiffer
 
 rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from xplore._util.errors import MissingExtraError
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.encoding import decode
+from xplore.inputs.encoding import decode
 from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim

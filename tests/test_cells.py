@@ -20,9 +20,9 @@ from xplore._util.pytree import Number, field
 from xplore.archive import Archive
 from xplore.constraints import Ball
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.encoding import decode
 from xplore.finding import rows_of
-from xplore.media import from_png
+from xplore.inputs.encoding import decode
+from xplore.inputs.media import from_png
 from xplore.panel import Panel
 from xplore.plan import Plan
 from xplore.report.comparison import compare

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 import xplore
 from xplore._util.errors import InputError
 from xplore.constraints import Ball
-from xplore.media import CHANNELS, from_png, opened_png, to_png
+from xplore.inputs.media import CHANNELS, from_png, opened_png, to_png
 from xplore.report import exporter, reporter
 
 HOW: dict[str, Any] = {"constraint": Ball(0.5), "steps": 2, "tries": 1, "lanes": 8, "progress": False}

@@ -21,7 +21,7 @@ import xplore
 from xplore._util.errors import InputError
 from xplore.constraints import Affine, Ball, Features
 from xplore.finding import content_hash
-from xplore.media import from_png, to_png
+from xplore.inputs.media import from_png, to_png
 from xplore.model import Model
 from xplore.oracles import LabelsDiffer, ValuesDiffer
 from xplore.rejudge import AS_RECORDED, rejudged

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from laws.parts import examples
 
 from xplore._util.errors import InputError, shell, visible
-from xplore.columns import Column, framed
+from xplore.inputs.columns import Column, framed
 from xplore.report.csv import safe
 from xplore.report.junit import xml
 from xplore.report.markdown import cell, code

@@ -22,7 +22,7 @@ from xplore.constraints import Ball, Features
 from xplore.data._base import Inputs
 from xplore.doubt import ALL_SURE, NEARER, REFERENCE, SURE, doubts
 from xplore.finding import Finding
-from xplore.media import from_png
+from xplore.inputs.media import from_png
 from xplore.neighbours import Neighbours
 from xplore.rejudge import rejudged
 from xplore.report import exporter, reporter

@@ -17,9 +17,9 @@ from xplore.constraints import Affine, Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.devices import default_lanes, loops_on_device, rows_at_once
-from xplore.encoding import decode
 from xplore.engine import Engine, Try
 from xplore.fates import Fates
+from xplore.inputs.encoding import decode
 from xplore.lanes import Method
 from xplore.model import Model
 from xplore.objectives import Joint

@@ -25,7 +25,7 @@ from xplore.archive import Archive
 from xplore.campaign import Campaign
 from xplore.constraints import Ball
 from xplore.finding import SeedRecord, content_hash
-from xplore.media import to_png
+from xplore.inputs.media import to_png
 from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.report.compare import write as compare

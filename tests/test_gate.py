@@ -18,7 +18,7 @@ from xplore import cli
 from xplore._util.errors import InputError
 from xplore._util.statistics import foreseen
 from xplore.constraints import Ball
-from xplore.encoding import decode
+from xplore.inputs.encoding import decode
 from xplore.plan import Budget
 
 HOW: dict[str, Any] = {"constraint": Ball(0.1), "steps": 4, "tries": 2, "lanes": 8, "progress": False}

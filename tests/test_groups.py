@@ -18,7 +18,7 @@ from xplore import groups
 from xplore.archive import Archive
 from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.groups import clusters, fault_groups, silhouette
-from xplore.media import to_png
+from xplore.inputs.media import to_png
 from xplore.report.reading import read
 from xplore.report.summary import figures
 

@@ -43,17 +43,16 @@ model call_torch
 ending
 capture capture_torch heads host gradient lowering
 layers
-ranges
-table
 devices
-encoding rules units weights torch_file
+units weights torch_file
 stored
 finding
-schema account factories row toml
+schema account factories toml
 gate_record
-closure convolution pooling columns media peers
-labels moments tensor_program
+closure convolution pooling peers
+labels tensor_program
 doubt neighbours modes
+inputs
 _util
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -25,7 +25,7 @@ from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.constraints import Ball
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
-from xplore.media import to_png
+from xplore.inputs.media import to_png
 from xplore.merging import joined
 from xplore.plan import Budget
 from xplore.recall import resumed

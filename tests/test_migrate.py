@@ -16,7 +16,7 @@ from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.cli import app
 from xplore.finding import SeedRecord, content_hash
-from xplore.media import to_png
+from xplore.inputs.media import to_png
 from xplore.report import FORMATS, reporter
 from xplore.report.summary import summary
 from xplore.schema import FILE, SCHEMA

@@ -11,7 +11,7 @@ from models import lenet
 from xplore._util.errors import InputError
 from xplore.constraints import Ball
 from xplore.data import mnist
-from xplore.encoding import decode
+from xplore.inputs.encoding import decode
 from xplore.panel import Panel
 from xplore.plan import Plan
 

@@ -21,9 +21,9 @@ from xplore import api
 from xplore.archive import Archive
 from xplore.campaign import Campaign
 from xplore.constraints import Affine, Ball, Chain, Features, Occlusion
-from xplore.encoding import decode
+from xplore.inputs.encoding import decode
+from xplore.inputs.media import from_npy, from_png
 from xplore.keeping import packed, unpacked
-from xplore.media import from_npy, from_png
 from xplore.shrink import MOST_QUERIES, Shrinking, blocks, walk
 
 

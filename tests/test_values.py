@@ -13,7 +13,7 @@ from tiny import SIDE, N, images
 import xplore
 from xplore._util.errors import InputError
 from xplore.constraints import Ball
-from xplore.media import from_png
+from xplore.inputs.media import from_png
 from xplore.model import Model
 from xplore.objectives import Diverge, Joint
 from xplore.oracles import AnglesDiffer, ValuesDiffer

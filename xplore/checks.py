@@ -16,13 +16,13 @@ from xplore._util.intervals import check_numbers
 from xplore._util.jax_settings import PRNG
 from xplore._util.pytree import PyTreeNode
 from xplore.backends import Ray
-from xplore.columns import is_frame
 from xplore.constraints import Ball, Constraint, Features, Occlusion
 from xplore.coverage import CellCriterion
-from xplore.encoding import Encoding, Rows, check_one_array
 from xplore.heads import EXCLUSIVE
+from xplore.inputs.columns import is_frame
+from xplore.inputs.encoding import Encoding, Rows, check_one_array
+from xplore.inputs.media import MOST_IN_COLOUR, PNG
 from xplore.lowering import Lowering
-from xplore.media import MOST_IN_COLOUR, PNG
 from xplore.misread import channels_first
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, Shaped
 from xplore._util.errors import InputError
 from xplore.constraints import Constraint
 from xplore.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
-from xplore.encoding import Encoding, encoding_of
 from xplore.finding import NO_ANSWER, Finding, SeedRecord, content_hash
 from xplore.heads import EXCLUSIVE
+from xplore.inputs.encoding import Encoding, encoding_of
 from xplore.keeping import latent_shapes, unpacked
 from xplore.oracles import Oracle
 from xplore.panel import Panel

@@ -12,12 +12,12 @@ from xplore._util.errors import InputError
 from xplore._util.files import let_go
 from xplore.api import run
 from xplore.checks import checked_part, checked_search
-from xplore.columns import is_frame
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.devices import memory
 from xplore.gating import Verdict, gate
+from xplore.inputs.columns import is_frame
 from xplore.inspection import Inspection, inspect
 from xplore.objectives import Objective
 from xplore.oracles import Oracle

@@ -13,8 +13,8 @@ from jaxtyping import Int, Shaped
 
 from xplore._util.jax_settings import PRNG
 from xplore.constraints import Constraint
-from xplore.encoding import Encoding
 from xplore.finding import Finding, content_hash
+from xplore.inputs.encoding import Encoding
 from xplore.validity import Judgement
 
 

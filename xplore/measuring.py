@@ -20,7 +20,7 @@ from xplore.adapters.predictor import reading
 from xplore.checks import checked_part, opened_chart
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.encoding import Encoding
+from xplore.inputs.encoding import Encoding
 from xplore.panel import BATCH, Panel
 from xplore.report.charts import growth
 from xplore.report.names import criterion as in_words

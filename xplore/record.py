@@ -18,9 +18,9 @@ from xplore._util.identity import fields
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.factories import fault
+from xplore.inputs.table import Table
 from xplore.lanes import Method
 from xplore.plan import Plan
-from xplore.table import Table
 from xplore.units import Layout
 
 LATER, FUNCTIONS = ("frozen", "grows", "changes", "grains", "magnitudes"), ("rules", "follows")

@@ -23,13 +23,13 @@ from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.claims import ask
 from xplore.finding import Finding, content_hash
-from xplore.media import NPY, PNG, SETS, from_npy, to_npy
+from xplore.inputs.media import NPY, PNG, SETS, from_npy, to_npy
+from xplore.inputs.table import Table
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
 from xplore.rejudge import shape_of
 from xplore.report._base import store
 from xplore.report.csv import safe
-from xplore.table import Table
 
 INDEX, LARGEST = "regressions.csv", 2**24
 COLUMNS = ("file", "test", "expected", "decisions")

@@ -17,13 +17,13 @@ from xplore.adapters.predictor import reading
 from xplore.archive import Archive
 from xplore.claims import CHECKED, Claims, ask
 from xplore.constraints import Constraint
-from xplore.encoding import encoding_of
 from xplore.factories import arguments, from_zoo, make
+from xplore.inputs.encoding import encoding_of
+from xplore.inputs.table import Table
 from xplore.model import Model
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.panel import Panel
 from xplore.stored import DAMAGE
-from xplore.table import Table
 from xplore.united import parts
 
 FEATURES = "xplore.constraints:Features"

@@ -15,9 +15,9 @@ import numpy as np
 
 from xplore._util.folders import alone, whole
 from xplore.archive import Archive
-from xplore.columns import framed, pandas
 from xplore.finding import Finding
-from xplore.media import from_npy
+from xplore.inputs.columns import framed, pandas
+from xplore.inputs.media import from_npy
 from xplore.report import exporter, reporter
 from xplore.report.reading import read
 from xplore.report.summary import summary

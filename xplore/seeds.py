@@ -14,8 +14,8 @@ from jaxtyping import Shaped
 
 from xplore._util.errors import InputError, told
 from xplore._util.files import let_go
-from xplore.columns import is_frame
 from xplore.constraints import Constraint
+from xplore.inputs.columns import is_frame
 
 Check = Callable[[Any], Shaped[np.ndarray, " n"]]
 """Labels as users give them to labels as they are compared; an `InputError` for others."""

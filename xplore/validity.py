@@ -21,9 +21,9 @@ from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.doubt import confidences, doubts
-from xplore.encoding import Encoding
 from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
+from xplore.inputs.encoding import Encoding
 from xplore.neighbours import Neighbours
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel

@@ -73,7 +73,7 @@ print(f"zeros and ones alone: {len(thin.beyond(broad))} neurons")
 
 # %%
 from xplore.constraints import Occlusion
-from xplore.media import from_png
+from xplore.inputs.media import from_png
 from xplore.models.lenet import lenet1, lenet4
 
 images, labels = digits.images[:60], digits.labels[:60]

@@ -15,8 +15,8 @@ from xplore import config
 from xplore.backends import Backends
 from xplore.campaign import Campaign
 from xplore.checks import checked_oracle
-from xplore.encoding import decode
 from xplore.fates import Fates
+from xplore.inputs.encoding import decode
 from xplore.lanes import Method
 from xplore.panel import BATCH, Panel
 from xplore.plan import Plan

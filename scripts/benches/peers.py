@@ -23,8 +23,8 @@ from xplore._util.errors import MissingExtraError
 from xplore._util.factory import Recipe
 from xplore.constraints import Ball
 from xplore.data import mnist
-from xplore.encoding import decode, encode
 from xplore.engine import Engine, Try
+from xplore.inputs.encoding import decode, encode
 from xplore.lanes import Method
 from xplore.lowering import Lowering
 from xplore.models import lenet

@@ -15,7 +15,7 @@ from models import drebin as zoo
 from models import mlp
 from xplore import weights
 from xplore.data import drebin
-from xplore.encoding import Sparse
+from xplore.inputs.encoding import Sparse
 
 MODELS = tuple(zoo.HIDDEN)
 EPOCHS = 8

@@ -10,7 +10,7 @@ from tables import frame
 from xplore.archive import Archive
 from xplore.constraints import Features
 from xplore.finding import Finding, SeedRecord, content_hash
-from xplore.media import NPY, to_npy
+from xplore.inputs.media import NPY, to_npy
 from xplore.report import reporter
 
 SCRIPT = "<script>document.title='ran'</script>"

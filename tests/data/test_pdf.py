@@ -16,7 +16,7 @@ from mutation import mutated
 from models import pdf as zoo
 from xplore._util.errors import InputError
 from xplore.data import pdf
-from xplore.rules import Row, holds
+from xplore.inputs.rules import Row, holds
 
 CONTAGIO = os.environ.get("XPLORE_DATA", "")
 real = pytest.mark.skipif(not CONTAGIO, reason="XPLORE_DATA names no folder with the files of Contagio")

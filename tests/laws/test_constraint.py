@@ -30,7 +30,7 @@ from xplore.constraints import (
 )
 from xplore.constraints._dials import Dials
 from xplore.constraints._windows import cover, windows
-from xplore.encoding import decode, encode
+from xplore.inputs.encoding import decode, encode
 
 ROWS = 4
 BY_LEVELS = [Lighting, Ball, lambda b: Ball(b, "2"), lambda b: Patches(((2, 3, 4, 5),), b)]

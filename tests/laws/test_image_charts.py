@@ -31,7 +31,7 @@ from xplore.constraints import (
     Snow,
 )
 from xplore.data import mnist
-from xplore.encoding import decode, encode
+from xplore.inputs.encoding import decode, encode
 from xplore.search import Gradient
 from xplore.search._base import Seen, Start
 

@@ -15,8 +15,8 @@ from xplore._util.errors import InputError
 from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
+from xplore.inputs.media import from_png
 from xplore.lanes import Method, look
-from xplore.media import from_png
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim

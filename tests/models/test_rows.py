@@ -16,7 +16,7 @@ from xplore._util.errors import InputError
 from xplore.data import drebin as apps
 from xplore.data import pdf as files
 from xplore.data import phishing as pages
-from xplore.encoding import Sparse
+from xplore.inputs.encoding import Sparse
 from xplore.panel import Panel
 
 CONTAGIO = os.environ.get("XPLORE_DATA", "")

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from xplore.archive import Archive
-from xplore.columns import Column
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
-from xplore.media import NPY, to_npy
+from xplore.inputs.columns import Column
+from xplore.inputs.media import NPY, to_npy
 from xplore.report.pictures import decode
 
 LENETS = {

@@ -24,10 +24,10 @@ from xplore.archive import Archive
 from xplore.cli import app
 from xplore.data import photos
 from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.inputs.media import NPY, SETS, from_png, to_npy, to_png, to_set
+from xplore.inputs.table import Table
 from xplore.labels import account
-from xplore.media import NPY, SETS, from_png, to_npy, to_png, to_set
 from xplore.report import EXPORTS, exporter
-from xplore.table import Table
 
 Build = Callable[..., Archive]
 CLASSES = tuple("9876543210")

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 import xplore
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.columns import Column, described
 from xplore.finding import Finding, SeedRecord, Shrunk
-from xplore.media import NPY, SETS, to_npy, to_set
+from xplore.inputs.columns import Column, described
+from xplore.inputs.media import NPY, SETS, to_npy, to_set
 from xplore.report import reporter
 from xplore.report.pictures import decode, embed, png
 from xplore.report.precision import precision

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xplore.media import SETS, to_set
+from xplore.inputs.media import SETS, to_set
 from xplore.report.schema import schema
 from xplore.report.summary import summary
 

@@ -12,9 +12,9 @@ from mutation import mutated
 import xplore
 from xplore._util.errors import InputError
 from xplore.constraints import Additions
-from xplore.encoding import Sparse, encoding_of
-from xplore.media import SETS as JSON
-from xplore.media import from_set
+from xplore.inputs.encoding import Sparse, encoding_of
+from xplore.inputs.media import SETS as JSON
+from xplore.inputs.media import from_set
 
 seeds = st.integers(0, 2**31)
 SIZE = 12

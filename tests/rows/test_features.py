@@ -13,9 +13,9 @@ from laws.parts import TABLES, double, examples
 from tables import JOBS, frame, frames
 
 from xplore._util.errors import InputError
-from xplore.columns import changes
 from xplore.constraints import Features
-from xplore.table import Table
+from xplore.inputs.columns import changes
+from xplore.inputs.table import Table
 
 seeds = st.integers(0, 2**31)
 

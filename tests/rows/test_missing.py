@@ -13,9 +13,9 @@ from laws.parts import TABLES, double, examples
 from tables import gappy, gaps
 
 from xplore._util.errors import InputError
-from xplore.columns import MISSING, changes
 from xplore.constraints import Features
-from xplore.table import Table
+from xplore.inputs.columns import MISSING, changes
+from xplore.inputs.table import Table
 
 seeds = st.integers(0, 2**31)
 COME, GO = ("age", "job", "count", "end", "rate"), ("age", "rate", "noted", "flag", "born", "lasts", "amount")

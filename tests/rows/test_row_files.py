@@ -12,8 +12,8 @@ from laws.parts import examples
 from mutation import mutated
 
 from xplore._util.errors import InputError
-from xplore.encoding import Rows, encoding_of
-from xplore.media import NPY, from_npy, to_npy
+from xplore.inputs.encoding import Rows, encoding_of
+from xplore.inputs.media import NPY, from_npy, to_npy
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 rows = arrays.arrays(np.float32, st.integers(0, 40), elements=finite)

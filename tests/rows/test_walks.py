@@ -9,7 +9,7 @@ from tables import frame
 import xplore
 from xplore._util.errors import InputError
 from xplore.constraints import Features
-from xplore.encoding import Rows
+from xplore.inputs.encoding import Rows
 from xplore.search import Flips, Gradient, Original, Random, Sweep
 
 SEARCHES = [Flips(steps=12, tries=2), Random(steps=24), Gradient(steps=8, tries=3)]

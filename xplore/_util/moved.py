@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, str] = {
+    "xplore.columns": "xplore.inputs.columns",
     "xplore.durations": "xplore._util.durations",
+    "xplore.encoding": "xplore.inputs.encoding",
     "xplore.errors": "xplore._util.errors",
     "xplore.files": "xplore._util.files",
     "xplore.folders": "xplore._util.folders",
@@ -21,11 +23,17 @@ MODULES: dict[str, str] = {
     "xplore.identity": "xplore._util.identity",
     "xplore.intervals": "xplore._util.intervals",
     "xplore.lazy": "xplore._util.lazy",
+    "xplore.media": "xplore.inputs.media",
+    "xplore.moments": "xplore.inputs.dates",
     "xplore.part_code": "xplore._util.code_key",
+    "xplore.ranges": "xplore.inputs.ranges",
     "xplore.recipe": "xplore._util.factory",
+    "xplore.row": "xplore.inputs.row",
+    "xplore.rules": "xplore.inputs.rules",
     "xplore.settings": "xplore._util.jax_settings",
     "xplore.shares": "xplore._util.statistics",
     "xplore.struct": "xplore._util.pytree",
+    "xplore.table": "xplore.inputs.table",
 }
 """The module of now, by the name that one of version 0.1 had."""
 NAMES: dict[str, str] = {

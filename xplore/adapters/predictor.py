@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Float32
 from xplore import host
 from xplore._util.errors import InputError, told
 from xplore._util.identity import digest
-from xplore.columns import framed
+from xplore.inputs.columns import framed
+from xplore.inputs.table import Table
 from xplore.model import Model
 from xplore.peers import is_regressor
-from xplore.table import Table
 
 Output = Literal["probabilities", "values"]
 PROBES = 64

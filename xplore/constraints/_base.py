@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from xplore._util.errors import InputError
 from xplore._util.factory import Recipe
 from xplore._util.pytree import PyTreeNode
-from xplore.columns import is_frame
-from xplore.encoding import Encoding, Pixels, pixels
+from xplore.inputs.columns import is_frame
+from xplore.inputs.encoding import Encoding, Pixels, pixels
 
 HALF_LEVEL = 0.5 / 255 + 1e-6
 """How far storing as 8 bits moves a pixel: bounds are checked on what is stored."""

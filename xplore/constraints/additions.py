@@ -16,8 +16,8 @@ from xplore._util.factory import Recipe
 from xplore._util.intervals import COUNT, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint
-from xplore.encoding import Names, Sparse
-from xplore.ranges import inward
+from xplore.inputs.encoding import Names, Sparse
+from xplore.inputs.ranges import inward
 
 
 class Additions(Constraint):

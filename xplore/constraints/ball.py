@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, check_level, inside, level_bound, levels_below
-from xplore.encoding import ROUNDING
+from xplore.inputs.encoding import ROUNDING
 
 
 class Ball(Constraint):

@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.factory import Recipe
 from xplore._util.pytree import field
 from xplore.constraints._base import Constraint, rendered
-from xplore.encoding import Pixels
+from xplore.inputs.encoding import Pixels
 
 
 class Chain(Constraint):

@@ -12,10 +12,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.factory import Recipe
 from xplore.constraints._base import Constraint
-from xplore.encoding import Rows
-from xplore.ranges import Ranges, inward
-from xplore.rules import following, holds
-from xplore.table import Table
+from xplore.inputs.encoding import Rows
+from xplore.inputs.ranges import Ranges, inward
+from xplore.inputs.rules import following, holds
+from xplore.inputs.table import Table
 
 DRAWS = 8
 """Random changes drawn where rules forbid some: the first that keeps them is taken."""

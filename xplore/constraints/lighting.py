@@ -14,7 +14,7 @@ from xplore._util.factory import Recipe
 from xplore._util.intervals import PART, by_field
 from xplore._util.pytree import Number
 from xplore.constraints._base import Constraint, check_level, level_bound, whole_levels
-from xplore.encoding import ROUNDING
+from xplore.inputs.encoding import ROUNDING
 
 
 def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:

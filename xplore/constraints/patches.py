@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.intervals import PART, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, check_level, level_bound
-from xplore.encoding import ROUNDING
+from xplore.inputs.encoding import ROUNDING
 
 
 class Patches(Constraint):

@@ -254,8 +254,8 @@ def features(
     >>> features(zeros, ones, zeros, changes=2).changes
     2
     """
-    from xplore.columns import Column, Kind
     from xplore.constraints import Features
+    from xplore.inputs.columns import Column, Kind
 
     kinds: dict[str, Kind] = {**dict.fromkeys(FRACTIONS, "float"), **dict.fromkeys(BOOLEAN, "binary")}
     columns = tuple(Column(name, kinds.get(name, "integer"), "float32") for name in NAMES)

@@ -96,8 +96,8 @@ def realistic(changes: int = 2) -> "Features":
     >>> realistic(1).words
     'at most 1 of 9 features, each inside its range'
     """
-    from xplore.columns import Column
     from xplore.constraints import Features
+    from xplore.inputs.columns import Column
 
     columns = tuple(
         Column(name, "ordinal", "float64", values) if len(values) > 2 else Column(name, "binary", "float64")

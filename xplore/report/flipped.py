@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from xplore.finding import Finding
-from xplore.media import NPY, from_npy, from_set
+from xplore.inputs.media import NPY, from_npy, from_set
 from xplore.report.pictures import SMALL, data_uri, enlarge, reduce
 from xplore.report.reading import Reading
 from xplore.report.rows import Row

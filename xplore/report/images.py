@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.media import MOST_IN_COLOUR, PNG, from_png, to_png
+from xplore.inputs.media import MOST_IN_COLOUR, PNG, from_png, to_png
 from xplore.report._base import Export, store, storing
 from xplore.report.csv import safe
 from xplore.report.png import file_name

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xplore.columns import Column
 from xplore.finding import Finding
-from xplore.media import NPY, from_npy
+from xplore.inputs.columns import Column
+from xplore.inputs.media import NPY, from_npy
 from xplore.report import wording
 from xplore.report.reading import Reading
 from xplore.report.rows import Row, finite

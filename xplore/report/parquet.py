@@ -12,9 +12,9 @@ import numpy as np
 
 from xplore._util.errors import MissingExtraError
 from xplore.archive import Archive
-from xplore.columns import framed, series
 from xplore.finding import Finding
-from xplore.media import SETS, from_npy, from_set
+from xplore.inputs.columns import framed, series
+from xplore.inputs.media import SETS, from_npy, from_set
 from xplore.report._base import Export, beside, storing
 from xplore.report.lines import exported, kinds, label_name, ordered
 from xplore.report.reading import Reading, head

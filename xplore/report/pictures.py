@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from xplore.media import opened_png
+from xplore.inputs.media import opened_png
 
 LARGEST = 2048
 SMALL = 64

@@ -19,12 +19,12 @@ from jaxtyping import Bool, Int
 
 from xplore._util.errors import InputError, shell
 from xplore.archive import Archive
-from xplore.columns import Column, recorded
 from xplore.factories import from_zoo
 from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
 from xplore.gate_record import GateRecord, gate_of
 from xplore.groups import fault_groups
-from xplore.media import SETS
+from xplore.inputs.columns import Column, recorded
+from xplore.inputs.media import SETS
 from xplore.report.failure_modes import SHOWN, FailureMode, failure_modes
 from xplore.report.rows import Row, finite, least_changed, row_of
 

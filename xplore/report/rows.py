@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from xplore.columns import Column, changes
 from xplore.finding import Finding, Verdict, verdict
-from xplore.media import NPY, SETS, from_npy, from_set
+from xplore.inputs.columns import Column, changes
+from xplore.inputs.media import NPY, SETS, from_npy, from_set
 
 Changes = tuple[tuple[str, ...], ...]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from PIL import Image
 
-from xplore.columns import changes
 from xplore.finding import Finding
-from xplore.media import NPY, PNG, from_npy, from_set
+from xplore.inputs.columns import changes
+from xplore.inputs.media import NPY, PNG, from_npy, from_set
 from xplore.report.pictures import SMALL, decode, difference, embed, png, reduce, webp
 from xplore.report.reading import Reading, Row
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
 
-from xplore.table import Table
+from xplore.inputs.table import Table
 
 
 class Ranges(Table, repr=False):

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from xplore._util.errors import InputError
-from xplore.columns import Column
-from xplore.moments import UNITS, between
+from xplore.inputs.columns import Column
+from xplore.inputs.dates import UNITS, between
 
 
 class Choice:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from xplore import moments
 from xplore._util.errors import InputError, MissingExtraError
-from xplore.moments import LARGEST
+from xplore.inputs import dates
+from xplore.inputs.dates import LARGEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ class Column:
         if self.values:
             return str(self.values[int(code)])
         if self.unit:
-            return moments.told(code, self.dtype, self.unit, self.origin)
+            return dates.told(code, self.dtype, self.unit, self.origin)
         if self.dtype in ("bool", "boolean"):
             return str(bool(code))
         if self.whole:
@@ -104,7 +104,7 @@ def recorded(columns: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
     """
     told = tuple(Column(**{**column, "values": tuple(column["values"])}) for column in columns)
     for column in told:
-        if column.unit and not moments.sound(column.unit, column.origin):
+        if column.unit and not dates.sound(column.unit, column.origin):
             came = f"{column.unit!r} after {column.origin!r}"
             raise InputError(f"column {column.name!r}", expected="a unit of time, and a day", got=came)
     return told
@@ -303,10 +303,10 @@ def _full(name: Any, values: Any) -> Column:
         return Column(name, "ordinal" if values.dtype.ordered else "category", dtype, known)
     if dtype in ("bool", "boolean"):
         return Column(name, "binary", dtype)
-    when = moments.times(values)
+    when = dates.times(values)
     if when is not None:
-        unit = moments.unit_of(when)
-        column = Column(name, "integer", dtype, unit=unit, origin=moments.origin_of(when, unit))
+        unit = dates.unit_of(when)
+        column = Column(name, "integer", dtype, unit=unit, origin=dates.origin_of(when, unit))
         _full_codes(column, values)  # is it near enough?
         return column
     if _is_number(values):
@@ -426,11 +426,11 @@ def _full_codes(column: Column, values: Any) -> Float32[np.ndarray, " n"]:
 
 def _counts(column: Column, values: Any) -> Float32[np.ndarray, " n"]:
     """Dates and durations as whole units."""
-    what, when, named = f"column {column.name!r}", moments.times(values), moments.UNITS[column.unit]
+    what, when, named = f"column {column.name!r}", dates.times(values), dates.UNITS[column.unit]
     if when is None or (when.dtype.kind == "M") != bool(column.origin):
         kind = "dates" if column.origin else "durations"
         raise InputError(what, expected=kind, got=str(values.dtype), fix="give it as it was inferred")
-    counts = moments.counted(when, column.unit, column.origin)
+    counts = dates.counted(when, column.unit, column.origin)
     if (when.astype(f"{when.dtype.kind}8[{column.unit}]") != when).any():
         fix = "infer it from all rows, or round them"
         raise InputError(what, expected=f"whole {named}", got="others", fix=fix)
@@ -476,7 +476,7 @@ def _read(column: Column, codes: Float32[np.ndarray, " n"]) -> Any:
         raise InputError(f"column {column.name!r}", expected="values: none can be missing", got="NaN")
     if column.unit:
         try:
-            return moments.read(codes.astype(np.float64), column.dtype, column.unit, column.origin)
+            return dates.read(codes.astype(np.float64), column.dtype, column.unit, column.origin)
         except ValueError as error:
             came = str(error)
             raise InputError(f"column {column.name!r}", expected="times of pandas", got=came) from error

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from xplore._util.errors import InputError, told
-from xplore.columns import Column
-from xplore.row import Row, Time
+from xplore.inputs.columns import Column
+from xplore.inputs.row import Row, Time
 
 Rule = Callable[[Any], Any]
 

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
-from xplore import columns as tables
-from xplore import moments
-from xplore import rules as rule
 from xplore._util.errors import InputError
 from xplore._util.pytree import Number, PyTreeNode, field
-from xplore.columns import ADDED, Column
-from xplore.row import unknown
+from xplore.inputs import columns as tables
+from xplore.inputs import dates
+from xplore.inputs import rules as rule
+from xplore.inputs.columns import ADDED, Column
+from xplore.inputs.row import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -306,7 +306,7 @@ class Table(PyTreeNode):
         if not column.unit:
             return end
         try:
-            return moments.between(end, column.unit, column.origin)
+            return dates.between(end, column.unit, column.origin)
         except (ValueError, TypeError) as error:
             wanted = "a date, as '2020-01-31'" if column.origin else "a duration, as a timedelta"
             raise InputError(f"limits of {column.name!r}", expected=wanted, got=repr(end)) from error
@@ -320,7 +320,7 @@ class Table(PyTreeNode):
             how = "frozen" if self.frozen[i] else f"{reach}, only up" if self.grows[i] else reach
             may = [word for word, at in (("lost", self.comes), ("found", self.goes)) if i in at]
             gaps = f", may be {' and '.join(may)}" if may else ", some missing" if column.missing else ""
-            told.append(f"{column.name}: {moments.UNITS.get(column.unit, column.kind)} {how}{gaps}")
+            told.append(f"{column.name}: {dates.UNITS.get(column.unit, column.kind)} {how}{gaps}")
         told = [told[i] for i in sorted(range(len(told)), key=lambda i: self.frozen[i])]
         some = [*told[:6], f"and {len(told) - 6} more"] if len(told) > 7 else told
         rules = [f"{len(self.rules)} rules"] if self.rules else []

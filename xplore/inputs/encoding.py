@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped, UInt8
 
-from xplore import media
 from xplore._util import pytree
 from xplore._util.errors import InputError
-from xplore.columns import ADDED
+from xplore.inputs import media
+from xplore.inputs.columns import ADDED
 
 LEVELS = np.arange(256) / 255.0
 ROUNDING = 1e-5
