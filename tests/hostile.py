@@ -13,12 +13,12 @@ import numpy as np
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.archive.migrate import migrate
+from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
+from xplore.archive.tables import FILE
 from xplore.inputs.media import to_png
 from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
-from xplore.schema import FILE
-from xplore.upgrade import migrate
 
 META: dict[str, Any] = {
     "id": "0a",

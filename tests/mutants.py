@@ -24,7 +24,7 @@ from typing import Any
 from xplore import cli
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.schema import FILE
+from xplore.archive.tables import FILE
 
 SECONDS = 120
 """After so many a command hangs."""

@@ -27,20 +27,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import xplore
-from xplore import factories
 from xplore._util.errors import InputError, visible
-from xplore.archive import Archive
+from xplore.archive import Archive, trusted
+from xplore.archive.migrate import migrate
+from xplore.archive.tables import FILE
+from xplore.archive.trusted import FACTORIES
 from xplore.cli import app
 from xplore.constraints import Affine
-from xplore.factories import FACTORIES
 from xplore.merging import joined
 from xplore.recall import resumed
 from xplore.rejudge import rejudged
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.report.reading import read
 from xplore.review import Session
-from xplore.schema import FILE
-from xplore.upgrade import migrate
 
 MODELS = [tiny.one(), tiny.two()]
 ALLOWED = {factory.module for factory in FACTORIES.values()}
@@ -155,7 +154,7 @@ TRAPS = (
     "xplore.weights",
     "xplore.models.lenet",
     "xplore.constraints",
-    "xplore.factories",
+    "xplore.archive.trusted",
 )
 MODULES = [
     *(
@@ -310,11 +309,11 @@ def used(folder: Path, meta: dict[str, Any], base: dict[str, Any], out: Path, ca
             came[f"{name} says no"] += 1
 
 
-class AnyName(dict[str, factories.Factory]):
+class AnyName(dict[str, trusted.Factory]):
     """A dictionary with a fault: it knows whatever is asked for."""
 
-    def __missing__(self, use: str) -> factories.Factory:
-        return factories.Factory("model", *use.split(":"), dict.fromkeys(KEYS, lambda value: True))
+    def __missing__(self, use: str) -> trusted.Factory:
+        return trusted.Factory("model", *use.split(":"), dict.fromkeys(KEYS, lambda value: True))
 
     def get(self, use: str, default: Any = None) -> Any:
         return self[use]
@@ -322,8 +321,8 @@ class AnyName(dict[str, factories.Factory]):
 
 def seen(content: bytes, run: Path, out: Path) -> list[str]:
     """The faults that are seen of a dictionary that knows any name, of a program and of a file elsewhere."""
-    known, faults = factories.FACTORIES, []
-    factories.FACTORIES = AnyName()
+    known, faults = trusted.FACTORIES, []
+    trusted.FACTORIES = AnyName()
     for use in ("xplore.weights:trap", "canary:touch", "xplore.models.lenet:trap"):
         folder = copied(content, run, {"config": {"models": [{"use": use}] * 2}})
         WATCH.named = {use.partition(":")[0]}
@@ -332,7 +331,7 @@ def seen(content: bytes, run: Path, out: Path) -> list[str]:
                 rejudged(folder)
         except AssertionError:
             faults += WATCH.faults
-    factories.FACTORIES = known
+    trusted.FACTORIES = known
     with contextlib.suppress(AssertionError), WATCH.watching(out):
         os.system("true")
         (out.parent / "elsewhere").write_text("")

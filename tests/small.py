@@ -21,6 +21,7 @@ from laws.parts import pictures, relatives
 
 from xplore.api import THRESHOLDS
 from xplore.archive import Archive
+from xplore.archive.tables import FILE
 from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.constraints import Lighting
@@ -32,7 +33,6 @@ from xplore.oracles import LabelsDiffer
 from xplore.plan import Budget, Plan
 from xplore.recall import resumed
 from xplore.record import record
-from xplore.schema import FILE
 from xplore.search import Gradient
 from xplore.seeds import Held
 from xplore.validity import Judge

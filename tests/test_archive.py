@@ -19,9 +19,9 @@ from laws.parts import examples
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord, content_hash
+from xplore.archive.records import Finding, SeedRecord, content_hash
+from xplore.archive.tables import FILE, SCHEMA
 from xplore.inputs.media import from_png, to_png
-from xplore.schema import FILE, SCHEMA
 
 META = {
     "layout": [{"name": "net", "layers": [{"name": "fc", "kind": "dense", "units": 12}]}],

@@ -18,9 +18,10 @@ import xplore
 from xplore._util.errors import InputError
 from xplore._util.pytree import Number, field
 from xplore.archive import Archive
+from xplore.archive.records import rows_of
+from xplore.archive.tables import FILE
 from xplore.constraints import Ball
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.finding import rows_of
 from xplore.inputs.encoding import decode
 from xplore.inputs.media import from_png
 from xplore.panel import Panel
@@ -29,7 +30,6 @@ from xplore.report.comparison import compare
 from xplore.report.coverage_map import coverage_map
 from xplore.report.reading import read
 from xplore.rounds import Rounds
-from xplore.schema import FILE
 from xplore.units import Layer, Layout
 
 

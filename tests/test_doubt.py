@@ -18,15 +18,15 @@ from laws.parts import examples
 import xplore
 from xplore._util.errors import InputError
 from xplore.archive import Archive
+from xplore.archive.records import Finding
+from xplore.archive.tables import FILE
 from xplore.constraints import Ball, Features
 from xplore.data._base import Inputs
 from xplore.doubt import ALL_SURE, NEARER, REFERENCE, SURE, doubts
-from xplore.finding import Finding
 from xplore.inputs.media import from_png
 from xplore.neighbours import Neighbours
 from xplore.rejudge import rejudged
 from xplore.report import exporter, reporter
-from xplore.schema import FILE
 
 HOW: dict[str, Any] = {"constraint": Ball(0.4), "steps": 6, "tries": 2, "lanes": 8, "progress": False}
 CLASS = st.integers(0, 2)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from laws.parts import examples
 
 from xplore._util.errors import InputError
+from xplore.archive.trusted import FACTORIES, READING, fault, make
 from xplore.config import load
-from xplore.factories import FACTORIES, READING, fault, make
 from xplore.parts import READING as OF_ANY_MODEL
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))

@@ -22,17 +22,17 @@ import xplore
 from xplore._util.errors import InputError
 from xplore._util.folders import alone
 from xplore.archive import Archive
+from xplore.archive.migrate import migrate
+from xplore.archive.records import SeedRecord, content_hash
+from xplore.archive.tables import _TABLES, FILE, holds
 from xplore.campaign import Campaign
 from xplore.constraints import Ball
-from xplore.finding import SeedRecord, content_hash
 from xplore.inputs.media import to_png
 from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.report.compare import write as compare
 from xplore.report.html import fragment
 from xplore.result import Result
-from xplore.schema import _TABLES, FILE, holds
-from xplore.upgrade import migrate
 
 ROOT = Path(__file__).parents[1]
 DIES = """
@@ -40,8 +40,8 @@ import os, pathlib, signal, sqlite3, sys
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """
 AT = {
-    "no tables": "from xplore import schema; schema._TABLES = type('', (str,), {'__radd__': die})()",
-    "no account": "import xplore.archive as a; a.noted = die",
+    "no tables": "from xplore.archive import tables; tables._TABLES = type('', (str,), {'__radd__': die})()",
+    "no account": "import xplore.archive.archive as a; a.noted = die",
     "not in its place": "pathlib.Path.replace = die",
 }
 OLDER = {

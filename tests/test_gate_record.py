@@ -20,8 +20,8 @@ import xplore
 from xplore import cli
 from xplore._util.folders import LOCK, alone
 from xplore.archive import Archive
+from xplore.archive.gate_record import gate_of
 from xplore.constraints import Ball, Features
-from xplore.gate_record import gate_of
 from xplore.merging import joined
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips, ValuesDiffer

@@ -14,10 +14,9 @@ from report.archives import build
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import silhouette_score
 
-from xplore import groups
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord, content_hash
-from xplore.groups import clusters, fault_groups, silhouette
+from xplore.archive.fault_groups import REASONABLE, clusters, fault_groups, silhouette
+from xplore.archive.records import Finding, SeedRecord, content_hash
 from xplore.inputs.media import to_png
 from xplore.report.reading import read
 from xplore.report.summary import figures
@@ -66,7 +65,7 @@ def test_the_silhouette_and_the_linkage_are_those_of_scikit_learn(rng: int, coun
         labels = AgglomerativeClustering(k, linkage="average").fit_predict(points)
         scores.append((silhouette_score(points, labels), labels))
     best = max(scores, key=lambda scored: scored[0])
-    expected = best[1] if best[0] >= groups.REASONABLE else np.zeros(len(points), int)
+    expected = best[1] if best[0] >= REASONABLE else np.zeros(len(points), int)
     assert same(clusters(points), expected)
 
 
@@ -98,7 +97,7 @@ def test_a_disagreement_with_two_clusters_is_two_groups(
     labels[:5] = 1
     hidden = np.concatenate([points, 10 * points], axis=1)
     for most in (1000, 12):
-        monkeypatch.setattr(groups, "MOST", most)
+        monkeypatch.setattr("xplore.archive.fault_groups.MOST", most)
         with closing(archive(tmp_path / str(most), hidden, [6, 6])) as made:
             part = fault_groups(made)
             reading = read(made)

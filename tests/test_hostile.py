@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import examples
 
-from xplore.finding import content_hash
+from xplore.archive.records import content_hash
+from xplore.archive.tables import FILE
 from xplore.report import EXPORTS, FORMATS
-from xplore.schema import FILE
 
 ROOT = Path(__file__).parents[1]
 MARK = "<script>alert(7)</script>"

@@ -29,8 +29,8 @@ rejudge record result checks progress shrink review
 campaign report config
 backends
 fates
-claims recall groups upgrade united work
-archive engine data parts seeds keeping
+claims recall work
+engine data parts seeds keeping
 loops
 lanes plan rounds
 search validity
@@ -45,14 +45,12 @@ capture capture_torch heads host gradient lowering
 layers
 devices
 units weights torch_file
-stored
-finding
-schema account factories toml
-gate_record
+toml
 closure convolution pooling peers
-labels tensor_program
+tensor_program
 doubt neighbours modes
 inputs
+archive
 _util
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")[::-1]) for name in line.split()}

@@ -23,14 +23,14 @@ from laws.parts import examples
 import xplore
 from xplore._util.errors import InputError
 from xplore.archive import Archive
+from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
+from xplore.archive.tables import FILE
 from xplore.constraints import Ball
-from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.inputs.media import to_png
 from xplore.merging import joined
 from xplore.plan import Budget
 from xplore.recall import resumed
 from xplore.report.reading import read
-from xplore.schema import FILE
 
 KNOWN: dict[str, Any] = {
     "models": [{"name": name, "digest": name * 32, "neurons": 6} for name in "ab"],

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
+from xplore.archive.migrate import migrate
+from xplore.archive.records import SeedRecord, content_hash
+from xplore.archive.tables import FILE, SCHEMA
 from xplore.cli import app
-from xplore.finding import SeedRecord, content_hash
 from xplore.inputs.media import to_png
 from xplore.report import FORMATS, reporter
 from xplore.report.summary import summary
-from xplore.schema import FILE, SCHEMA
-from xplore.upgrade import migrate
 
 SCHEMA_2 = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 import xplore
 from xplore.archive import Archive
+from xplore.archive.records import NO_ANSWER
 from xplore.cli import app
 from xplore.constraints import Ball, Lighting
-from xplore.finding import NO_ANSWER
 from xplore.oracles import AnglesDiffer, LabelsDiffer, ValuesDiffer
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 

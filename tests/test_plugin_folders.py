@@ -16,8 +16,8 @@ from test_plugin_gate import GATE, QUIET, entries
 
 from xplore._pytest import _slug
 from xplore._util.folders import alone
+from xplore.archive.tables import FILE
 from xplore.entry import Entry
-from xplore.schema import FILE
 
 RUN = """
 import tiny

@@ -16,11 +16,11 @@ import tiny
 import xplore
 from xplore import cli
 from xplore._util.errors import InputError
+from xplore.archive.migrate import migrate
+from xplore.archive.tables import FILE
 from xplore.constraints import Ball, Occlusion
 from xplore.merging import merge
 from xplore.plan import Budget
-from xplore.schema import FILE
-from xplore.upgrade import migrate
 
 
 class Fails:

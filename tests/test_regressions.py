@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding, Shrunk
+from xplore.archive.records import Finding, Shrunk
 from xplore.inputs.media import NPY, PNG, from_npy, to_npy, to_png
 from xplore.regressions import INDEX, Kept, Regressions
 

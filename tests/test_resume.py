@@ -24,11 +24,11 @@ import xplore
 from xplore._util.errors import InputError
 from xplore._util.statistics import share
 from xplore.archive import Archive
+from xplore.archive.tables import FILE
 from xplore.constraints import Ball
 from xplore.plan import Budget
 from xplore.report.summary import summary
 from xplore.report.wording import headline, verdict
-from xplore.schema import FILE
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,18 @@ from pathlib import Path
 import pytest
 from hostile import META, sound
 
-from xplore.schema import FILE
+from xplore.archive.tables import FILE
 
 ROOT = Path(__file__).parents[1]
 CHILD = """
 import json, os, sys
 from contextlib import closing
 from pathlib import Path
-import xplore.recall, xplore.report.html, xplore.report.csv, xplore.upgrade, xplore.merging
+import xplore.recall, xplore.report.html, xplore.report.csv, xplore.archive.migrate, xplore.merging
 from PIL import PngImagePlugin, WebPImagePlugin
 from xplore.archive import Archive
 from xplore._util.errors import InputError
-from xplore.finding import SeedRecord
+from xplore.archive.records import SeedRecord
 place, meta = Path(sys.argv[1]), json.loads(sys.argv[2])
 if os.getuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
@@ -48,7 +48,7 @@ calls = {
     "resume locked": lambda: xplore.recall.resumed(place / "locked", meta).close(),
     "create": lambda: Archive.create(place / "shut" / "new", {}),
     "merge": lambda: xplore.merging.joined([place / "shut"], place / "shut" / "new"),
-    "migrate": lambda: xplore.upgrade.migrate(place / "shut", place / "shut" / "new"),
+    "migrate": lambda: xplore.archive.migrate.migrate(place / "shut", place / "shut" / "new"),
     "report": lambda: report(place / "shut", place / "shut"),
     "report elsewhere": lambda: report(place / "shut", place / "open"),
 }

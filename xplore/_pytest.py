@@ -19,8 +19,8 @@ from xplore.report.failure import failure
 from xplore.report.gate import verdict as said
 
 if TYPE_CHECKING:
+    from xplore.archive.records import Finding
     from xplore.coverage import CellCriterion
-    from xplore.finding import Finding
     from xplore.gating import Verdict
     from xplore.result import Result
 

@@ -17,6 +17,8 @@ from xplore._util.folders import alone
 from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
+from xplore.archive.labels import account
+from xplore.archive.tables import FILE, holds
 from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.checks import (
@@ -40,7 +42,6 @@ from xplore.devices import compilation_cache, most_lanes
 from xplore.fates import Fates
 from xplore.heads import EXCLUSIVE
 from xplore.host import faults
-from xplore.labels import account
 from xplore.lowering import chosen
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
@@ -50,7 +51,6 @@ from xplore.progress import Watch, counting, display, interruptible
 from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
-from xplore.schema import FILE, holds
 from xplore.search import Gradient, Random, Search
 from xplore.seeds import First, Held, labelled
 from xplore.shrink import Shrinking

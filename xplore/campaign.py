@@ -16,9 +16,9 @@ from jaxtyping import Bool
 
 from xplore._util.jax_settings import Thread
 from xplore.archive import Archive
+from xplore.archive.records import Finding, SeedRecord
 from xplore.backends import Backend, Backends
 from xplore.fates import Fates
-from xplore.finding import Finding, SeedRecord
 from xplore.lanes import Method
 from xplore.plan import Budget, Plan, Tally
 from xplore.recall import Held, recall

@@ -13,15 +13,15 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from xplore._util.errors import InputError
+from xplore.archive.records import NO_ANSWER, Finding, SeedRecord, content_hash
+from xplore.archive.rows import DAMAGE
 from xplore.constraints import Constraint
 from xplore.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
-from xplore.finding import NO_ANSWER, Finding, SeedRecord, content_hash
 from xplore.heads import EXCLUSIVE
 from xplore.inputs.encoding import Encoding, encoding_of
 from xplore.keeping import latent_shapes, unpacked
 from xplore.oracles import Oracle
 from xplore.panel import Panel
-from xplore.stored import DAMAGE
 from xplore.validity import differences
 
 TOLERANCE = 1e-3

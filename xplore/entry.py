@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xplore._util.errors import InputError, told
 from xplore._util.folders import alone
-from xplore.schema import FILE
+from xplore.archive.tables import FILE
 
 ROOM = 2**20
 """Bytes that a small campaign takes, as its archive and its report."""

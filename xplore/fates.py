@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from xplore._util.jax_settings import Thread
+from xplore.archive.records import Finding, SeedRecord
 from xplore.engine import Engine, Outcome, Try
-from xplore.finding import Finding, SeedRecord
 from xplore.keeping import kept
 from xplore.lanes import Method
 from xplore.plan import Plan

@@ -22,8 +22,8 @@ from xplore._util.jax_settings import own_settings
 from xplore._util.statistics import foreseen, share
 from xplore.adapters import adapt
 from xplore.api import run
-from xplore.finding import NO_ANSWER, SeedRecord
-from xplore.gate_record import DISAGREEMENTS, FLIPS, WHERE, Decision, GateRecord, Line, decide
+from xplore.archive.gate_record import DISAGREEMENTS, FLIPS, WHERE, Decision, GateRecord, Line, decide
+from xplore.archive.records import NO_ANSWER, SeedRecord
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from xplore._util.errors import InputError
 from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
+from xplore.archive.records import NO_ANSWER
 from xplore.checks import checked_truth, opened_chart
 from xplore.constraints import Constraint
-from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
 from xplore.misread import channels_first
 from xplore.model import Model

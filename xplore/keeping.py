@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from xplore._util.jax_settings import PRNG
+from xplore.archive.records import Finding, content_hash
 from xplore.constraints import Constraint
-from xplore.finding import Finding, content_hash
 from xplore.inputs.encoding import Encoding
 from xplore.validity import Judgement
 

@@ -15,15 +15,14 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from xplore import schema
 from xplore._util.errors import InputError, short, told
 from xplore._util.folders import alone, whole
-from xplore.account import differing
-from xplore.archive import Archive
-from xplore.finding import Finding, content_hash
+from xplore.archive import Archive, tables
+from xplore.archive.merged_metadata import SAME, Meta, identity, later, parts, united
+from xplore.archive.metadata import differing
+from xplore.archive.records import Finding, content_hash
+from xplore.archive.rows import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
 from xplore.result import Result, write_reports
-from xplore.stored import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
-from xplore.united import SAME, Meta, identity, later, parts, united
 
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> Result:
@@ -57,7 +56,7 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
         raise InputError("archives to merge", expected="at least one", got="none", fix="name their folders")
     with ExitStack() as stack:
         stack.enter_context(alone(out))
-        target = schema.unused(out, fix="choose a new folder with out=")
+        target = tables.unused(out, fix="choose a new folder with out=")
         archives = [stack.enter_context(closing(Archive.open(Path(folder)))) for folder in folders]
         for archive in archives:
             stack.enter_context(archive.snapshot())
@@ -68,7 +67,7 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
         for part in (part for meta in told for part in parts(meta)):
             known[identity(part)] = later(known.get(identity(part), part), part)
         numbers = {name: number for number, name in enumerate(sorted(known))}
-        with whole(target) as partial, closing(schema.create(partial)) as db:
+        with whole(target) as partial, closing(tables.create(partial)) as db:
             for archive, meta in zip(archives, told, strict=True):
                 with _naming(archive), db:
                     _join(db, archive, {i: numbers[identity(part)] for i, part in enumerate(parts(meta))})
@@ -125,7 +124,7 @@ def _naming(archive: Archive) -> Iterator[None]:
     except InputError:
         raise
     except (*DAMAGE, IndexError, sqlite3.IntegrityError) as error:
-        raise schema.damaged(archive.path, told(error)) from error
+        raise tables.damaged(archive.path, told(error)) from error
 
 
 def _join(db: sqlite3.Connection, archive: Archive, numbers: dict[int, int]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xplore._util.intervals import COUNT, PART, POSITIVE, check_number
+from xplore.archive.records import Finding
 from xplore.devices import default_lanes
-from xplore.finding import Finding
 from xplore.lowering import Lowering
 from xplore.panel import Precision
 from xplore.units import Layout

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from xplore._util.errors import InputError, short
-from xplore.account import comparable, differing
 from xplore.archive import Archive
+from xplore.archive.metadata import comparable, differing
 from xplore.plan import Tally
 from xplore.rounds import Rounds
 from xplore.seeds import Block

@@ -15,9 +15,9 @@ import jax
 
 import xplore
 from xplore._util.identity import fields
+from xplore.archive.trusted import fault
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
-from xplore.factories import fault
 from xplore.inputs.table import Table
 from xplore.lanes import Method
 from xplore.plan import Plan

@@ -21,8 +21,8 @@ from xplore._util.files import contents, inside, text
 from xplore._util.folders import alone
 from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
+from xplore.archive.records import Finding, content_hash
 from xplore.claims import ask
-from xplore.finding import Finding, content_hash
 from xplore.inputs.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.inputs.table import Table
 from xplore.oracles import LabelsDiffer, Oracle

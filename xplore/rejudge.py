@@ -11,20 +11,20 @@ from typing import Any
 from xplore._util.errors import InputError, short
 from xplore._util.identity import fields
 from xplore._util.jax_settings import own_settings
-from xplore.account import comparable, here
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
 from xplore.archive import Archive
+from xplore.archive.merged_metadata import parts
+from xplore.archive.metadata import comparable, here
+from xplore.archive.rows import DAMAGE
+from xplore.archive.trusted import arguments, from_zoo, make
 from xplore.claims import CHECKED, Claims, ask
 from xplore.constraints import Constraint
-from xplore.factories import arguments, from_zoo, make
 from xplore.inputs.encoding import encoding_of
 from xplore.inputs.table import Table
 from xplore.model import Model
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
 from xplore.panel import Panel
-from xplore.stored import DAMAGE
-from xplore.united import parts
 
 FEATURES = "xplore.constraints:Features"
 AS_RECORDED = "labels, distances to training inputs, answers of the reference model, coverage: as recorded"

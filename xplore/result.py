@@ -15,14 +15,14 @@ import numpy as np
 
 from xplore._util.folders import alone, whole
 from xplore.archive import Archive
-from xplore.finding import Finding
+from xplore.archive.records import Finding
+from xplore.archive.tables import unused
 from xplore.inputs.columns import framed, pandas
 from xplore.inputs.media import from_npy
 from xplore.report import exporter, reporter
 from xplore.report.reading import read
 from xplore.report.summary import summary
 from xplore.report.wording import changed, counted
-from xplore.schema import unused
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from xplore.finding import rows_of
+from xplore.archive.records import rows_of
 from xplore.units import Layout
 
 

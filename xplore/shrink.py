@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from xplore.archive import Archive
+from xplore.archive.records import Finding, Shrunk
 from xplore.constraints import Constraint
-from xplore.finding import Finding, Shrunk
 from xplore.keeping import latent_shapes, unpacked
 from xplore.oracles import Oracle
 from xplore.panel import Panel

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 
+from xplore.archive.records import NO_ANSWER
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.doubt import confidences, doubts
-from xplore.finding import NO_ANSWER
 from xplore.heads import EXCLUSIVE
 from xplore.inputs.encoding import Encoding
 from xplore.neighbours import Neighbours

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from xplore.finding import Finding, SeedRecord
+from xplore.archive.records import Finding, SeedRecord
 from xplore.seeds import Block
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from benches._prepared import prepared
 from xplore.archive import Archive
-from xplore.schema import FILE
+from xplore.archive.tables import FILE
 
 TITLE = "Seeds, and the first of the findings"
 

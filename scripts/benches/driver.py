@@ -20,9 +20,9 @@ import numpy as np
 
 from benches._prepared import prepared
 from xplore.archive import Archive
+from xplore.archive.records import content_hash
 from xplore.campaign import Campaign
 from xplore.fates import Fates
-from xplore.finding import content_hash
 from xplore.record import record
 from xplore.seeds import Held
 from xplore.work import News, Reading, Task

@@ -17,8 +17,8 @@ from xplore import config as configs
 from xplore import weights
 from xplore._util.errors import InputError
 from xplore.adapters import adapt, with_weights
+from xplore.archive.trusted import arguments, make
 from xplore.config import build, build_model
-from xplore.factories import arguments, make
 from xplore.model import Model
 from xplore.models.lenet import lenet1
 

@@ -8,8 +8,8 @@ import pytest
 from tables import frame
 
 from xplore.archive import Archive
+from xplore.archive.records import Finding, SeedRecord, content_hash
 from xplore.constraints import Features
-from xplore.finding import Finding, SeedRecord, content_hash
 from xplore.inputs.media import NPY, to_npy
 from xplore.report import reporter
 

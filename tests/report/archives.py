@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
 from xplore.inputs.columns import Column
 from xplore.inputs.media import NPY, to_npy
 from xplore.report.pictures import decode

@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 
 from xplore._util.errors import InputError, MissingExtraError
 from xplore.archive import Archive
+from xplore.archive.labels import account
+from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
 from xplore.cli import app
 from xplore.data import photos
-from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
 from xplore.inputs.media import NPY, SETS, from_png, to_npy, to_png, to_set
 from xplore.inputs.table import Table
-from xplore.labels import account
 from xplore.report import EXPORTS, exporter
 
 Build = Callable[..., Archive]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xplore.finding import NO_ANSWER
+from xplore.archive.records import NO_ANSWER
 from xplore.report import reporter, wording
 from xplore.report.failure_modes import SHOWN, failure_modes
 from xplore.report.html import fragment

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from xplore._util.statistics import share
 from xplore.archive import Archive
-from xplore.gate_record import DISAGREEMENTS, FLIPS, WHERE, GateRecord, Line, decide, gate_of
+from xplore.archive.gate_record import DISAGREEMENTS, FLIPS, WHERE, GateRecord, Line, decide, gate_of
 from xplore.report import gate, reporter
 from xplore.report.html import fragment
 from xplore.report.reading import read

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xplore.archive import Archive
-from xplore.factories import from_zoo
+from xplore.archive.trusted import from_zoo
 from xplore.report.reading import read
 
 OURS = [{"use": "xplore.models.lenet:lenet1"}, {"use": "xplore.models.lenet:lenet4"}]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import xplore
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord, Shrunk
+from xplore.archive.records import Finding, SeedRecord, Shrunk
 from xplore.inputs.columns import Column, described
 from xplore.inputs.media import NPY, SETS, to_npy, to_set
 from xplore.report import reporter

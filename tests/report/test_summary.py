@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xplore.archive import Archive
-from xplore.finding import Finding, SeedRecord
+from xplore.archive.records import Finding, SeedRecord
 from xplore.report.reading import Reading, Seeds, read
 from xplore.report.rows import Row
 from xplore.report.summary import clean, disagree, quantiles, share, summary, wrong

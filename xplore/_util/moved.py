@@ -13,15 +13,21 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, str] = {
+    "xplore.account": "xplore.archive.metadata",
     "xplore.columns": "xplore.inputs.columns",
     "xplore.durations": "xplore._util.durations",
     "xplore.encoding": "xplore.inputs.encoding",
     "xplore.errors": "xplore._util.errors",
+    "xplore.factories": "xplore.archive.trusted",
     "xplore.files": "xplore._util.files",
+    "xplore.finding": "xplore.archive.records",
     "xplore.folders": "xplore._util.folders",
     "xplore.forks": "xplore._util.forks",
+    "xplore.gate_record": "xplore.archive.gate_record",
+    "xplore.groups": "xplore.archive.fault_groups",
     "xplore.identity": "xplore._util.identity",
     "xplore.intervals": "xplore._util.intervals",
+    "xplore.labels": "xplore.archive.labels",
     "xplore.lazy": "xplore._util.lazy",
     "xplore.media": "xplore.inputs.media",
     "xplore.moments": "xplore.inputs.dates",
@@ -30,10 +36,14 @@ MODULES: dict[str, str] = {
     "xplore.recipe": "xplore._util.factory",
     "xplore.row": "xplore.inputs.row",
     "xplore.rules": "xplore.inputs.rules",
+    "xplore.schema": "xplore.archive.tables",
     "xplore.settings": "xplore._util.jax_settings",
     "xplore.shares": "xplore._util.statistics",
+    "xplore.stored": "xplore.archive.rows",
     "xplore.struct": "xplore._util.pytree",
     "xplore.table": "xplore.inputs.table",
+    "xplore.united": "xplore.archive.merged_metadata",
+    "xplore.upgrade": "xplore.archive.migrate",
 }
 """The module of now, by the name that one of version 0.1 had."""
 NAMES: dict[str, str] = {

@@ -16,6 +16,6 @@ def migrate(
     out: Annotated[Path, typer.Option(help="A new folder for the copy.")],
 ) -> None:
     """Copy an archive of an older version into one that this version reads."""
-    from xplore.upgrade import migrate as copied
+    from xplore.archive.migrate import migrate as copied
 
     print(copied(folder, out))

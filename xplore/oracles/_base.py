@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from xplore._util.errors import InputError
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import PyTreeNode, field
-from xplore.finding import NO_ANSWER
+from xplore.archive.records import NO_ANSWER
 from xplore.heads import EXCLUSIVE, Head
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.report.reading import Reading
 
 FILES = (".html", ".md", ".png", ".json", ".jsonl", ".csv", ".xml", ".junit", ".npz", ".parquet")

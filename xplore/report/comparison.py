@@ -11,8 +11,8 @@ import numpy as np
 
 from xplore._util.errors import InputError
 from xplore._util.statistics import correlation, difference
-from xplore.account import differing
 from xplore.archive import Archive
+from xplore.archive.metadata import differing
 from xplore.report import wording
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, least_changed

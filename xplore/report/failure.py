@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from xplore._util.errors import InputError, visible
 from xplore.archive import Archive
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.report._base import store
 from xplore.report.failure_modes import FailureMode
 from xplore.report.pictures import decode, png, triptych

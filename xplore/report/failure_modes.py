@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from xplore.finding import NO_ANSWER
+from xplore.archive.records import NO_ANSWER
 from xplore.report.rows import Row, finite, least_changed
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.inputs.media import NPY, from_npy, from_set
 from xplore.report.pictures import SMALL, data_uri, enlarge, reduce
 from xplore.report.reading import Reading

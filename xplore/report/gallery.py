@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.report.pictures import SMALL, embed, png, reduce, sheet, webp
 from xplore.report.reading import Reading
 from xplore.report.rows import Row, Smallest

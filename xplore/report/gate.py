@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xplore.gate_record import FLIPS, WHERE, GateRecord, Line, undecided
+from xplore.archive.gate_record import FLIPS, WHERE, GateRecord, Line, undecided
 from xplore.report.words import interval, listing, percent, plural
 
 MOST_SEEDS = 12

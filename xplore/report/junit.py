@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 from xplore.archive import Archive
-from xplore.gate_record import GateRecord, Line, undecided
+from xplore.archive.gate_record import GateRecord, Line, undecided
 from xplore.report import gate as gates
 from xplore.report import names, wording, words
 from xplore.report._base import Reporter, store

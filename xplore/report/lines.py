@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.inputs.columns import Column
 from xplore.inputs.media import NPY, from_npy
 from xplore.report import wording

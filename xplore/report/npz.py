@@ -13,7 +13,7 @@ import numpy as np
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.inputs.media import NPY, PNG, SETS, from_npy, from_png, from_set
 from xplore.report._base import Export, storing
 from xplore.report.reading import Reading, head

@@ -12,7 +12,7 @@ import numpy as np
 
 from xplore._util.errors import MissingExtraError
 from xplore.archive import Archive
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.inputs.columns import framed, series
 from xplore.inputs.media import SETS, from_npy, from_set
 from xplore.report._base import Export, beside, storing

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xplore._util.errors import InputError
 from xplore.archive import Archive
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.inputs.media import SETS
 from xplore.report._base import Reporter, store
 from xplore.report.pictures import decode, enlarge, png, reduce, sheet, triptych

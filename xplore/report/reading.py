@@ -19,10 +19,10 @@ from jaxtyping import Bool, Int
 
 from xplore._util.errors import InputError, shell
 from xplore.archive import Archive
-from xplore.factories import from_zoo
-from xplore.finding import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
-from xplore.gate_record import GateRecord, gate_of
-from xplore.groups import fault_groups
+from xplore.archive.fault_groups import fault_groups
+from xplore.archive.gate_record import GateRecord, gate_of
+from xplore.archive.records import NO_ANSWER, Disagreement, Finding, SeedRecord, rows_of
+from xplore.archive.trusted import from_zoo
 from xplore.inputs.columns import Column, recorded
 from xplore.inputs.media import SETS
 from xplore.report.failure_modes import SHOWN, FailureMode, failure_modes
@@ -200,7 +200,7 @@ class Reading:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """Fault groups of valid findings (`xplore.groups`), largest first."""
+        """Fault groups of valid findings (`xplore.archive.fault_groups`), largest first."""
         rows: dict[tuple[Disagreement, int], list[Row]] = defaultdict(list)
         part = fault_groups(self.archive)
         for row in self.valid:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from xplore.finding import Finding, Verdict, verdict
+from xplore.archive.records import Finding, Verdict, verdict
 from xplore.inputs.columns import Column, changes
 from xplore.inputs.media import NPY, SETS, from_npy, from_set
 

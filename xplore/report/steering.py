@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.report.pictures import decode
 from xplore.report.reading import Reading
 from xplore.report.rows import finite

@@ -11,11 +11,11 @@ from jaxtyping import Bool
 
 from xplore._util.statistics import share
 from xplore.archive import Archive
+from xplore.archive.rows import clean
 from xplore.report import wording
 from xplore.report.precision import precision
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, finite
-from xplore.stored import clean
 
 SIZES = ("l2", "linf", "ssim", "changed")
 SHRUNK_SIZES = ("changed", "l1", "l2", "linf", "ssim")

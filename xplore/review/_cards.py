@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from xplore.finding import Finding
+from xplore.archive.records import Finding
 from xplore.inputs.columns import changes
 from xplore.inputs.media import NPY, PNG, from_npy, from_set
 from xplore.report.pictures import SMALL, decode, difference, embed, png, reduce, webp

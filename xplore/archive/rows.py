@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32
 
-from xplore.finding import Finding, SeedRecord, Shrunk, content_hash
+from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
 
 LONGEST_HIDDEN = 2**20
 """Bytes of a finding's hidden layers."""

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xplore.factories import from_zoo
-from xplore.finding import content_hash
+from xplore.archive.records import content_hash
+from xplore.archive.trusted import from_zoo
 
 SAME = ("models", "layout", "criteria", "cells", "media", "classes", "oracle", "decisions", "table")
 """What campaigns must have in common."""

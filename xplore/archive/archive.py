@@ -20,13 +20,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float16
 
-from xplore import schema
 from xplore._util.errors import InputError, told
 from xplore._util.folders import whole
-from xplore.account import checked
-from xplore.finding import Disagreement, Finding, SeedRecord, Shrunk, content_hash
-from xplore.schema import FILE, unused
-from xplore.stored import (
+from xplore.archive import tables
+from xplore.archive.metadata import checked
+from xplore.archive.records import Disagreement, Finding, SeedRecord, Shrunk, content_hash
+from xplore.archive.rows import (
     DAMAGE,
     FINDINGS,
     NAMED,
@@ -42,6 +41,7 @@ from xplore.stored import (
     shrunk_row,
     unpack,
 )
+from xplore.archive.tables import FILE, unused
 
 MOST_UNITS, MOST_CRITERIA, MOST_CELLS = 2**26, 2**10, 2**28
 """Limits of what a file may say of itself; cells are those of all units and criteria."""
@@ -66,11 +66,11 @@ class Archive:
             InputError: the folder already holds a campaign, or cannot be written.
         """
         path = unused(folder, fix="choose a new folder with out=, or go on with resume=True")
-        with whole(path) as partial, closing(schema.create(partial)) as db:
+        with whole(path) as partial, closing(tables.create(partial)) as db:
             with db:
                 db.executemany(*noted(meta))
             db.execute("PRAGMA journal_mode=DELETE")
-        return cls(schema.connect(path, write=True), path, writes=True)
+        return cls(tables.connect(path, write=True), path, writes=True)
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = False) -> Archive:
@@ -81,7 +81,7 @@ class Archive:
         """
         path = Path(folder)
         path = path / FILE if path.is_dir() else path
-        return cls(schema.connect(path, write=write), path, writes=write)
+        return cls(tables.connect(path, write=write), path, writes=write)
 
     def close(self) -> None:
         """Close; what was written is one file from now on, without a log beside it."""
@@ -190,7 +190,7 @@ class Archive:
             raise
         except (sqlite3.Error, *DAMAGE) as error:
             fix = "take a copy of it, or run the campaign again into another folder"
-            raise schema.damaged(self.path, told(error), fix) from error
+            raise tables.damaged(self.path, told(error), fix) from error
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import xplore
 from xplore._util.errors import short
-from xplore.gate_record import gate_of
+from xplore.archive.gate_record import gate_of
 
 _TEXT, _NUMBER, _ANY, _PLAIN = (str,), (int, float), (object,), (str, int, float, bool)
 _FIGURES = dict.fromkeys(("seeds", "queries", "found", "findings", "valid", "groups", "seconds"), _NUMBER)

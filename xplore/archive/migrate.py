@@ -6,9 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from xplore import schema
 from xplore._util.folders import alone, whole
-from xplore.archive import Archive
+from xplore.archive import Archive, tables
 
 
 def migrate(folder: str | Path, out: str | Path) -> Path:
@@ -20,9 +19,9 @@ def migrate(folder: str | Path, out: str | Path) -> Path:
         InputError: a newer version wrote it, it is damaged, or `out` holds a campaign or cannot be written.
     """
     path, out = Path(folder), Path(out)
-    path = path / schema.FILE if path.is_dir() else path
-    with alone(out), closing(schema.connect(path, version=None)) as old:
-        _upgraded(old, path, schema.unused(out, fix="choose a new folder with out="))
+    path = path / tables.FILE if path.is_dir() else path
+    with alone(out), closing(tables.connect(path, version=None)) as old:
+        _upgraded(old, path, tables.unused(out, fix="choose a new folder with out="))
     return out
 
 
@@ -34,8 +33,8 @@ def _upgraded(old: sqlite3.Connection, path: Path, target: Path) -> None:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            raise schema.damaged(path, str(error)) from error
-        with closing(Archive(schema.connect(partial), path)) as copy:
+            raise tables.damaged(path, str(error)) from error
+        with closing(Archive(tables.connect(partial), path)) as copy:
             _read(copy)
 
 
@@ -43,11 +42,11 @@ def _copied(old: sqlite3.Connection, path: Path) -> None:
     """A copy with today's tables, and nothing in them that points nowhere."""
     with closing(sqlite3.connect(path)) as new:
         old.backup(new)
-        schema.limit(new)
+        tables.limit(new)
         told = new.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if told != "ok":
             raise sqlite3.DatabaseError(told)
-        schema.migrated(new)
+        tables.migrated(new)
         loose = new.execute("PRAGMA foreign_key_check").fetchone()
         if loose:
             raise sqlite3.DatabaseError(f"a row of {loose[0]} that points nowhere")

@@ -1,0 +1,15 @@
+"""Findings on disk, without JAX: the archive of a campaign, its tables, records and metadata.
+
+Imports `inputs` and `_util`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xplore._util import lazy
+
+if TYPE_CHECKING:
+    from xplore.archive.archive import Archive as Archive
+
+__getattr__, __dir__ = lazy.attach(__name__, __path__, {"Archive": "xplore.archive.archive"})
