@@ -28,7 +28,7 @@ class Share(_Exact):
 
 
 class Group(_Exact):
-    """Valid findings with one expected label and the same decisions, near to each other (`archive.fault_groups`)."""
+    """Valid findings with one expected label and the same decisions, near each other (`fault_groups`)."""
 
     expected: int | None
     decisions: list[int]
