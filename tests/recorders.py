@@ -39,7 +39,7 @@ from xplore.recall import resumed
 from xplore.rejudge import rejudged
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.report.reading import read
-from xplore.review import Session
+from xplore.report.review import Session
 
 MODELS = [tiny.one(), tiny.two()]
 ALLOWED = {factory.module for factory in FACTORIES.values()}

@@ -25,7 +25,7 @@ gating
 api merging
 entry inspection measuring regressions
 trial
-rejudge record result checks progress shrink review
+rejudge record result checks progress shrink
 campaign report config
 backends
 fates
@@ -190,7 +190,7 @@ def test_nothing_that_is_read_can_run_code() -> None:
             "from xplore.report import FORMATS, reporter; [reporter(name) for name in FORMATS]",
             ("jax", "flax", "optax"),
         ),
-        ("import xplore.review", ("jax", "flax", "optax")),
+        ("import xplore.report.review", ("jax", "flax", "optax")),
         ("import xplore.cli", ("jax", "numpy")),
         ("import xplore.pytest_plugin", ("jax", "numpy")),
     ],

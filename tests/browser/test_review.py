@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from xplore.archive import Archive
-from xplore.review import Server, Session
+from xplore.report.review import Server, Session
 
 SCRIPT = "<script>document.title='ran'</script>"
 READY = """new Promise((done) => { const look = () => document.getElementById('card').ariaBusy === 'false'

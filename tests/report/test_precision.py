@@ -28,8 +28,8 @@ from xplore.report.precision import (
     widest,
 )
 from xplore.report.reading import read
+from xplore.report.review import order
 from xplore.report.summary import share, summary
-from xplore.review import order
 
 RNG = 20260314
 POPULATIONS = {

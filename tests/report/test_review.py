@@ -30,7 +30,7 @@ from xplore.report import reporter
 from xplore.report.pictures import decode, embed, png
 from xplore.report.precision import precision
 from xplore.report.reading import read
-from xplore.review import Population, Server, Session, order, queue
+from xplore.report.review import Population, Server, Session, order, queue
 
 SCRIPT = "<script>document.title='ran'</script>"
 

@@ -34,6 +34,7 @@ MODULES: dict[str, str] = {
     "xplore.part_code": "xplore._util.code_key",
     "xplore.ranges": "xplore.inputs.ranges",
     "xplore.recipe": "xplore._util.factory",
+    "xplore.review": "xplore.report.review",
     "xplore.row": "xplore.inputs.row",
     "xplore.rules": "xplore.inputs.rules",
     "xplore.schema": "xplore.archive.tables",

@@ -14,7 +14,7 @@ import typer
 from xplore.cli._app import Folder, app, show
 
 if TYPE_CHECKING:
-    from xplore.review import Session
+    from xplore.report.review import Session
 
 
 @app.command()
@@ -35,7 +35,7 @@ def review(
 
     Each answer is kept in the archive at once. Ctrl-C ends; the same reviewer goes on where this ended.
     """
-    from xplore.review import Server, Session
+    from xplore.report.review import Server, Session
 
     with closing(Session(folder, reviewer or _user(), sample=sample, rng=rng)) as session:
         with Server(session, port) as server:

@@ -6,7 +6,7 @@ nothing that would sway the answer: the seed, its label and what the models answ
 others it asks whether what was expected is still right, without what the models answer.
 """
 
-from xplore.review._server import Server
-from xplore.review._session import Population, Session, order, queue
+from xplore.report.review._server import Server
+from xplore.report.review._session import Population, Session, order, queue
 
 __all__ = ["Population", "Server", "Session", "order", "queue"]

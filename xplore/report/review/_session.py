@@ -16,7 +16,7 @@ from xplore.archive import Archive
 from xplore.report import wording
 from xplore.report.precision import ANSWERS, MARGIN, needed, precision, turns
 from xplore.report.reading import Reading, read
-from xplore.review._cards import blind, card
+from xplore.report.review._cards import blind, card
 
 LONGEST_NAME = 80
 

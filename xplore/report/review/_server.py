@@ -23,7 +23,7 @@ from markupsafe import Markup
 from xplore._util.errors import InputError, told
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.precision import ANSWERS
-from xplore.review._session import RevealedError, Session
+from xplore.report.review._session import RevealedError, Session
 
 ADDRESS = "127.0.0.1"
 MOST_BYTES = 4096
@@ -251,7 +251,7 @@ def _end(session: Session) -> str:
 
 
 def _render(template: str, **context: Any) -> str:
-    return environment("xplore.review").get_template(template).render(context)
+    return environment("xplore.report.review").get_template(template).render(context)
 
 
 def _style() -> str:
@@ -260,4 +260,4 @@ def _style() -> str:
 
 
 def _text(name: str) -> str:
-    return text(name, "xplore.review")
+    return text(name, "xplore.report.review")
