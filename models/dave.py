@@ -11,7 +11,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xplore import weights
+from xplore.model import weights
 
 if TYPE_CHECKING:
     from flax import linen as nn

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from xplore.lowering import alone
+from xplore.model.lowering.autotune import alone
 
 Kernel = Float[Array, "k k c"] | Float[np.ndarray, "k k c"]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xplore import weights
+from xplore.model import weights
 
 if TYPE_CHECKING:
     from flax import linen as nn

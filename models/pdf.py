@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xplore import weights
+from xplore.model import weights
 
 from . import mlp
 

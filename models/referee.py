@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int64, UInt8
 
-from xplore import weights
 from xplore._util.errors import InputError
+from xplore.model import weights
 
 CELL = 4  # pixels from one cell's centre to the next; 7 x 7 cells, 6 x 6 blocks of 2 x 2 cells
 DIRECTIONS = 8

@@ -151,7 +151,7 @@ TRAPS = (
     "builtins",
     "os",
     "xplore",
-    "xplore.weights",
+    "xplore.model.weights",
     "xplore.models.lenet",
     "xplore.constraints",
     "xplore.archive.trusted",
@@ -170,7 +170,7 @@ MODULES = [
         "ctypes",
     ),
     *("xplore.models.hdf5", "xplore.models.keras_file", "xplore.data.udacity", "xplore.adapters.haiku"),
-    *("xplore.weights", "xplore.parts", "xplore.backends.ray", "antigravity", "xplore.models.lenet"),
+    *("xplore.model.weights", "xplore.parts", "xplore.backends.ray", "antigravity", "xplore.models.lenet"),
 ]
 NAMES = [
     *("system", "exec", "eval", "open", "remove", "exit", "run", "rmtree", "touch", "save", "save_file"),
@@ -323,7 +323,7 @@ def seen(content: bytes, run: Path, out: Path) -> list[str]:
     """The faults that are seen of a dictionary that knows any name, of a program and of a file elsewhere."""
     known, faults = trusted.FACTORIES, []
     trusted.FACTORIES = AnyName()
-    for use in ("xplore.weights:trap", "canary:touch", "xplore.models.lenet:trap"):
+    for use in ("xplore.model.weights:trap", "canary:touch", "xplore.models.lenet:trap"):
         folder = copied(content, run, {"config": {"models": [{"use": use}] * 2}})
         WATCH.named = {use.partition(":")[0]}
         try:

@@ -24,13 +24,13 @@ from xplore.constraints import Ball
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.inputs.encoding import decode
 from xplore.inputs.media import from_png
+from xplore.model.neurons import Layer, Layout
 from xplore.panel import Panel
 from xplore.plan import Plan
 from xplore.report.comparison import compare
 from xplore.report.coverage_map import coverage_map
 from xplore.report.reading import read
 from xplore.rounds import Rounds
-from xplore.units import Layer, Layout
 
 
 class Sections(CellCriterion):

@@ -14,8 +14,8 @@ from test_bad_input import Tell, tell
 
 from xplore._util.errors import InputError
 from xplore.config import build, build_model, load
+from xplore.model.weights import save
 from xplore.toml import DEEPEST, PATHS
-from xplore.weights import save
 
 __all__ = ["tell"]
 ROOT = Path(__file__).parents[1]

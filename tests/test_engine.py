@@ -22,12 +22,12 @@ from xplore.fates import Fates
 from xplore.inputs.encoding import decode
 from xplore.lanes import Method
 from xplore.model import Model
+from xplore.model.neurons import Layer, Layout
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.search import Gradient
 from xplore.seeds import Held
-from xplore.units import Layer, Layout
 
 SHAPE = (8, 8, 1)
 plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))

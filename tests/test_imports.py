@@ -38,17 +38,14 @@ objectives constraints oracles
 coverage
 panel
 adapters
-misread
-model call_torch
-ending
-capture capture_torch heads host gradient lowering
-layers
+call_torch
 devices
-units weights torch_file
+torch_file
 toml
-closure convolution pooling peers
+peers
 tensor_program
-doubt neighbours modes
+doubt neighbours
+model
 inputs
 archive
 _util
@@ -138,9 +135,9 @@ def faults(importer: tuple[str, ...], target: tuple[str, ...]) -> str:
         return f"{unknown} is not in the table"
     if importer[0] != target[0]:
         return "" if LEVEL[importer[0]] > LEVEL[target[0]] else "not below"
-    if (
-        importer[0] not in PARTS or len(importer) == 1 or len(target) == 1 or target[1].startswith("_")
-    ):  # __init__ gathers its files
+    if importer[0] not in PARTS or len(importer) == 1 or len(target) == 1:  # __init__ gathers its files
+        return ""
+    if target[1].startswith("_") or target[1] == importer[1]:  # a package of its own inside
         return ""
     if (importer[0], importer[1], target[1]) in ALSO:
         return ""

@@ -17,7 +17,7 @@ from xplore._util.errors import InputError
 from xplore.constraints import Ball
 from xplore.data import npz
 from xplore.inputs.encoding import LEVELS, pixels
-from xplore.misread import channels_first
+from xplore.model.shape_errors import channels_first
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 10, 3), dtype=np.uint8)
 TURNED = IMAGES.transpose(0, 3, 1, 2)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save as serialise
 
-from xplore import weights
 from xplore._util.errors import InputError
+from xplore.model import weights
 
 TREE = {
     "conv1": {

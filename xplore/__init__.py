@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from xplore import plan as plan
     from xplore import report as report
     from xplore import search as search
-    from xplore import weights as weights
     from xplore._util import errors as errors
     from xplore._util.errors import InputError as InputError
     from xplore._util.errors import MissingExtraError as MissingExtraError
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from xplore.measuring import reach as reach
     from xplore.merging import merge as merge
     from xplore.model import Model as Model
+    from xplore.model import weights as weights
     from xplore.panel import Panel as Panel
     from xplore.peers import refit as refit
     from xplore.plan import Budget as Budget

@@ -40,9 +40,10 @@ from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.devices import compilation_cache, most_lanes
 from xplore.fates import Fates
-from xplore.heads import EXCLUSIVE
-from xplore.host import faults
-from xplore.lowering import chosen
+from xplore.model.callbacks import faults
+from xplore.model.lowering.autotune import chosen
+from xplore.model.neurons import Layout
+from xplore.model.outputs import EXCLUSIVE
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel
@@ -55,7 +56,6 @@ from xplore.search import Gradient, Random, Search
 from xplore.seeds import First, Held, labelled
 from xplore.shrink import Shrinking
 from xplore.trial import prepared
-from xplore.units import Layout
 from xplore.validity import Judge
 
 BASELINE_SEEDS = 10_000

@@ -1,6 +1,6 @@
 """A torch module as a function of JAX: called on the host, with torch's own derivatives.
 
-Where layers are asked for, each is tagged with its kind and name (`xplore.layers`). One forward pass
+Where layers are asked for, each is tagged with its kind and name (`model.capture.layers`). One forward pass
 serves a look and its slope. torch is imported on use.
 """
 
@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
-from xplore import host
 from xplore._util.errors import InputError
-from xplore.capture import batch_first
-from xplore.capture_torch import watched
-from xplore.ending import found_head_torch
-from xplore.heads import Head
-from xplore.layers import Found, capturing, is_float
+from xplore.model import callbacks
+from xplore.model.capture.jaxpr import batch_first
+from xplore.model.capture.layers import Found, capturing, is_float
+from xplore.model.capture.torch import watched
+from xplore.model.output_detection import found_head_torch
+from xplore.model.outputs import Head
 
 
 class _Seen(NamedTuple):
@@ -58,7 +58,7 @@ class _Plan(NamedTuple):
 
 
 @dataclass(eq=False)
-class TorchFunction(host.HostFunction):
+class TorchFunction(callbacks.HostFunction):
     """A torch module as a function of JAX: outputs, with every layer's value tagged on the way.
 
     `fingerprint` tells the module from others by what it holds.
@@ -94,10 +94,12 @@ class TorchFunction(host.HostFunction):
         shapes = [jax.ShapeDtypeStruct(seen.at(len(x)), x.dtype) for seen in plan.seen]
 
         def look(x: Any, *, keep: bool) -> list[Any]:
-            return host.call(partial(self.look, plan, keep), shapes, x)
+            return callbacks.call(partial(self.look, plan, keep), shapes, x)
 
         def slope(x: Any, slopes: list[Any]) -> tuple[Any]:
-            return (host.call(partial(self.slope, plan), jax.ShapeDtypeStruct(x.shape, x.dtype), x, *slopes),)
+            return (
+                callbacks.call(partial(self.slope, plan), jax.ShapeDtypeStruct(x.shape, x.dtype), x, *slopes),
+            )
 
         values = jax.custom_vjp(partial(look, keep=False))
         values.defvjp(lambda x: (look(x, keep=True), x), slope)

@@ -20,11 +20,11 @@ from xplore.archive.records import Finding, SeedRecord
 from xplore.backends import Backend, Backends
 from xplore.fates import Fates
 from xplore.lanes import Method
+from xplore.model.neurons import Layout
 from xplore.plan import Budget, Plan, Tally
 from xplore.recall import Held, recall
 from xplore.rounds import Rounds
 from xplore.seeds import Block, Seeds
-from xplore.units import Layout
 from xplore.validity import Judge
 from xplore.work import News, Reading, Task
 

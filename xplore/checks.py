@@ -18,12 +18,13 @@ from xplore._util.pytree import PyTreeNode
 from xplore.backends import Ray
 from xplore.constraints import Ball, Constraint, Features, Occlusion
 from xplore.coverage import CellCriterion
-from xplore.heads import EXCLUSIVE
 from xplore.inputs.columns import is_frame
 from xplore.inputs.encoding import Encoding, Rows, check_one_array
 from xplore.inputs.media import MOST_IN_COLOUR, PNG
-from xplore.lowering import Lowering
-from xplore.misread import channels_first
+from xplore.model.lowering.autotune import Lowering
+from xplore.model.neurons import Layout
+from xplore.model.outputs import EXCLUSIVE
+from xplore.model.shape_errors import channels_first
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel, Precision
@@ -31,7 +32,6 @@ from xplore.plan import Budget, Plan
 from xplore.search import Search
 from xplore.search._base import Start
 from xplore.seeds import Held, Seeds, lazy, opened, streams
-from xplore.units import Layout
 
 Part = TypeVar("Part")
 MOST_CELLS = 2**22

@@ -17,9 +17,9 @@ from xplore.archive.records import NO_ANSWER, Finding, SeedRecord, content_hash
 from xplore.archive.rows import DAMAGE
 from xplore.constraints import Constraint
 from xplore.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
-from xplore.heads import EXCLUSIVE
 from xplore.inputs.encoding import Encoding, encoding_of
 from xplore.keeping import latent_shapes, unpacked
+from xplore.model.outputs import EXCLUSIVE
 from xplore.oracles import Oracle
 from xplore.panel import Panel
 from xplore.validity import differences

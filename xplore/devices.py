@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from xplore._util.files import kept_between_runs
-from xplore.units import Layout
+from xplore.model.neurons import Layout
 
 AXIS = "lanes"
 CHUNK, LOOK = 4, 0.15
@@ -99,7 +99,7 @@ def default_lanes(
     32 each; one of its `threads` alone (by default, it has all cores) 16. No more than two rounds have seeds,
     as many as are under way by default.
 
-    >>> from xplore.units import Layer
+    >>> from xplore.model.neurons import Layer
     >>> small, large = (Layout((("m", (Layer("conv", "conv", (side, side, 16)),)),)) for side in (8, 2048))
     >>> cpu = jax.devices("cpu")[:1]
     >>> default_lanes(small, 256, cpu, 2), default_lanes(small, 256, cpu, 1), default_lanes(large, 256, cpu)
@@ -121,7 +121,7 @@ def default_lanes(
 def most_lanes(layout: Layout, shape: Sequence[int], devices: Sequence[Any] | None = None) -> int:
     """So many inputs of a shape fit into memory, with what a step holds of them and of their activations.
 
-    >>> from xplore.units import Layer
+    >>> from xplore.model.neurons import Layer
     >>> layout = Layout((("m", (Layer("conv", "conv", (8, 8, 16)),)),))
     >>> most_lanes(layout, (8, 8, 1)) > 2**16 > 2**16 * most_lanes(layout, (2**20, 2**20, 3))
     True

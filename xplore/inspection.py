@@ -16,14 +16,14 @@ from xplore.adapters.predictor import reading
 from xplore.archive.records import NO_ANSWER
 from xplore.checks import checked_truth, opened_chart
 from xplore.constraints import Constraint
-from xplore.heads import EXCLUSIVE
-from xplore.misread import channels_first
 from xplore.model import Model
+from xplore.model.neurons import Layer, Layout
+from xplore.model.outputs import EXCLUSIVE
+from xplore.model.shape_errors import channels_first
 from xplore.panel import BATCH, Panel
 from xplore.report._page import environment
 from xplore.seeds import labelled
 from xplore.trial import USUALLY, trial, unseen
-from xplore.units import Layer, Layout
 
 UNIT = {
     "mean": "a channel's mean over its positions, as in DeepXplore",

@@ -21,11 +21,11 @@ from xplore.checks import checked_part, opened_chart
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.inputs.encoding import Encoding
+from xplore.model.neurons import Layer
 from xplore.panel import BATCH, Panel
 from xplore.report.charts import growth
 from xplore.report.names import criterion as in_words
 from xplore.report.words import percent, plural
-from xplore.units import Layer
 
 STYLE = (
     "max-width:980px;padding:12px 16px;background:#fff;color:#1b1f24;font:13px/1.5 system-ui,sans-serif;"
@@ -41,7 +41,7 @@ class Reach:
 
     `first` numbers the inputs from 1; 0 is none of them. Neurons are called by their layer and number.
 
-    >>> from xplore.units import Layer
+    >>> from xplore.model.neurons import Layer
     >>> layer = Layer("fc", "dense", (2,))
     >>> one = Reach("net", (layer,), "NeuronCoverage(t=0.5)", 9, np.array([[3], [0]]))
     >>> one.share, one.after(2), one.asleep

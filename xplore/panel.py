@@ -14,14 +14,14 @@ from xplore._util.errors import InputError, told
 from xplore._util.jax_settings import own_settings
 from xplore._util.pytree import PyTreeNode, field
 from xplore.adapters import adapt
-from xplore.capture import primitives
-from xplore.gradient import no_gradient
-from xplore.heads import EXCLUSIVE, Head, log_scores, probabilities
-from xplore.host import faults
-from xplore.lowering import Lowering
-from xplore.misread import fault
 from xplore.model import Model
-from xplore.units import Activations, Layout, gather
+from xplore.model.callbacks import faults
+from xplore.model.capture.jaxpr import primitives
+from xplore.model.differentiability import no_gradient
+from xplore.model.lowering.autotune import Lowering
+from xplore.model.neurons import Activations, Layout, gather
+from xplore.model.outputs import EXCLUSIVE, Head, log_scores, probabilities
+from xplore.model.shape_errors import fault
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """The numbers that the search computes models with: those of the inputs, or 16 bits."""

@@ -9,9 +9,9 @@ from typing import Any
 from xplore._util.intervals import COUNT, PART, POSITIVE, check_number
 from xplore.archive.records import Finding
 from xplore.devices import default_lanes
-from xplore.lowering import Lowering
+from xplore.model.lowering.autotune import Lowering
+from xplore.model.neurons import Layout
 from xplore.panel import Precision
-from xplore.units import Layout
 
 
 @dataclass(frozen=True)

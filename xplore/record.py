@@ -20,8 +20,8 @@ from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.inputs.table import Table
 from xplore.lanes import Method
+from xplore.model.neurons import Layout
 from xplore.plan import Plan
-from xplore.units import Layout
 
 LATER, FUNCTIONS = ("frozen", "grows", "changes", "grains", "magnitudes"), ("rules", "follows")
 MISSING = ("comes", "goes")

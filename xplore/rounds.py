@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xplore.archive.records import rows_of
-from xplore.units import Layout
+from xplore.model.neurons import Layout
 
 
 class Rounds:

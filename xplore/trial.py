@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from xplore._util.errors import InputError, first
 from xplore.checks import climbable
 from xplore.constraints import Constraint
-from xplore.gradient import OUTSIDE
-from xplore.heads import EXCLUSIVE
 from xplore.lanes import Method
 from xplore.model import Model
+from xplore.model.differentiability import OUTSIDE
+from xplore.model.outputs import EXCLUSIVE
 from xplore.objectives import Objective
 from xplore.objectives._base import among
 from xplore.panel import Panel

@@ -22,8 +22,8 @@ from xplore.archive.records import NO_ANSWER
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.doubt import confidences, doubts
-from xplore.heads import EXCLUSIVE
 from xplore.inputs.encoding import Encoding
+from xplore.model.outputs import EXCLUSIVE
 from xplore.neighbours import Neighbours
 from xplore.oracles import Oracle
 from xplore.panel import BATCH, Panel

@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from xplore import lowering
 from xplore.devices import AXIS, mesh_of, placed, rows_at_once
 from xplore.lanes import in_pieces
 from xplore.model import Model
+from xplore.model.lowering import autotune as lowering
 from xplore.models import efficientnet, lenet
 
 TITLE = "Models lowered, as written, and in PyTorch"
@@ -253,7 +253,7 @@ def section(figures: dict[str, Any]) -> str:
 
 
 TEXT = """
-What `lowering = "fast"` brings (`xplore/lowering.py`), beside the same models as written and PyTorch eager,
+What `lowering = "fast"` brings (`xplore/model/lowering/autotune.py`), beside the same models as written and PyTorch eager,
 with the same weights and inputs (noise), {load:.1f} processes at work on the machine. Milliseconds a batch: the
 least of the rounds, as others' work only adds time, and the median. The last column but one is PyTorch's least time
 over that of the row. `grouped` is Lite0 written with XLA's convolution of groups; as shipped, its depthwise

@@ -21,7 +21,7 @@ from xplore._util.errors import MissingExtraError
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.lowering import Lowering
+from xplore.model.lowering.autotune import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.plan import Plan

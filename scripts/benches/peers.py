@@ -26,7 +26,7 @@ from xplore.data import mnist
 from xplore.engine import Engine, Try
 from xplore.inputs.encoding import decode, encode
 from xplore.lanes import Method
-from xplore.lowering import Lowering
+from xplore.model.lowering.autotune import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.oracles import OfLabels

@@ -13,9 +13,9 @@ from training import _rows as rows
 
 from models import drebin as zoo
 from models import mlp
-from xplore import weights
 from xplore.data import drebin
 from xplore.inputs.encoding import Sparse
+from xplore.model import weights
 
 MODELS = tuple(zoo.HIDDEN)
 EPOCHS = 8

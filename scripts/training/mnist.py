@@ -19,9 +19,9 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, Key
 
 from models import lenet, referee
-from xplore import weights
 from xplore.data import mnist
 from xplore.data._base import Inputs
+from xplore.model import weights
 
 MODELS = (*lenet.ARCHITECTURES, "referee")
 BATCH = 64

@@ -16,9 +16,9 @@ from training import _rows as rows
 
 from models import mlp
 from models import pdf as zoo
-from xplore import weights
 from xplore.data import pdf
 from xplore.data._base import Inputs
+from xplore.model import weights
 
 MODELS = tuple(zoo.LAYERS)
 EPOCHS = 30

@@ -13,8 +13,8 @@ from training import _rows as rows
 
 from models import mlp
 from models import phishing as zoo
-from xplore import weights
 from xplore.data import phishing
+from xplore.model import weights
 
 MODELS = tuple(zoo.HIDDEN)
 EPOCHS = 30

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from mutation import mutated
 
 from xplore import config as configs
-from xplore import weights
 from xplore._util.errors import InputError
 from xplore.adapters import adapt, with_weights
 from xplore.archive.trusted import arguments, make
 from xplore.config import build, build_model
-from xplore.model import Model
+from xplore.model import Model, weights
 from xplore.models.lenet import lenet1
 
 XPLORE = Path(sysconfig.get_path("scripts")) / "xplore"

@@ -19,7 +19,7 @@ from xplore._util.errors import InputError
 from xplore.adapters import adapt
 from xplore.adapters.haiku import haiku
 from xplore.model import Model
-from xplore.modes import in_inference
+from xplore.model.inference_mode import in_inference
 
 X = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 1), dtype=np.uint8)
 ONES = jnp.ones((1, 6, 6, 1))

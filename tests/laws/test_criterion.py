@@ -11,8 +11,8 @@ from laws.parts import CRITERIA, examples, missing
 import xplore.coverage
 from xplore.coverage import Criterion, NeuronCoverage
 from xplore.model import Model
+from xplore.model.neurons import Layer, Layout, gather
 from xplore.panel import Panel
-from xplore.units import Layer, Layout, gather
 
 ROWS = 3
 KINDS = ((3, 2, 2), (4,), (2, 2, 5))

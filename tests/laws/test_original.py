@@ -18,6 +18,7 @@ from xplore.data import mnist
 from xplore.inputs.media import from_png
 from xplore.lanes import Method, look
 from xplore.model import Model
+from xplore.model.neurons import Layer, Layout, gather
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim
 from xplore.oracles import LabelsDiffer
@@ -25,7 +26,6 @@ from xplore.panel import Panel
 from xplore.search import Original
 from xplore.search._base import Seen, Start
 from xplore.search.original import added, edited, grown
-from xplore.units import Layer, Layout, gather
 
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
 NEAR = 1e-6

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from models import lenet
-from xplore import weights
 from xplore._util.errors import InputError
 from xplore.data import mnist
+from xplore.model import weights
 from xplore.panel import Panel
 
 SHAPES = {

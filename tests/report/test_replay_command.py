@@ -39,7 +39,7 @@ def test_the_way_back(build: Callable[..., Archive], told: dict[str, Any], begin
     "part",
     [
         {"use": "os:system", "command": "true"},
-        {"use": "xplore.weights:save", "path": "/tmp/x", "tree": {}},
+        {"use": "xplore.model.weights:save", "path": "/tmp/x", "tree": {}},
         {"use": "xplore.adapters.torch:load", "path": "x.pt", "architecture": {"use": "mymodels:net"}},
         {"use": "xplore.models.lenet:lenet1", "name": {"use": "mymodels:net"}},
         {"use": "xplore.models.lenet:lenet1", "classes": [{"use": "mymodels:net"}]},

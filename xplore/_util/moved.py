@@ -14,9 +14,14 @@ from typing import Any
 
 MODULES: dict[str, str] = {
     "xplore.account": "xplore.archive.metadata",
+    "xplore.capture": "xplore.model.capture.jaxpr",
+    "xplore.capture_torch": "xplore.model.capture.torch",
+    "xplore.closure": "xplore.model.closure",
     "xplore.columns": "xplore.inputs.columns",
+    "xplore.convolution": "xplore.model.lowering.convolution",
     "xplore.durations": "xplore._util.durations",
     "xplore.encoding": "xplore.inputs.encoding",
+    "xplore.ending": "xplore.model.output_detection",
     "xplore.errors": "xplore._util.errors",
     "xplore.factories": "xplore.archive.trusted",
     "xplore.files": "xplore._util.files",
@@ -24,14 +29,22 @@ MODULES: dict[str, str] = {
     "xplore.folders": "xplore._util.folders",
     "xplore.forks": "xplore._util.forks",
     "xplore.gate_record": "xplore.archive.gate_record",
+    "xplore.gradient": "xplore.model.differentiability",
     "xplore.groups": "xplore.archive.fault_groups",
+    "xplore.heads": "xplore.model.outputs",
+    "xplore.host": "xplore.model.callbacks",
     "xplore.identity": "xplore._util.identity",
     "xplore.intervals": "xplore._util.intervals",
     "xplore.labels": "xplore.archive.labels",
+    "xplore.layers": "xplore.model.capture.layers",
     "xplore.lazy": "xplore._util.lazy",
+    "xplore.lowering": "xplore.model.lowering.autotune",
     "xplore.media": "xplore.inputs.media",
+    "xplore.misread": "xplore.model.shape_errors",
+    "xplore.modes": "xplore.model.inference_mode",
     "xplore.moments": "xplore.inputs.dates",
     "xplore.part_code": "xplore._util.code_key",
+    "xplore.pooling": "xplore.model.lowering.pooling",
     "xplore.ranges": "xplore.inputs.ranges",
     "xplore.recipe": "xplore._util.factory",
     "xplore.review": "xplore.report.review",
@@ -44,11 +57,13 @@ MODULES: dict[str, str] = {
     "xplore.struct": "xplore._util.pytree",
     "xplore.table": "xplore.inputs.table",
     "xplore.united": "xplore.archive.merged_metadata",
+    "xplore.units": "xplore.model.neurons",
     "xplore.upgrade": "xplore.archive.migrate",
+    "xplore.weights": "xplore.model.weights",
 }
 """The module of now, by the name that one of version 0.1 had."""
 NAMES: dict[str, str] = {
-    "xplore.units.Number": "xplore._util.pytree.Number",
+    "xplore.model.neurons.Number": "xplore._util.pytree.Number",
 }
 """The name of now, by an old name at the place where its module is now."""
 OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")

@@ -9,10 +9,9 @@ from typing import Any
 
 import jax
 
-from xplore import weights
 from xplore._util import lazy
 from xplore._util.errors import InputError
-from xplore.model import Model
+from xplore.model import Model, weights
 from xplore.peers import is_regressor
 
 ADAPTERS = {

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from xplore.model import Model
-from xplore.modes import in_inference
+from xplore.model.inference_mode import in_inference
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xplore.model import Model
-from xplore.modes import in_inference
+from xplore.model.inference_mode import in_inference
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from xplore._util.errors import InputError, MissingExtraError, first, told
-from xplore.layers import scoped
-from xplore.misread import SIDE_BY_SIDE
-from xplore.model import Holder, Model
+from xplore.model.capture.layers import scoped
+from xplore.model.model import Holder, Model
+from xplore.model.shape_errors import SIDE_BY_SIDE
 
 HOW = "set KERAS_BACKEND=jax before keras is imported, or call xplore.adapters.keras.load, which does so"
 DROPOUT = "seed_generator"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xplore.model import Model
-from xplore.modes import INFERENCE, in_inference
+from xplore.model.inference_mode import INFERENCE, in_inference
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from xplore.model import Holder, Model
-from xplore.modes import INFERENCE, in_inference
+from xplore.model.inference_mode import INFERENCE, in_inference
+from xplore.model.model import Holder, Model
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from xplore import host
 from xplore._util.errors import InputError, told
 from xplore._util.identity import digest
 from xplore.inputs.columns import framed
 from xplore.inputs.table import Table
-from xplore.model import Model
+from xplore.model import Model, callbacks
 from xplore.peers import is_regressor
 
 Output = Literal["probabilities", "values"]
@@ -23,7 +22,7 @@ PROBES = 64
 """Rows that a black box answers once: to learn whether and what it answers, and to tell models apart."""
 
 
-class Predictor(host.HostFunction):
+class Predictor(callbacks.HostFunction):
     """A function on tables as one of JAX: `[b d] -> [b outputs]`, by a call to the host; hashed as itself.
 
     >>> answer = lambda rows: np.tile([0.25, 0.75], (len(rows), 1))
@@ -130,7 +129,7 @@ class Predictor(host.HostFunction):
                 self._last = (rows.copy(), answers)
             return answers.astype(shape.dtype)
 
-        return host.call(ask, shape, x)
+        return callbacks.call(ask, shape, x)
 
 
 def predictor(

@@ -30,7 +30,7 @@ def _library() -> Any:
 def torch(module: Any, *, name: str = "", **reading: Any) -> Model:
     """A `torch.nn.Module` in evaluation mode, as it is; `reading` is passed to `Model`.
 
-    Its layers are found by the rule of `xplore.layers`, and its slopes are torch's. It may return a
+    Its layers are found by the rule of `model.capture.layers`, and its slopes are torch's. It may return a
     tensor, or something with `logits`; outputs `[b c h w]` are taken with the classes last. The layout is
     NCHW if it has a `torch.nn.Conv2d`, unless you say another. Its weights are read where they are: as they
     are at each call of `run`, `gate` and their like, while which they must not change.

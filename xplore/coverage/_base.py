@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from xplore._util.pytree import PyTreeNode
-from xplore.units import Activations, Layout
+from xplore.model.neurons import Activations, Layout
 
 
 class Criterion(PyTreeNode, abc.ABC):
@@ -47,7 +47,7 @@ class CellCriterion(Criterion):
     `locate` is its hard face, `closeness` the differentiable one: positive exactly where `locate` agrees.
 
     >>> from xplore.coverage import NeuronCoverage
-    >>> from xplore.units import Layer
+    >>> from xplore.model.neurons import Layer
     >>> layout = Layout((("m", (Layer("fc", "dense", (3,)),)),))
     >>> row = Activations(jnp.array([[0.0, 1.0, 4.0]]), jnp.array([[0.0]]), jnp.array([[4.0]]), layout)
     >>> criterion = NeuronCoverage(0.5)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from xplore._util.intervals import FINITE, by_field
 from xplore._util.pytree import Number, field
 from xplore.coverage._base import CellCriterion
-from xplore.units import Activations
+from xplore.model.neurons import Activations
 
 
 class NeuronCoverage(CellCriterion):
@@ -21,7 +21,7 @@ class NeuronCoverage(CellCriterion):
     nothing. A layer of one number, as the only output of a binary classifier, would always be constant: its
     value itself meets the threshold. With `scale=None` every raw mean activation does.
 
-    >>> from xplore.units import Layer, Layout
+    >>> from xplore.model.neurons import Layer, Layout
     >>> row = Activations(jnp.array([[0.0, 1.0, 4.0]]), jnp.array([[0.0]]), jnp.array([[4.0]]),
     ...                   Layout((("m", (Layer("fc", "dense", (3,)),)),)))
     >>> NeuronCoverage(0.5).locate(row).tolist(), NeuronCoverage(0.5, scale=None).locate(row).tolist()

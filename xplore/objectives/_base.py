@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.errors import InputError
 from xplore._util.pytree import PyTreeNode
-from xplore.heads import EXCLUSIVE, Head
+from xplore.model.outputs import EXCLUSIVE, Head
 from xplore.panel import Forward
 
 Deviate = int | tuple[int, ...] | Literal["random", "weakest"]

@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import PyTreeNode, field
 from xplore.archive.records import NO_ANSWER
-from xplore.heads import EXCLUSIVE, Head
+from xplore.model.outputs import EXCLUSIVE, Head
 
 
 def finite(outputs: Any) -> Bool[Array, "m b"]:

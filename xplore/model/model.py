@@ -16,14 +16,14 @@ from jaxtyping import Array, Float
 
 from xplore._util.errors import InputError
 from xplore._util.pytree import Number, PyTreeNode, field
-from xplore.capture import capture
-from xplore.closure import Trace, call, trace
-from xplore.ending import found_head, with_logits
-from xplore.heads import Head, head_layer, log_scores, spread
-from xplore.host import HostFunction
-from xplore.lowering import Lowering, lower
-from xplore.modes import in_inference
-from xplore.units import Layer, Unit
+from xplore.model.callbacks import HostFunction
+from xplore.model.capture.jaxpr import capture
+from xplore.model.closure import Trace, call, trace
+from xplore.model.inference_mode import in_inference
+from xplore.model.lowering.autotune import Lowering, lower
+from xplore.model.neurons import Layer, Unit
+from xplore.model.output_detection import found_head, with_logits
+from xplore.model.outputs import Head, head_layer, log_scores, spread
 
 
 class Holder(abc.ABC):
@@ -63,7 +63,7 @@ class Model(PyTreeNode):
 
     The panel's canonical input (images: float NHWC in [0, 1]) is read as `(x * scale - mean) / std`, with
     numbers or one a channel, resized to `size` and laid out as `layout` says; of rows, `columns` are
-    read, by index or name. `output` says what comes back (`xplore.heads.Head`), `classes` in which order;
+    read, by index or name. `output` says what comes back (`model.outputs.Head`), `classes` in which order;
     `order` is the panel's, in these outputs. An `output` that is not `declared` is read off how `f` ends,
     when the model is bound: a softmax, or one sigmoid, is probabilities, all else logits. Layers are
     captured if a glob of `include` (all, if none) and none of `exclude` fits their name or kind; `unit` says

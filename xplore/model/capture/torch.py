@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from xplore.layers import Found, Rule, Value, moved, weight_of
+from xplore.model.capture.layers import Found, Rule, Value, moved, weight_of
 
 CONVOLUTIONS = {"convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution"}
 PRODUCTS = {"mm", "bmm", "mv", "dot", "linear", "matmul"}

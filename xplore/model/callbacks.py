@@ -22,7 +22,7 @@ class HostFunction(abc.ABC):
         """Forget what was learnt of it before; returns its fingerprint, which tells it from others."""
 
     def head(self, shape: tuple[int, ...]) -> str | None:
-        """What it returns for inputs `[b *shape]`, as `xplore.heads.Head`, where that is seen."""
+        """What it returns for inputs `[b *shape]`, as `xplore.model.outputs.Head`, where that is seen."""
         return None
 
     def unseen(self, shape: tuple[int, ...]) -> dict[str, int]:

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from xplore.closure import INLINE, bind
-from xplore.heads import Head
+from xplore.model.closure import INLINE, bind
+from xplore.model.outputs import Head
 
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 LAYOUTS = {

@@ -17,9 +17,19 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from xplore.closure import bind
-from xplore.layers import Found, Rule, Value, after_reduction, capturing, is_float, moved, names, weight_of
-from xplore.units import Layer
+from xplore.model.capture.layers import (
+    Found,
+    Rule,
+    Value,
+    after_reduction,
+    capturing,
+    is_float,
+    moved,
+    names,
+    weight_of,
+)
+from xplore.model.closure import bind
+from xplore.model.neurons import Layer
 
 CALLS = {"closed_call": "call_jaxpr", "core_call": "call_jaxpr"} | dict.fromkeys(
     ["jit", "pjit", "checkpoint", "remat", "remat2"], "jaxpr"
@@ -240,7 +250,7 @@ def capture(
 
     The batch axis of a value is the one that follows the batch size of `x`; a value without one, or in
     which it is not told apart, is no layer. Where it was merged with another axis (windows of an image),
-    it is taken apart again. `lower` may compute a step otherwise than as written (`lowering.py`).
+    it is taken apart again. `lower` may compute a step otherwise than as written (`lowering/autotune.py`).
 
     >>> w = {"fc": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
     >>> f = lambda p, x: jax.nn.relu(x @ p["fc"]["kernel"] + p["fc"]["bias"])

@@ -1,6 +1,6 @@
 """The steps of a model computed in the way that is fastest on this device: an opt-in of the search.
 
-While a model is replayed (`capture.py`), each convolution and max-pooling may be computed otherwise than as
+While a model is replayed (`capture`), each convolution and max-pooling may be computed otherwise than as
 it is written (`convolution.py`, `pooling.py`), forwards and back to the input apart. Which way is fastest is
 measured once for each step, shape and kind of device, and remembered in the user's cache folder. Outputs and
 slopes are equal but for rounding; where a model has no slope (a kink, equal inputs of a pooling window),
@@ -25,8 +25,8 @@ import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
 from xplore._util.files import kept_between_runs
-from xplore.convolution import AS_WRITTEN, Convolution, convolve
-from xplore.pooling import MaxPool, as_written, parted, parted_slope
+from xplore.model.lowering.convolution import AS_WRITTEN, Convolution, convolve
+from xplore.model.lowering.pooling import MaxPool, as_written, parted, parted_slope
 
 Lowering: TypeAlias = Literal["as_written", "fast"]
 """How the search computes the models: as they are written, or in the ways measured to be fastest."""

@@ -1,0 +1,15 @@
+"""One model under test: what it computes, what its outputs mean, its neurons and how they are captured.
+
+Imports `inputs` and `_util`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xplore._util import lazy
+
+if TYPE_CHECKING:
+    from xplore.model.model import Model as Model
+
+__getattr__, __dir__ = lazy.attach(__name__, __path__, {"Model": "xplore.model.model"})
