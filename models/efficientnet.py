@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from xplore._util.errors import InputError, MissingExtraError, first
-from xplore.torch_file import read_state_dict
+
+from ._torch_file import read_state_dict
 
 if TYPE_CHECKING:
     from flax import linen as nn

@@ -26,26 +26,20 @@ api merging
 entry inspection measuring regressions
 trial
 rejudge record result checks progress shrink
-campaign report config
+campaign config
 backends
 fates
 claims recall work
-engine data parts seeds keeping
+engine parts seeds keeping
 loops
 lanes plan rounds
-search validity
-objectives constraints oracles
-coverage
+search validity data
+objectives
+constraints coverage oracles
 panel
 adapters
-call_torch
-devices
-torch_file
-toml
-peers
-tensor_program
-doubt neighbours
-model
+devices toml doubt neighbours
+model report
 inputs
 archive
 _util
@@ -82,6 +76,8 @@ ALSO = {
     ("report", "images", "png"),
     ("report", "images", "csv"),
     ("report", "compare", "markdown"),
+    ("adapters", "predictor", "refit"),
+    ("adapters", "torch", "torch_function"),
 }
 PARTS = {
     "adapters",

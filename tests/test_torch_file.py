@@ -17,10 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutation import mutated
 
-from xplore import tensor_program
 from xplore._util.errors import InputError
-from xplore.tensor_program import Refusal, run
-from xplore.torch_file import read_state_dict
+from xplore.models._torch_file import read_state_dict
+from xplore.models._torch_tensors import Refusal, run
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 VALUES = np.arange(-6, 6, dtype="<f4")
@@ -212,7 +211,7 @@ def test_memory_and_time_follow_the_file_not_what_it_says(monkeypatch):
     assert isinstance(run(io.BytesIO(doubled)), tuple)
     with pytest.raises(Refusal, match="no dict of names"):
         run(io.BytesIO(b"}" + doubled[:-1] + b"Ns."))  # as a key it would be hashed, leaf by leaf
-    monkeypatch.setattr(tensor_program, "MOST_STEPS", 1000)
+    monkeypatch.setattr(_torch_tensors, "MOST_STEPS", 1000)
     with pytest.raises(Refusal, match="more than 1000 steps"):
         run(io.BytesIO(b"N" * 1001))
 

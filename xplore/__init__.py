@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xplore._util.pytree import PyTreeNode as PyTreeNode
     from xplore._util.pytree import field as field
     from xplore.adapters import adapt as adapt
+    from xplore.adapters.refit import refit as refit
     from xplore.api import run as run
     from xplore.gating import gate as gate
     from xplore.inspection import inspect as inspect
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from xplore.model import Model as Model
     from xplore.model import weights as weights
     from xplore.panel import Panel as Panel
-    from xplore.peers import refit as refit
     from xplore.plan import Budget as Budget
     from xplore.rejudge import replay as replay
     from xplore.report.comparison import compare as compare
@@ -65,7 +65,7 @@ _PUBLIC = {
     "Model": "xplore.model",
     "Panel": "xplore.panel",
     "Result": "xplore.result",
-    "refit": "xplore.peers",
+    "refit": "xplore.adapters.refit",
     "replay": "xplore.rejudge",
     "run": "xplore.api",
 }

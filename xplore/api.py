@@ -46,7 +46,7 @@ from xplore.model.neurons import Layout
 from xplore.model.outputs import EXCLUSIVE
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
-from xplore.panel import BATCH, Panel
+from xplore.panel.panel import BATCH, Panel
 from xplore.plan import Budget, Plan, Tally
 from xplore.progress import Watch, counting, display, interruptible
 from xplore.recall import resumed

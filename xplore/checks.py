@@ -27,7 +27,7 @@ from xplore.model.outputs import EXCLUSIVE
 from xplore.model.shape_errors import channels_first
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
-from xplore.panel import Panel, Precision
+from xplore.panel.panel import Panel, Precision
 from xplore.plan import Budget, Plan
 from xplore.search import Search
 from xplore.search._base import Start

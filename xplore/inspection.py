@@ -20,7 +20,7 @@ from xplore.model import Model
 from xplore.model.neurons import Layer, Layout
 from xplore.model.outputs import EXCLUSIVE
 from xplore.model.shape_errors import channels_first
-from xplore.panel import BATCH, Panel
+from xplore.panel.panel import BATCH, Panel
 from xplore.report._page import environment
 from xplore.seeds import labelled
 from xplore.trial import USUALLY, trial, unseen

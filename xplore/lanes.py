@@ -21,7 +21,7 @@ from xplore.constraints import Constraint
 from xplore.devices import rows_at_once
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
-from xplore.panel import Forward, Panel
+from xplore.panel.panel import Forward, Panel
 from xplore.search import Search
 from xplore.search._base import Seen, Start, where_rows
 

@@ -22,7 +22,7 @@ from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.inputs.encoding import Encoding
 from xplore.model.neurons import Layer
-from xplore.panel import BATCH, Panel
+from xplore.panel.panel import BATCH, Panel
 from xplore.report.charts import growth
 from xplore.report.names import criterion as in_words
 from xplore.report.words import percent, plural

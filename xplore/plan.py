@@ -11,7 +11,7 @@ from xplore.archive.records import Finding
 from xplore.devices import default_lanes
 from xplore.model.lowering.autotune import Lowering
 from xplore.model.neurons import Layout
-from xplore.panel import Precision
+from xplore.panel.panel import Precision
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,9 @@ def replay(
     `rejudged` says what does not hold, and what could not be looked at. With `as_tested=False` the
     models may have other weights than those that were tested, and need only differ.
 
-    Without `models` they are built from what the archive records, if that may be named (`archive.trusted`): no
-    other code that an archive names is imported. The constraint, too; give that of a campaign with rules or
-    functions of your own. An `oracle` is needed only where the campaign's was the user's own.
+    Without `models` they are built from what the archive records, if that may be named (`archive.trusted`):
+    no other code that an archive names is imported. The constraint, too; give that of a campaign with rules
+    or functions of your own. An `oracle` is needed only where the campaign's was the user's own.
 
     >>> import xplore
     >>> from xplore.data import phishing

@@ -26,7 +26,7 @@ from xplore.inputs.encoding import Encoding
 from xplore.model.outputs import EXCLUSIVE
 from xplore.neighbours import Neighbours
 from xplore.oracles import Oracle
-from xplore.panel import BATCH, Panel
+from xplore.panel.panel import BATCH, Panel
 
 HALF_MOST = 65504.0
 """The largest number of 16 bits: hidden layers are kept so, since they only tell what is near."""

@@ -18,7 +18,7 @@ from xplore.checks import checked_oracle
 from xplore.fates import Fates
 from xplore.inputs.encoding import decode
 from xplore.lanes import Method
-from xplore.panel import BATCH, Panel
+from xplore.panel.panel import BATCH, Panel
 from xplore.plan import Plan
 from xplore.seeds import Held
 from xplore.validity import Judge

@@ -11,7 +11,7 @@ from laws.parts import DIVERGE, OBJECTIVES, double, missing
 import xplore.objectives
 from xplore.model.neurons import Activations, Layer, Layout
 from xplore.objectives import Diverge, Joint, Objective
-from xplore.panel import Forward
+from xplore.panel.panel import Forward
 
 MODELS, ROWS, CLASSES, UNITS = 3, 5, 4, 6
 LAYOUT = Layout(tuple((f"m{i}", (Layer("all", "dense", (UNITS,)),)) for i in range(MODELS)))

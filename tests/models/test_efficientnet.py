@@ -14,8 +14,8 @@ import pytest
 from models import depthwise, efficientnet
 from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import photos
+from xplore.models._torch_file import read_state_dict
 from xplore.panel import Panel
-from xplore.torch_file import read_state_dict
 
 NAMES = list(efficientnet.SIZES)
 RIGHT = {"lite0": 18, "lite1": 18, "lite2": 18}  # of the 20 photographs with a label

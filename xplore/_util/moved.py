@@ -14,6 +14,7 @@ from typing import Any
 
 MODULES: dict[str, str] = {
     "xplore.account": "xplore.archive.metadata",
+    "xplore.call_torch": "xplore.adapters.torch_function",
     "xplore.capture": "xplore.model.capture.jaxpr",
     "xplore.capture_torch": "xplore.model.capture.torch",
     "xplore.closure": "xplore.model.closure",
@@ -44,6 +45,7 @@ MODULES: dict[str, str] = {
     "xplore.modes": "xplore.model.inference_mode",
     "xplore.moments": "xplore.inputs.dates",
     "xplore.part_code": "xplore._util.code_key",
+    "xplore.peers": "xplore.adapters.refit",
     "xplore.pooling": "xplore.model.lowering.pooling",
     "xplore.ranges": "xplore.inputs.ranges",
     "xplore.recipe": "xplore._util.factory",
@@ -56,6 +58,8 @@ MODULES: dict[str, str] = {
     "xplore.stored": "xplore.archive.rows",
     "xplore.struct": "xplore._util.pytree",
     "xplore.table": "xplore.inputs.table",
+    "xplore.tensor_program": "xplore.models._torch_tensors",
+    "xplore.torch_file": "xplore.models._torch_file",
     "xplore.united": "xplore.archive.merged_metadata",
     "xplore.units": "xplore.model.neurons",
     "xplore.upgrade": "xplore.archive.migrate",

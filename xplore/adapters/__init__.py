@@ -11,8 +11,8 @@ import jax
 
 from xplore._util import lazy
 from xplore._util.errors import InputError
+from xplore.adapters.refit import is_regressor
 from xplore.model import Model, weights
-from xplore.peers import is_regressor
 
 ADAPTERS = {
     "flax.linen": "linen",

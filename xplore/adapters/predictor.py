@@ -12,10 +12,10 @@ from jaxtyping import Array, Float, Float32
 
 from xplore._util.errors import InputError, told
 from xplore._util.identity import digest
+from xplore.adapters.refit import is_regressor
 from xplore.inputs.columns import framed
 from xplore.inputs.table import Table
 from xplore.model import Model, callbacks
-from xplore.peers import is_regressor
 
 Output = Literal["probabilities", "values"]
 PROBES = 64

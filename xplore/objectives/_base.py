@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore._util.errors import InputError
 from xplore._util.pytree import PyTreeNode
 from xplore.model.outputs import EXCLUSIVE, Head
-from xplore.panel import Forward
+from xplore.panel.panel import Forward
 
 Deviate = int | tuple[int, ...] | Literal["random", "weakest"]
 """The model that is to deviate: one fixed by its index, one drawn a try, or each in turn, by weakness, of all

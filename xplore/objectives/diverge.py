@@ -12,7 +12,7 @@ from xplore._util.intervals import NOT_NEGATIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.model.outputs import Head
 from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
-from xplore.panel import Forward
+from xplore.panel.panel import Forward
 
 
 class DivergeAim(PyTreeNode):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore._util.intervals import NOT_NEGATIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
-from xplore.panel import Forward
+from xplore.panel.panel import Forward
 
 
 class JointAim(PyTreeNode):

@@ -97,9 +97,8 @@ class TorchFunction(callbacks.HostFunction):
             return callbacks.call(partial(self.look, plan, keep), shapes, x)
 
         def slope(x: Any, slopes: list[Any]) -> tuple[Any]:
-            return (
-                callbacks.call(partial(self.slope, plan), jax.ShapeDtypeStruct(x.shape, x.dtype), x, *slopes),
-            )
+            shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+            return (callbacks.call(partial(self.slope, plan), shape, x, *slopes),)
 
         values = jax.custom_vjp(partial(look, keep=False))
         values.defvjp(lambda x: (look(x, keep=True), x), slope)

@@ -1,7 +1,7 @@
 """State dicts of PyTorch (`.pth`, `.pt`) without torch, and without what a pickle may do.
 
 `torch.save` writes a pickle with the numbers beside it: in a zip archive, or before 1.6 behind five pickles
-in a row. What the pickle says is read by `tensor_program.py`, which cannot run anything.
+in a row. What the pickle says is read by `_torch_tensors.py`, which cannot run anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from xplore._util.errors import InputError, told
-from xplore.tensor_program import Refusal, Storage, Tensor, run
+
+from ._torch_tensors import Refusal, Storage, Tensor, run
 
 LARGEST = 2**31  # bytes of a file, and of all its tensors together
 

@@ -1,0 +1,12 @@
+"""Models that should agree, asked together on one input. Imports `adapters` and what lies below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xplore._util import lazy
+
+if TYPE_CHECKING:
+    from xplore.panel.panel import Panel as Panel
+
+__getattr__, __dir__ = lazy.attach(__name__, __path__, {"Panel": "xplore.panel.panel"})
