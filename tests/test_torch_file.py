@@ -211,7 +211,7 @@ def test_memory_and_time_follow_the_file_not_what_it_says(monkeypatch):
     assert isinstance(run(io.BytesIO(doubled)), tuple)
     with pytest.raises(Refusal, match="no dict of names"):
         run(io.BytesIO(b"}" + doubled[:-1] + b"Ns."))  # as a key it would be hashed, leaf by leaf
-    monkeypatch.setattr(_torch_tensors, "MOST_STEPS", 1000)
+    monkeypatch.setattr("xplore.models._torch_tensors.MOST_STEPS", 1000)
     with pytest.raises(Refusal, match="more than 1000 steps"):
         run(io.BytesIO(b"N" * 1001))
 
