@@ -26,8 +26,8 @@ from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
+from xplore.engine.step import Method
 from xplore.fates import Fates
-from xplore.lanes import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.plan import Budget, Plan

@@ -36,7 +36,7 @@ from xplore.campaign import Campaign
 from xplore.plan import Plan
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
-from xplore.lanes import Method
+from xplore.engine.step import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.search import Sweep

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 USES = """
 import pathlib, sys, warnings
 import jax
-from xplore.devices import compilation_cache
+from xplore.engine.devices import compilation_cache
 from xplore._util.files import kept_between_runs
 
 def use():
@@ -65,7 +65,9 @@ def test_damaged_programs_are_said_once_and_compiled_anew(
 
 def test_a_folder_that_cannot_be_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "xplore").write_text("a file")
-    program = "import jax; from xplore.devices import compilation_cache as c\nwith c(): jax.jit(abs)(1.0)"
+    program = (
+        "import jax; from xplore.engine.devices import compilation_cache as c\nwith c(): jax.jit(abs)(1.0)"
+    )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)},

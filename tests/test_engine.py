@@ -11,16 +11,18 @@ import pytest
 from laws.parts import double, pictures, relatives
 
 from models import lenet
-from xplore import campaign, lanes, loops, validity
+from xplore import campaign, validity
 from xplore._util.factory import Recipe
 from xplore.constraints import Affine, Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.devices import default_lanes, loops_on_device, rows_at_once
-from xplore.engine import Engine, Try
+from xplore.engine import loops
+from xplore.engine import step as lanes
+from xplore.engine.devices import default_lanes, loops_on_device, rows_at_once
+from xplore.engine.engine import Engine, Try
+from xplore.engine.step import Method
 from xplore.fates import Fates
 from xplore.inputs.encoding import decode
-from xplore.lanes import Method
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout
 from xplore.objectives import Joint

@@ -30,15 +30,15 @@ campaign config
 backends
 fates
 claims recall work
-engine parts seeds keeping
-loops
-lanes plan rounds
-search validity data
+parts seeds keeping
+plan rounds
+validity toml doubt neighbours
+engine
+search data
 objectives
 constraints coverage oracles
 panel
 adapters
-devices toml doubt neighbours
 model report
 inputs
 archive

@@ -38,7 +38,7 @@ from xplore.checks import (
 from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.devices import compilation_cache, most_lanes
+from xplore.engine.devices import compilation_cache, most_lanes
 from xplore.fates import Fates
 from xplore.model.callbacks import faults
 from xplore.model.lowering.autotune import chosen

@@ -18,8 +18,8 @@ from xplore._util.jax_settings import Thread
 from xplore.archive import Archive
 from xplore.archive.records import Finding, SeedRecord
 from xplore.backends import Backend, Backends
+from xplore.engine.step import Method
 from xplore.fates import Fates
-from xplore.lanes import Method
 from xplore.model.neurons import Layout
 from xplore.plan import Budget, Plan, Tally
 from xplore.recall import Held, recall

@@ -15,7 +15,7 @@ from xplore.checks import checked_part, checked_search
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
-from xplore.devices import memory
+from xplore.engine.devices import memory
 from xplore.gating import Verdict, gate
 from xplore.inputs.columns import is_frame
 from xplore.inspection import Inspection, inspect

@@ -19,9 +19,9 @@ from jaxtyping import Bool, Int, Shaped
 
 from xplore._util.jax_settings import Thread
 from xplore.archive.records import Finding, SeedRecord
-from xplore.engine import Engine, Outcome, Try
+from xplore.engine.engine import Engine, Outcome, Try
+from xplore.engine.step import Method
 from xplore.keeping import kept
-from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.validity import Judge, Judgement, Read, Said
 from xplore.work import Here, News, Reading, Seed, Task

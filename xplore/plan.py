@@ -8,7 +8,7 @@ from typing import Any
 
 from xplore._util.intervals import COUNT, PART, POSITIVE, check_number
 from xplore.archive.records import Finding
-from xplore.devices import default_lanes
+from xplore.engine.devices import default_lanes
 from xplore.model.lowering.autotune import Lowering
 from xplore.model.neurons import Layout
 from xplore.panel.panel import Precision
@@ -18,7 +18,7 @@ from xplore.panel.panel import Precision
 class Plan:
     """What a campaign does beside its method; all of it is recorded.
 
-    No `lanes` are as many as fit the device (`xplore.devices.default_lanes`). `lowering` and `dtype` say how
+    No `lanes` are as many as fit the device (`engine.devices.default_lanes`). `lowering` and `dtype` say how
     the search computes the models: judging always asks them as they are written.
     """
 

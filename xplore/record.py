@@ -18,8 +18,8 @@ from xplore._util.identity import fields
 from xplore.archive.trusted import fault
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
+from xplore.engine.step import Method
 from xplore.inputs.table import Table
-from xplore.lanes import Method
 from xplore.model.neurons import Layout
 from xplore.plan import Plan
 

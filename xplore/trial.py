@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from xplore._util.errors import InputError, first
 from xplore.checks import climbable
 from xplore.constraints import Constraint
-from xplore.lanes import Method
+from xplore.engine.step import Method
 from xplore.model import Model
 from xplore.model.differentiability import OUTSIDE
 from xplore.model.outputs import EXCLUSIVE

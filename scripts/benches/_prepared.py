@@ -15,9 +15,9 @@ from xplore import config
 from xplore.backends import Backends
 from xplore.campaign import Campaign
 from xplore.checks import checked_oracle
+from xplore.engine.step import Method
 from xplore.fates import Fates
 from xplore.inputs.encoding import decode
-from xplore.lanes import Method
 from xplore.panel.panel import BATCH, Panel
 from xplore.plan import Plan
 from xplore.seeds import Held

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 
 from benches._prepared import PER_CALL, bare_gradient, case, choices, prepared, rate, uncovered
-from xplore.engine import Engine, Try
-from xplore.loops import one_step
+from xplore.engine.engine import Engine, Try
+from xplore.engine.loops import one_step
 
 TITLE = "A step beside its gradient"
 SEEDS = 3000

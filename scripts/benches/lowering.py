@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from xplore.devices import AXIS, mesh_of, placed, rows_at_once
-from xplore.lanes import in_pieces
+from xplore.engine.devices import AXIS, mesh_of, placed, rows_at_once
+from xplore.engine.step import in_pieces
 from xplore.model import Model
 from xplore.model.lowering import autotune as lowering
 from xplore.models import efficientnet, lenet

@@ -23,9 +23,9 @@ from xplore._util.errors import MissingExtraError
 from xplore._util.factory import Recipe
 from xplore.constraints import Ball
 from xplore.data import mnist
-from xplore.engine import Engine, Try
+from xplore.engine.engine import Engine, Try
+from xplore.engine.step import Method
 from xplore.inputs.encoding import decode, encode
-from xplore.lanes import Method
 from xplore.model.lowering.autotune import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint

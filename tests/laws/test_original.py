@@ -15,8 +15,8 @@ from xplore._util.errors import InputError
 from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
+from xplore.engine.step import Method, look
 from xplore.inputs.media import from_png
-from xplore.lanes import Method, look
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout, gather
 from xplore.objectives import Joint

@@ -12,9 +12,9 @@ from laws.parts import SEARCHES, missing, pictures, relatives
 import xplore
 import xplore.search
 from xplore._util.factory import Recipe
+from xplore.engine.step import Method, look
 from xplore.inputs.encoding import decode, encode
 from xplore.inputs.media import from_png, to_png
-from xplore.lanes import Method, look
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.search import Search

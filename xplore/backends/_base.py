@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from xplore.lanes import Method
+from xplore.engine.step import Method
 from xplore.plan import Plan
 from xplore.validity import Judge
 from xplore.work import News, Task

@@ -25,9 +25,9 @@ from jaxtyping import Bool, Shaped
 
 from xplore._util.errors import InputError, MissingExtraError, told
 from xplore._util.jax_settings import own_settings
-from xplore.devices import compilation_cache
+from xplore.engine.devices import compilation_cache
+from xplore.engine.step import Method
 from xplore.fates import Fates
-from xplore.lanes import Method
 from xplore.plan import Plan
 from xplore.seeds import Block
 from xplore.validity import Judge

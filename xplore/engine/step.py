@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from xplore._util.jax_settings import PRNG
 from xplore._util.pytree import PyTreeNode
 from xplore.constraints import Constraint
-from xplore.devices import rows_at_once
+from xplore.engine.devices import rows_at_once
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel.panel import Forward, Panel

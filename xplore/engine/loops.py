@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
-from xplore.devices import AXIS
-from xplore.lanes import Lanes, Method, Queue, Results, State, enqueue, step
+from xplore.engine.devices import AXIS
+from xplore.engine.step import Lanes, Method, Queue, Results, State, enqueue, step
 
 
 def _split(function: Any, mesh: Mesh | None, whole: tuple[int, ...]) -> Any:

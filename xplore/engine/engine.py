@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from xplore.devices import loops_on_device, mesh_of, placed, steps_at_once
-from xplore.lanes import Method, Results, State, begin
-from xplore.loops import collect, enqueued, one_step, steps_on_device
+from xplore.engine.devices import loops_on_device, mesh_of, placed, steps_at_once
+from xplore.engine.loops import collect, enqueued, one_step, steps_on_device
+from xplore.engine.step import Method, Results, State, begin
 
 
 class Try(NamedTuple):
@@ -47,7 +47,7 @@ class Engine:
     """Runs tries in `lanes` lanes: `push` some, `advance`, take the outcomes; while `busy`.
 
     The lanes are split over the `devices`, by default all of this process; `loops` says whether a device's
-    own loop drives the steps (`xplore.devices.loops_on_device`, by default).
+    own loop drives the steps (`xplore.engine.devices.loops_on_device`, by default).
     """
 
     method: Method

@@ -1,0 +1,15 @@
+"""The compiled step of the search, the loops that drive it, and what follows from the devices.
+
+Imports `search`, `objectives`, `panel` and what lies below; it knows nothing of archives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xplore._util import lazy
+
+if TYPE_CHECKING:
+    from xplore.engine.engine import Engine as Engine
+
+__getattr__, __dir__ = lazy.attach(__name__, __path__, {"Engine": "xplore.engine.engine"})
