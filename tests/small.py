@@ -27,6 +27,7 @@ from xplore.campaign import Campaign
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.engine.step import Method
+from xplore.evaluation.sources import Held
 from xplore.fates import Fates
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
@@ -34,7 +35,6 @@ from xplore.plan import Budget, Plan
 from xplore.recall import resumed
 from xplore.record import record
 from xplore.search import Gradient
-from xplore.seeds import Held
 from xplore.validity import Judge
 
 SHAPE, SEEDS = (8, 8, 1), 500

@@ -40,7 +40,7 @@ from xplore.engine.step import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.search import Sweep
-from xplore.seeds import Held
+from xplore.evaluation.sources import Held
 from xplore.validity import Judge
 
 panel, codes = relatives(1, (8, 8, 1), channels=()), pictures(0, 4000, (8, 8, 1))

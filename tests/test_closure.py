@@ -18,9 +18,9 @@ import xplore
 from xplore import InputError
 from xplore._util.pytree import Number
 from xplore.adapters.predictor import predictor
-from xplore.checks import checked_part
 from xplore.constraints import Ball, Features, Latent
 from xplore.coverage import CellCriterion
+from xplore.evaluation.checks import checked_part
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 

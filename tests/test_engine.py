@@ -21,6 +21,7 @@ from xplore.engine import step as lanes
 from xplore.engine.devices import default_lanes, loops_on_device, rows_at_once
 from xplore.engine.engine import Engine, Try
 from xplore.engine.step import Method
+from xplore.evaluation.sources import Held
 from xplore.fates import Fates
 from xplore.inputs.encoding import decode
 from xplore.model import Model
@@ -29,7 +30,6 @@ from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.search import Gradient
-from xplore.seeds import Held
 
 SHAPE = (8, 8, 1)
 plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))

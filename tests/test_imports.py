@@ -23,17 +23,18 @@ _pytest
 configured
 gating
 api merging
-entry inspection measuring regressions
-trial
-rejudge record result checks progress shrink
+entry regressions
+defaults
+rejudge record result validation progress shrink
 campaign config
 backends
 fates
 claims recall work
-parts seeds keeping
+parts keeping
 plan rounds
-validity toml doubt neighbours
-engine
+validity
+toml doubt neighbours
+engine evaluation
 search data
 objectives
 constraints coverage oracles

@@ -9,7 +9,7 @@ from tiny import N, images, one, two
 
 import xplore
 from xplore._util.errors import InputError
-from xplore.inspection import read_as
+from xplore.evaluation.inspection import read_as
 from xplore.model import Model
 from xplore.panel import Panel
 

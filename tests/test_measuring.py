@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import xplore
 from xplore._util.errors import InputError
 from xplore.coverage import NeuronCoverage
+from xplore.evaluation.coverage_report import BATCH
 from xplore.inputs.encoding import decode
-from xplore.measuring import BATCH
 from xplore.model import Model
 from xplore.panel import Panel
 

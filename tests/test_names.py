@@ -13,7 +13,7 @@ import pytest
 import xplore
 from xplore.adapters import adapt
 from xplore.constraints import Ball
-from xplore.inspection import Inspected, Inspection, read_as
+from xplore.evaluation.inspection import Inspected, Inspection, read_as
 from xplore.model import Model
 from xplore.parts import build_model
 

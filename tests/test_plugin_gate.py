@@ -16,8 +16,8 @@ import tiny
 # Inner runs on one set of modules: what they import is imported here already.
 import xplore._pytest
 import xplore.configured
+import xplore.evaluation.coverage_report
 import xplore.gating
-import xplore.measuring
 import xplore.regressions
 import xplore.rejudge
 import xplore.report.html

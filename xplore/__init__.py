@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from xplore.adapters import adapt as adapt
     from xplore.adapters.refit import refit as refit
     from xplore.api import run as run
+    from xplore.evaluation.coverage_report import Reach as Reach
+    from xplore.evaluation.coverage_report import coverage_of as coverage_of
+    from xplore.evaluation.coverage_report import curves as curves
+    from xplore.evaluation.coverage_report import reach as reach
+    from xplore.evaluation.inspection import inspect as inspect
     from xplore.gating import gate as gate
-    from xplore.inspection import inspect as inspect
-    from xplore.measuring import Reach as Reach
-    from xplore.measuring import coverage_of as coverage_of
-    from xplore.measuring import curves as curves
-    from xplore.measuring import reach as reach
     from xplore.merging import merge as merge
     from xplore.model import Model as Model
     from xplore.model import weights as weights
@@ -54,13 +54,13 @@ _PUBLIC = {
     "field": "xplore._util.pytree",
     "adapt": "xplore.adapters",
     "gate": "xplore.gating",
-    "Reach": "xplore.measuring",
-    "coverage_of": "xplore.measuring",
-    "curves": "xplore.measuring",
-    "reach": "xplore.measuring",
+    "Reach": "xplore.evaluation.coverage_report",
+    "coverage_of": "xplore.evaluation.coverage_report",
+    "curves": "xplore.evaluation.coverage_report",
+    "reach": "xplore.evaluation.coverage_report",
     "Budget": "xplore.plan",
     "compare": "xplore.report.comparison",
-    "inspect": "xplore.inspection",
+    "inspect": "xplore.evaluation.inspection",
     "merge": "xplore.merging",
     "Model": "xplore.model",
     "Panel": "xplore.panel",

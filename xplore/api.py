@@ -21,24 +21,13 @@ from xplore.archive.labels import account
 from xplore.archive.tables import FILE, holds
 from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
-from xplore.checks import (
-    checked_arguments,
-    checked_criteria,
-    checked_objective,
-    checked_oracle,
-    checked_plan,
-    checked_search,
-    checked_training,
-    checked_truth,
-    climbable,
-    fits,
-    opened_chart,
-    stored,
-)
 from xplore.config import THRESHOLDS
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
+from xplore.defaults import prepared
 from xplore.engine.devices import compilation_cache, most_lanes
+from xplore.evaluation.checks import checked_truth, opened_chart, stored
+from xplore.evaluation.sources import First, Held, labelled
 from xplore.fates import Fates
 from xplore.model.callbacks import faults
 from xplore.model.lowering.autotune import chosen
@@ -53,9 +42,18 @@ from xplore.recall import resumed
 from xplore.record import record
 from xplore.result import Result, write_reports
 from xplore.search import Gradient, Random, Search
-from xplore.seeds import First, Held, labelled
 from xplore.shrink import Shrinking
-from xplore.trial import prepared
+from xplore.validation import (
+    checked_arguments,
+    checked_criteria,
+    checked_objective,
+    checked_oracle,
+    checked_plan,
+    checked_search,
+    checked_training,
+    climbable,
+    fits,
+)
 from xplore.validity import Judge
 
 BASELINE_SEEDS = 10_000

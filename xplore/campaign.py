@@ -19,12 +19,12 @@ from xplore.archive import Archive
 from xplore.archive.records import Finding, SeedRecord
 from xplore.backends import Backend, Backends
 from xplore.engine.step import Method
+from xplore.evaluation.sources import Block, Seeds
 from xplore.fates import Fates
 from xplore.model.neurons import Layout
 from xplore.plan import Budget, Plan, Tally
 from xplore.recall import Held, recall
 from xplore.rounds import Rounds
-from xplore.seeds import Block, Seeds
 from xplore.validity import Judge
 from xplore.work import News, Reading, Task
 

@@ -11,19 +11,20 @@ import numpy as np
 from xplore._util.errors import InputError
 from xplore._util.files import let_go
 from xplore.api import run
-from xplore.checks import checked_part, checked_search
 from xplore.config import Config, build, build_model
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.engine.devices import memory
+from xplore.evaluation.checks import checked_part
+from xplore.evaluation.inspection import Inspection, inspect
+from xplore.evaluation.sources import lazy
 from xplore.gating import Verdict, gate
 from xplore.inputs.columns import is_frame
-from xplore.inspection import Inspection, inspect
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.plan import Budget, Plan
 from xplore.result import Result
-from xplore.seeds import lazy
+from xplore.validation import checked_search
 
 
 def run_config(

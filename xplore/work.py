@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from xplore.archive.records import Finding, SeedRecord
-from xplore.seeds import Block
+from xplore.evaluation.sources import Block
 
 
 @dataclass

@@ -14,13 +14,13 @@ import numpy as np
 from xplore import config
 from xplore.backends import Backends
 from xplore.campaign import Campaign
-from xplore.checks import checked_oracle
 from xplore.engine.step import Method
+from xplore.evaluation.sources import Held
 from xplore.fates import Fates
 from xplore.inputs.encoding import decode
 from xplore.panel.panel import BATCH, Panel
 from xplore.plan import Plan
-from xplore.seeds import Held
+from xplore.validation import checked_oracle
 from xplore.validity import Judge
 
 CASES: dict[str, dict[str, Any]] = {

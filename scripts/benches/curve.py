@@ -22,9 +22,9 @@ from bench_memory import digits
 from benches._prepared import prepared
 from xplore.archive import Archive
 from xplore.campaign import Campaign
+from xplore.evaluation.sources import Streamed
 from xplore.report.charts import COLOURS
 from xplore.search import Random
-from xplore.seeds import Streamed
 
 TITLE = "What a seed costs as more of them come"
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"

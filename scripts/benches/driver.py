@@ -22,9 +22,9 @@ from benches._prepared import prepared
 from xplore.archive import Archive
 from xplore.archive.records import content_hash
 from xplore.campaign import Campaign
+from xplore.evaluation.sources import Held
 from xplore.fates import Fates
 from xplore.record import record
-from xplore.seeds import Held
 from xplore.work import News, Reading, Task
 
 TITLE = "What the driver takes in"

@@ -27,9 +27,9 @@ from xplore._util.errors import InputError, MissingExtraError, told
 from xplore._util.jax_settings import own_settings
 from xplore.engine.devices import compilation_cache
 from xplore.engine.step import Method
+from xplore.evaluation.sources import Block
 from xplore.fates import Fates
 from xplore.plan import Plan
-from xplore.seeds import Block
 from xplore.validity import Judge
 from xplore.work import News, Seed, Task
 

@@ -17,9 +17,9 @@ from xplore._util.errors import InputError
 from xplore._util.jax_settings import own_settings
 from xplore.adapters import adapt
 from xplore.adapters.predictor import reading
-from xplore.checks import checked_part, opened_chart
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
+from xplore.evaluation.checks import checked_part, opened_chart
 from xplore.inputs.encoding import Encoding
 from xplore.model.neurons import Layer
 from xplore.panel.panel import BATCH, Panel

@@ -14,16 +14,16 @@ from xplore._util.errors import InputError
 from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.archive.records import NO_ANSWER
-from xplore.checks import checked_truth, opened_chart
 from xplore.constraints import Constraint
+from xplore.evaluation.checks import checked_truth, opened_chart
+from xplore.evaluation.sources import labelled
+from xplore.evaluation.trial import USUALLY, trial, unseen
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout
 from xplore.model.outputs import EXCLUSIVE
 from xplore.model.shape_errors import channels_first
 from xplore.panel.panel import BATCH, Panel
 from xplore.report._page import environment
-from xplore.seeds import labelled
-from xplore.trial import USUALLY, trial, unseen
 
 UNIT = {
     "mean": "a channel's mean over its positions, as in DeepXplore",
