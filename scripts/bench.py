@@ -48,7 +48,7 @@ def main() -> None:
         one.set_defaults(module=bench)
     options = parser.parse_args()
     from xplore._util.errors import InputError
-    from xplore.record import device
+    from xplore.campaign.provenance import device
 
     try:
         figures = options.module.measure(options)

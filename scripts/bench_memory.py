@@ -94,10 +94,10 @@ def opened(source: str, count: int, folder: Path) -> tuple[Any, Any]:
 def one(source: str, count: int, folder: Path) -> dict[str, Any]:
     """One campaign in this process, and its peaks."""
     import xplore
+    from xplore.campaign.provenance import device
+    from xplore.campaign.result import write_reports
     from xplore.constraints import Lighting
     from xplore.models.lenet import lenet1, lenet4
-    from xplore.record import device
-    from xplore.result import write_reports
     from xplore.search import Random
 
     inputs, labels = opened(source, count, folder)

@@ -64,9 +64,9 @@ def command_line() -> str:
 
 def config_keys() -> str:
     """Every key of a config, from pydantic and from the signatures of what a config can name."""
-    from xplore.config import Config, Settings
-    from xplore.parts import READING as HINTS
-    from xplore.parts import READING_TOLD
+    from xplore.campaign.config.file import Config, Settings
+    from xplore.campaign.config.instantiate import READING as HINTS
+    from xplore.campaign.config.instantiate import READING_TOLD
 
     told = (*PACKAGES, "models", "seeds", "campaign", "referee")
     of_config = [
@@ -145,8 +145,8 @@ def concrete(package: str) -> Iterator[type]:
 
 def _named(key: str) -> list[str]:
     """What the configs that come with xplore name for a key."""
-    from xplore import config as configs
     from xplore._util.checkout import folder
+    from xplore.campaign.config import file as configs
 
     used = set()
     for path in folder("configs").glob("*.toml"):

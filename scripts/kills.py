@@ -58,7 +58,7 @@ def survived(kills: int, rng: int) -> dict[str, Any]:
     """How many of so many killed campaigns end as the unbroken one does."""
     import small
 
-    from xplore.record import device
+    from xplore.campaign.provenance import device
 
     start, instant = time.monotonic(), random.Random(rng)
     judged, ended, identical = [], 0, 0

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 import xplore
-from xplore import config
 from xplore._util.errors import InputError
-from xplore.configured import run_config
-from xplore.record import device
+from xplore.campaign.config import file as config
+from xplore.campaign.config.run import run_config
+from xplore.campaign.provenance import device
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ["search.use=xplore.search:Original", "search.tries=1"]

@@ -22,13 +22,13 @@ sys.path.insert(0, str(ROOT))
 from training.mnist import EPOCHS, lenet_accuracy, train_lenet  # noqa: E402
 
 import xplore  # noqa: E402
-from models import lenet  # noqa: E402
 from xplore.adapters.linen import linen  # noqa: E402
+from xplore.campaign.provenance import device  # noqa: E402
 from xplore.constraints import Ball, Lighting  # noqa: E402
 from xplore.data import mnist  # noqa: E402
-from xplore.gating import WHERE, Measured, compared  # noqa: E402
 from xplore.model import weights  # noqa: E402
-from xplore.record import device  # noqa: E402
+from xplore.models import lenet  # noqa: E402
+from xplore.regression.gate import WHERE, Measured, compared  # noqa: E402
 from xplore.search import Gradient  # noqa: E402
 
 SOUND = [f"sound{rng}" for rng in range(1, 15)]

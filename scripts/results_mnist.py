@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import xplore
-from xplore import config
-from xplore.configured import run_config
-from xplore.record import device
+from xplore.campaign.config import file as config
+from xplore.campaign.config.run import run_config
+from xplore.campaign.provenance import device
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {

@@ -23,15 +23,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import xplore  # noqa: E402
-from models import phishing as zoo  # noqa: E402
 from xplore.adapters.predictor import reading  # noqa: E402
 from xplore.archive import Archive  # noqa: E402
+from xplore.campaign.provenance import device  # noqa: E402
 from xplore.constraints import Features  # noqa: E402
 from xplore.data import phishing  # noqa: E402
 from xplore.inputs.encoding import encoding_of  # noqa: E402
+from xplore.models import phishing as zoo  # noqa: E402
 from xplore.objectives import Joint  # noqa: E402
 from xplore.panel import Panel  # noqa: E402
-from xplore.record import device  # noqa: E402
 from xplore.search import Flips, Gradient, Random, Search  # noqa: E402
 
 SEARCHES: tuple[tuple[str, Search], ...] = (

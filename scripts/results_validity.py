@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import xplore
-from xplore import config
-from xplore.configured import run_config
+from xplore.campaign.config import file as config
+from xplore.campaign.config.run import run_config
 from xplore.inputs.media import from_png
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,8 +16,8 @@ from xplore.archive import Archive
 from xplore.archive.migrate import migrate
 from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
 from xplore.archive.tables import FILE
+from xplore.campaign.merge import joined
 from xplore.inputs.media import to_png
-from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 
 META: dict[str, Any] = {

@@ -32,11 +32,11 @@ from xplore.archive import Archive, trusted
 from xplore.archive.migrate import migrate
 from xplore.archive.tables import FILE
 from xplore.archive.trusted import FACTORIES
+from xplore.campaign.merge import joined
+from xplore.campaign.replay import rejudged
+from xplore.campaign.resume import resumed
 from xplore.cli import app
 from xplore.constraints import Affine
-from xplore.merging import joined
-from xplore.recall import resumed
-from xplore.rejudge import rejudged
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.report.reading import read
 from xplore.report.review import Session
@@ -142,7 +142,7 @@ def install() -> None:
     importlib.import_module = recorded("import_module", importlib.import_module)
     builtins.__import__ = recorded("__import__", builtins.__import__, statements=True)
     for name in ("named", "build", "build_model"):
-        trap("xplore.parts", name)
+        trap("xplore.campaign.config.instantiate", name)
     for module in TRAPS:
         trap(module, "trap")
 
@@ -170,7 +170,13 @@ MODULES = [
         "ctypes",
     ),
     *("xplore.models.hdf5", "xplore.models.keras_file", "xplore.data.udacity", "xplore.adapters.haiku"),
-    *("xplore.model.weights", "xplore.parts", "xplore.backends.ray", "antigravity", "xplore.models.lenet"),
+    *(
+        "xplore.model.weights",
+        "xplore.campaign.config.instantiate",
+        "xplore.campaign.backends.ray",
+        "antigravity",
+        "xplore.models.lenet",
+    ),
 ]
 NAMES = [
     *("system", "exec", "eval", "open", "remove", "exit", "run", "rmtree", "touch", "save", "save_file"),

@@ -19,23 +19,23 @@ import jax
 import numpy as np
 from laws.parts import pictures, relatives
 
-from xplore.api import THRESHOLDS
 from xplore.archive import Archive
 from xplore.archive.tables import FILE
-from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
+from xplore.campaign.backends import Backends, Ray
+from xplore.campaign.judge import Judge
+from xplore.campaign.provenance import record
+from xplore.campaign.resume import resumed
+from xplore.campaign.run import THRESHOLDS
+from xplore.campaign.settings import Budget, Plan
+from xplore.campaign.worker import Fates
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Held
-from xplore.fates import Fates
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
-from xplore.plan import Budget, Plan
-from xplore.recall import resumed
-from xplore.record import record
 from xplore.search import Gradient
-from xplore.validity import Judge
 
 SHAPE, SEEDS = (8, 8, 1), 500
 ROOT = Path(__file__).parents[1]

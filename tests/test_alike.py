@@ -20,14 +20,14 @@ from xplore._util.pytree import Number
 from xplore.archive import Archive
 from xplore.archive.tables import FILE
 from xplore.archive.trusted import make
+from xplore.campaign.merge import joined
+from xplore.campaign.provenance import named, record
+from xplore.campaign.resume import UNCOMPARED, resumed
+from xplore.campaign.settings import Budget
 from xplore.constraints import Chain, Features, Latent, Lighting
 from xplore.coverage import NeuronCoverage
-from xplore.merging import joined
 from xplore.model import Model
 from xplore.oracles import LabelsDiffer
-from xplore.plan import Budget
-from xplore.recall import UNCOMPARED, resumed
-from xplore.record import named, record
 from xplore.search import Gradient
 
 ROWS = np.random.default_rng(0).random((60, 4)).astype(np.float32)

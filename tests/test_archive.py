@@ -33,7 +33,7 @@ from pathlib import Path
 from laws.parts import pictures, relatives
 from xplore.archive import Archive
 from xplore.campaign import Campaign
-from xplore.plan import Plan
+from xplore.campaign.settings import Plan
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.engine.step import Method
@@ -41,7 +41,7 @@ from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.search import Sweep
 from xplore.evaluation.sources import Held
-from xplore.validity import Judge
+from xplore.campaign.judge import Judge
 
 panel, codes = relatives(1, (8, 8, 1), channels=()), pictures(0, 4000, (8, 8, 1))
 method = Method(panel, Joint(), Lighting(), LabelsDiffer(), Sweep(steps=8))

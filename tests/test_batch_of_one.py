@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xplore
-from xplore.claims import ask
+from xplore.campaign.claims import ask
 from xplore.constraints import Ball
 from xplore.inputs.media import PNG, to_png
 from xplore.oracles import LabelsDiffer

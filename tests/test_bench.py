@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xplore.backends import Backend
+from xplore.campaign.backends import Backend
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 

@@ -9,10 +9,10 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 from laws.parts import double, relatives, small_network, small_weights
 
-from models import lenet
 from xplore.data import mnist
 from xplore.model import Model
 from xplore.model.capture.jaxpr import capture
+from xplore.models import lenet
 from xplore.panel import Panel
 
 NEURONS = {"lenet1": 52, "lenet4": 148, "lenet5": 268}

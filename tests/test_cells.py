@@ -20,17 +20,17 @@ from xplore._util.pytree import Number, field
 from xplore.archive import Archive
 from xplore.archive.records import rows_of
 from xplore.archive.tables import FILE
+from xplore.campaign.scheduling import Rounds
+from xplore.campaign.settings import Plan
 from xplore.constraints import Ball
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.inputs.encoding import decode
 from xplore.inputs.media import from_png
 from xplore.model.neurons import Layer, Layout
 from xplore.panel import Panel
-from xplore.plan import Plan
 from xplore.report.comparison import compare
 from xplore.report.coverage_map import coverage_map
 from xplore.report.reading import read
-from xplore.rounds import Rounds
 
 
 class Sections(CellCriterion):

@@ -21,11 +21,11 @@ import xplore
 from xplore._util.errors import InputError
 from xplore.archive.records import content_hash
 from xplore.archive.tables import FILE
+from xplore.campaign.replay import AS_RECORDED, rejudged
 from xplore.constraints import Affine, Ball, Features
 from xplore.inputs.media import from_png, to_png
 from xplore.model import Model
 from xplore.oracles import LabelsDiffer, ValuesDiffer
-from xplore.rejudge import AS_RECORDED, rejudged
 
 MODELS = [tiny.one(), tiny.two()]
 HOW: dict[str, Any] = {"steps": 4, "tries": 2, "plan": tiny.plan(), "progress": False}

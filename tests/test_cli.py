@@ -20,7 +20,7 @@ import pytest
 import xplore
 from xplore import cli
 from xplore.archive import Archive
-from xplore.rejudge import AS_RECORDED
+from xplore.campaign.replay import AS_RECORDED
 
 ROOT = Path(__file__).parents[1]
 XPLORE = [str(Path(sysconfig.get_path("scripts")) / "xplore")]

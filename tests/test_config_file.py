@@ -13,9 +13,9 @@ import tiny
 from test_bad_input import Tell, tell
 
 from xplore._util.errors import InputError
-from xplore.config import build, build_model, load
+from xplore.campaign.config.file import build, build_model, load
+from xplore.campaign.config.toml import DEEPEST, PATHS
 from xplore.model.weights import save
-from xplore.toml import DEEPEST, PATHS
 
 __all__ = ["tell"]
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_modules_lie_beside_the_config_or_in_src(place: str, away: Path) -> None
     (folder / f"{name}.py").write_text("from tiny import one as old, two as new")
     use = f"deep.{name}" if place.endswith("deep") else name
     text = SHORT.replace('"tiny:one"', f'"{use}:old"').replace('"tiny:two"', f'"{use}:new"')
-    code = "import sys; from xplore.config import build_model, load; "
+    code = "import sys; from xplore.campaign.config.file import build_model, load; "
     code += "print([build_model(part).name for part in load(sys.argv[1]).models])"
     done = subprocess.run(
         [sys.executable, "-c", code, written(away, text)],

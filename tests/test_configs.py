@@ -6,7 +6,7 @@ import pytest
 
 from xplore._util.checkout import folder
 from xplore._util.errors import InputError
-from xplore.config import build, load
+from xplore.campaign.config.file import build, load
 from xplore.constraints import Affine, Chain, Constraint, Latent, Patches, Photometric
 from xplore.search import Search
 

@@ -12,9 +12,9 @@ import tiny
 
 import xplore
 from xplore.archive import Archive
+from xplore.campaign.config.file import THRESHOLDS, load
+from xplore.campaign.config.run import run_config
 from xplore.cli.new import sample
-from xplore.config import THRESHOLDS, load
-from xplore.configured import run_config
 from xplore.constraints import Ball
 from xplore.coverage import NeuronCoverage
 

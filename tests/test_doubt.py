@@ -20,12 +20,12 @@ from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.archive.records import Finding
 from xplore.archive.tables import FILE
+from xplore.campaign.doubt import ALL_SURE, NEARER, REFERENCE, SURE, doubts
+from xplore.campaign.neighbours import Neighbours
+from xplore.campaign.replay import rejudged
 from xplore.constraints import Ball, Features
 from xplore.data._base import Inputs
-from xplore.doubt import ALL_SURE, NEARER, REFERENCE, SURE, doubts
 from xplore.inputs.media import from_png
-from xplore.neighbours import Neighbours
-from xplore.rejudge import rejudged
 from xplore.report import exporter, reporter
 
 HOW: dict[str, Any] = {"constraint": Ball(0.4), "steps": 6, "tries": 2, "lanes": 8, "progress": False}

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import xplore
-from xplore import config
-from xplore.configured import run_config
+from xplore.campaign.config import file as config
+from xplore.campaign.config.run import run_config
 from xplore.report.steering import COLOURS, arrows
 
 

@@ -10,9 +10,10 @@ import optax
 import pytest
 from laws.parts import double, pictures, relatives
 
-from models import lenet
-from xplore import campaign, validity
+from xplore import campaign
 from xplore._util.factory import Recipe
+from xplore.campaign import judge as validity
+from xplore.campaign.worker import Fates
 from xplore.constraints import Affine, Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
@@ -22,10 +23,10 @@ from xplore.engine.devices import default_lanes, loops_on_device, rows_at_once
 from xplore.engine.engine import Engine, Try
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Held
-from xplore.fates import Fates
 from xplore.inputs.encoding import decode
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout
+from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel

@@ -14,8 +14,8 @@ from laws.parts import examples
 
 from xplore._util.errors import InputError
 from xplore.archive.trusted import FACTORIES, READING, fault, make
-from xplore.config import load
-from xplore.parts import READING as OF_ANY_MODEL
+from xplore.campaign.config.file import load
+from xplore.campaign.config.instantiate import READING as OF_ANY_MODEL
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
 FILES = {"path", "folder", "file", "filename", "weights", "out", "recipe", "tree"}

@@ -26,13 +26,13 @@ from xplore.archive.migrate import migrate
 from xplore.archive.records import SeedRecord, content_hash
 from xplore.archive.tables import _TABLES, FILE, holds
 from xplore.campaign import Campaign
+from xplore.campaign.merge import joined
+from xplore.campaign.result import Result
 from xplore.constraints import Ball
 from xplore.inputs.media import to_png
-from xplore.merging import joined
 from xplore.report import EXPORTS, FORMATS, exporter, reporter
 from xplore.report.compare import write as compare
 from xplore.report.html import fragment
-from xplore.result import Result
 
 ROOT = Path(__file__).parents[1]
 DIES = """

@@ -17,9 +17,9 @@ import xplore
 from xplore import cli
 from xplore._util.errors import InputError
 from xplore._util.statistics import foreseen
+from xplore.campaign.settings import Budget
 from xplore.constraints import Ball
 from xplore.inputs.encoding import decode
-from xplore.plan import Budget
 
 HOW: dict[str, Any] = {"constraint": Ball(0.1), "steps": 4, "tries": 2, "lanes": 8, "progress": False}
 
@@ -33,7 +33,7 @@ def labels(model: xplore.Model) -> np.ndarray:
     return np.asarray(model(decode(images()))).argmax(axis=1)
 
 
-def gate(new: xplore.Model, **how: Any) -> xplore.gating.Verdict:
+def gate(new: xplore.Model, **how: Any) -> xplore.regression.gate.Verdict:
     return xplore.gate(tiny.one(), new, images(), labels(tiny.one()), **{**HOW, **how})
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import xplore
-from models import lenet
 from xplore.adapters.linen import linen
 from xplore.constraints import Ball
 from xplore.data import mnist
-from xplore.gating import Verdict
+from xplore.models import lenet
+from xplore.regression.gate import Verdict
 
 VERSIONS = Path(__file__).parent / "versions"
 MODULE = lenet.module("lenet1")

@@ -21,8 +21,8 @@ from xplore import cli
 from xplore._util.folders import LOCK, alone
 from xplore.archive import Archive
 from xplore.archive.gate_record import gate_of
+from xplore.campaign.merge import joined
 from xplore.constraints import Ball, Features
-from xplore.merging import joined
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips, ValuesDiffer
 from xplore.report import gate as words

@@ -15,13 +15,13 @@ import xplore
 from xplore import InputError
 from xplore._util.intervals import check_numbers
 from xplore._util.pytree import Number, field
+from xplore.campaign.settings import Plan
 from xplore.constraints import Affine, Ball, Chain, Constraint, Lighting, Noise, Photometric
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.evaluation.checks import checked_chart, checked_part
 from xplore.model import Model
 from xplore.objectives import Joint, Objective
 from xplore.oracles import Oracle
-from xplore.plan import Plan
 from xplore.search import Gradient, Search
 
 KINDS = [

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from laws.parts import double, examples, pictures, relatives
 
 import xplore
-from models import lenet
+from xplore.campaign.settings import Plan
 from xplore.data import mnist
 from xplore.model import Model
 from xplore.model.capture.jaxpr import capture
 from xplore.model.lowering import autotune as lowering
 from xplore.model.lowering.convolution import AS_WRITTEN, SHIFTED, Convolution, convolve
 from xplore.model.lowering.pooling import MaxPool, parted, parted_slope
+from xplore.models import lenet
 from xplore.panel import Panel
-from xplore.plan import Plan
 
 NHWC = jax.lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 NCHW = jax.lax.ConvDimensionNumbers((0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2, 3))

@@ -25,11 +25,11 @@ from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.archive.records import Finding, SeedRecord, Shrunk, content_hash
 from xplore.archive.tables import FILE
+from xplore.campaign.merge import joined
+from xplore.campaign.resume import resumed
+from xplore.campaign.settings import Budget
 from xplore.constraints import Ball
 from xplore.inputs.media import to_png
-from xplore.merging import joined
-from xplore.plan import Budget
-from xplore.recall import resumed
 from xplore.report.reading import read
 
 KNOWN: dict[str, Any] = {

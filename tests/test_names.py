@@ -12,10 +12,10 @@ import pytest
 
 import xplore
 from xplore.adapters import adapt
+from xplore.campaign.config.instantiate import build_model
 from xplore.constraints import Ball
 from xplore.evaluation.inspection import Inspected, Inspection, read_as
 from xplore.model import Model
-from xplore.parts import build_model
 
 
 def torch_net() -> Any:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from xplore.campaign.config.file import Config, Settings, load, parts
+from xplore.campaign.config.instantiate import READING, READING_TOLD, build, build_model, named
 from xplore.cli.new import ELSE, sample
-from xplore.config import Config, Settings, load, parts
-from xplore.parts import READING, READING_TOLD, build, build_model, named
 
 ROOT = Path(__file__).parents[1]
 KEY = r"[a-z_0-9]+ = "

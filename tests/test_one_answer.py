@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import CONSTRAINTS, GREY, examples, pictures, relatives
 
+from xplore.campaign.findings import kept
+from xplore.campaign.judge import Judge
+from xplore.campaign.neighbours import nearest
 from xplore.constraints import Constraint
 from xplore.coverage import NeuronCoverage
-from xplore.keeping import kept
-from xplore.neighbours import nearest
 from xplore.oracles import LabelsDiffer
-from xplore.validity import Judge
 
 N = 24
 

@@ -11,8 +11,8 @@ import dm_pix  # noqa: F401
 import pytest
 import tiny  # noqa: F401
 
-import xplore.api
-import xplore.rejudge
+import xplore.campaign.replay
+import xplore.campaign.run
 import xplore.report.html  # noqa: F401
 
 TEST = """
@@ -122,5 +122,6 @@ def test_costs_nothing_where_it_is_not_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_nothing(): pass")
     done = pytester.runpytest_subprocess("--co", "-s", "-p", "no:cacheprovider")
     assert done.ret == 0
-    loaded = ["xplore", *(f"xplore.{name}" for name in ("errors", "forks", "lazy", "pytest_plugin"))]
+    util = (f"xplore._util.{name}" for name in ("checkout", "errors", "forks", "lazy", "moved"))
+    loaded = ["xplore", "xplore._util", *util, "xplore.regression", "xplore.regression.plugin"]
     assert f"LOADED {loaded}\n" in done.stdout.str()

@@ -14,10 +14,10 @@ import pytest
 import tiny
 from test_plugin_gate import GATE, QUIET, entries
 
-from xplore._pytest import _slug
 from xplore._util.folders import alone
 from xplore.archive.tables import FILE
-from xplore.entry import Entry
+from xplore.regression.fixture import _slug
+from xplore.regression.folders import Entry
 
 RUN = """
 import tiny

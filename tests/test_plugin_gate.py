@@ -13,13 +13,14 @@ import scipy.cluster.hierarchy
 import scipy.stats  # noqa: F401
 import tiny
 
-# Inner runs on one set of modules: what they import is imported here already.
-import xplore._pytest
-import xplore.configured
+import xplore.campaign.config.run
+import xplore.campaign.replay
 import xplore.evaluation.coverage_report
-import xplore.gating
-import xplore.regressions
-import xplore.rejudge
+import xplore.regression.committed
+
+# Inner runs on one set of modules: what they import is imported here already.
+import xplore.regression.fixture
+import xplore.regression.gate
 import xplore.report.html
 import xplore.report.json  # noqa: F401
 

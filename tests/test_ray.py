@@ -21,8 +21,8 @@ from laws.parts import double
 
 import xplore
 from xplore._util.errors import InputError
-from xplore.backends import Ray
-from xplore.backends.ray import WAIT
+from xplore.campaign.backends import Ray
+from xplore.campaign.backends.ray import WAIT
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 Rows = dict[str, list[tuple[Any, ...]]]

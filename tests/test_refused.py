@@ -18,9 +18,9 @@ from xplore import cli
 from xplore._util.errors import InputError
 from xplore.archive.migrate import migrate
 from xplore.archive.tables import FILE
+from xplore.campaign.merge import merge
+from xplore.campaign.settings import Budget
 from xplore.constraints import Ball, Occlusion
-from xplore.merging import merge
-from xplore.plan import Budget
 
 
 class Fails:

@@ -20,7 +20,7 @@ from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.archive.records import Finding, Shrunk
 from xplore.inputs.media import NPY, PNG, from_npy, to_npy, to_png
-from xplore.regressions import INDEX, Kept, Regressions
+from xplore.regression.committed import INDEX, Kept, Regressions
 
 ROOT = Path(__file__).parents[1]
 HEAD = "file,test,expected,decisions\n"
@@ -137,7 +137,7 @@ CHILD = """
 import pickle, sys, time
 from dataclasses import replace
 from pathlib import Path
-from xplore.regressions import Regressions
+from xplore.regression.committed import Regressions
 who, place = sys.argv[1], Path(sys.argv[2])
 base = pickle.loads((place / "base").read_bytes())
 (place / f"ready{who}").touch()

@@ -25,8 +25,8 @@ from xplore._util.errors import InputError
 from xplore._util.statistics import share
 from xplore.archive import Archive
 from xplore.archive.tables import FILE
+from xplore.campaign.settings import Budget
 from xplore.constraints import Ball
-from xplore.plan import Budget
 from xplore.report.summary import summary
 from xplore.report.wording import headline, verdict
 

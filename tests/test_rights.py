@@ -23,7 +23,8 @@ CHILD = """
 import json, os, sys
 from contextlib import closing
 from pathlib import Path
-import xplore.recall, xplore.report.html, xplore.report.csv, xplore.archive.migrate, xplore.merging
+import xplore.campaign.resume, xplore.campaign.merge, xplore.archive.migrate
+import xplore.report.html, xplore.report.csv
 from PIL import PngImagePlugin, WebPImagePlugin
 from xplore.archive import Archive
 from xplore._util.errors import InputError
@@ -44,10 +45,10 @@ calls = {
     "read": lambda: read(place / "shut"), "read locked": lambda: read(place / "locked"),
     "read logged": lambda: read(place / "logged"), "read secret": lambda: read(place / "secret"),
     "write": lambda: write(place / "shut"), "write locked": lambda: write(place / "locked"),
-    "resume": lambda: xplore.recall.resumed(place / "shut", meta).close(),
-    "resume locked": lambda: xplore.recall.resumed(place / "locked", meta).close(),
+    "resume": lambda: xplore.campaign.resume.resumed(place / "shut", meta).close(),
+    "resume locked": lambda: xplore.campaign.resume.resumed(place / "locked", meta).close(),
     "create": lambda: Archive.create(place / "shut" / "new", {}),
-    "merge": lambda: xplore.merging.joined([place / "shut"], place / "shut" / "new"),
+    "merge": lambda: xplore.campaign.merge.joined([place / "shut"], place / "shut" / "new"),
     "migrate": lambda: xplore.archive.migrate.migrate(place / "shut", place / "shut" / "new"),
     "report": lambda: report(place / "shut", place / "shut"),
     "report elsewhere": lambda: report(place / "shut", place / "open"),

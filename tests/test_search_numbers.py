@@ -7,13 +7,13 @@ import pytest
 import tiny
 
 import xplore
-from models import lenet
 from xplore._util.errors import InputError
+from xplore.campaign.settings import Plan
 from xplore.constraints import Ball
 from xplore.data import mnist
 from xplore.inputs.encoding import decode
+from xplore.models import lenet
 from xplore.panel import Panel
-from xplore.plan import Plan
 
 HOW = {"constraint": Ball(0.2), "steps": 4, "tries": 2, "progress": False, "shrink": False}
 

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from laws.parts import CONSTRAINTS, examples, pictures, relatives
 
 import xplore
-from xplore import api
 from xplore.archive import Archive
 from xplore.campaign import Campaign
+from xplore.campaign import run as api
+from xplore.campaign.findings import packed, unpacked
+from xplore.campaign.shrink import MOST_QUERIES, Shrinking, blocks, walk
 from xplore.constraints import Affine, Ball, Chain, Features, Occlusion
 from xplore.inputs.encoding import decode
 from xplore.inputs.media import from_npy, from_png
-from xplore.keeping import packed, unpacked
-from xplore.shrink import MOST_QUERIES, Shrinking, blocks, walk
 
 
 def reduced(change: np.ndarray, pieces: list[np.ndarray], shows: Callable[[np.ndarray], bool]) -> np.ndarray:

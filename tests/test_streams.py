@@ -24,11 +24,11 @@ import xplore
 from xplore._util.errors import InputError
 from xplore._util.files import let_go
 from xplore.archive import Archive
-from xplore.configured import repeated
+from xplore.campaign.config.run import repeated
+from xplore.campaign.judge import Judge, Said
+from xplore.campaign.result import Result
 from xplore.constraints import Ball
 from xplore.data import npz, photos
-from xplore.result import Result
-from xplore.validity import Judge, Said
 
 HOW = {"steps": 3, "tries": 2, "constraint": Ball(), "plan": tiny.plan(), "progress": False, "shrink": False}
 DAMAGED = 14

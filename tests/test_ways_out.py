@@ -17,10 +17,10 @@ from xplore._util.errors import InputError
 
 PACKAGE = Path(xplore.__file__).parent
 COMMANDS = {
-    "backends/ray.py": "ray start --head",
-    "rejudge.py": "(--config)",
-    "review/_server.py": "--port",
-    "toml.py": "--set",
+    "campaign/backends/ray.py": "ray start --head",
+    "campaign/replay.py": "(--config)",
+    "report/review/_server.py": "--port",
+    "campaign/config/toml.py": "--set",
 }
 """Ways out that are of a command alone."""
 

@@ -23,7 +23,7 @@ AWAY = {"driving": "udacity_ch2", "pdf": "."}
 BUILD = """
 import importlib, pkgutil, sys
 import xplore.models
-from xplore.config import build, build_model, load, parts
+from xplore.campaign.config.file import build, build_model, load, parts
 
 for module in pkgutil.iter_modules(xplore.models.__path__):
     importlib.import_module(f"xplore.models.{module.name}")
@@ -96,7 +96,8 @@ def test_installed_wheel_runs_from_any_folder(wheel: Path, tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "report: mine/report.html"
-    ask = "import xplore.models.lenet as zoo, xplore.config as c; print(zoo.__file__, c.find('mnist'))"
+    ask = "import xplore.models.lenet as m, xplore.campaign.config.file as c"
+    ask += "; print(m.__file__, c.find('mnist'))"
     places = shell(python, "-c", ask, cwd=elsewhere).stdout.split()
     assert all(place.startswith(f"{home}/lib") for place in places) and len(places) == 2, places
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from xplore.campaign.settings import Plan
 from xplore.model import Model
-from xplore.plan import Plan
 
 SIDE, CLASSES, N = 6, 3, 24
 

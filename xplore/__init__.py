@@ -11,16 +11,13 @@ from xplore._util import moved as _moved
 
 if TYPE_CHECKING:
     from xplore import adapters as adapters
-    from xplore import backends as backends
     from xplore import constraints as constraints
     from xplore import coverage as coverage
     from xplore import data as data
     from xplore import objectives as objectives
     from xplore import oracles as oracles
-    from xplore import plan as plan
     from xplore import report as report
     from xplore import search as search
-    from xplore._util import errors as errors
     from xplore._util.errors import InputError as InputError
     from xplore._util.errors import MissingExtraError as MissingExtraError
     from xplore._util.pytree import Number as Number
@@ -28,21 +25,20 @@ if TYPE_CHECKING:
     from xplore._util.pytree import field as field
     from xplore.adapters import adapt as adapt
     from xplore.adapters.refit import refit as refit
-    from xplore.api import run as run
+    from xplore.campaign.merge import merge as merge
+    from xplore.campaign.replay import replay as replay
+    from xplore.campaign.result import Result as Result
+    from xplore.campaign.run import run as run
+    from xplore.campaign.settings import Budget as Budget
     from xplore.evaluation.coverage_report import Reach as Reach
     from xplore.evaluation.coverage_report import coverage_of as coverage_of
     from xplore.evaluation.coverage_report import curves as curves
     from xplore.evaluation.coverage_report import reach as reach
     from xplore.evaluation.inspection import inspect as inspect
-    from xplore.gating import gate as gate
-    from xplore.merging import merge as merge
     from xplore.model import Model as Model
-    from xplore.model import weights as weights
     from xplore.panel import Panel as Panel
-    from xplore.plan import Budget as Budget
-    from xplore.rejudge import replay as replay
+    from xplore.regression.gate import gate as gate
     from xplore.report.comparison import compare as compare
-    from xplore.result import Result as Result
 
 __version__ = "0.1.0"
 
@@ -53,21 +49,21 @@ _PUBLIC = {
     "PyTreeNode": "xplore._util.pytree",
     "field": "xplore._util.pytree",
     "adapt": "xplore.adapters",
-    "gate": "xplore.gating",
+    "gate": "xplore.regression.gate",
     "Reach": "xplore.evaluation.coverage_report",
     "coverage_of": "xplore.evaluation.coverage_report",
     "curves": "xplore.evaluation.coverage_report",
     "reach": "xplore.evaluation.coverage_report",
-    "Budget": "xplore.plan",
+    "Budget": "xplore.campaign.settings",
     "compare": "xplore.report.comparison",
     "inspect": "xplore.evaluation.inspection",
-    "merge": "xplore.merging",
+    "merge": "xplore.campaign.merge",
     "Model": "xplore.model",
     "Panel": "xplore.panel",
-    "Result": "xplore.result",
+    "Result": "xplore.campaign.result",
     "refit": "xplore.adapters.refit",
-    "replay": "xplore.rejudge",
-    "run": "xplore.api",
+    "replay": "xplore.campaign.replay",
+    "run": "xplore.campaign.run",
 }
 __all__ = [*_PUBLIC, "__version__"]
 

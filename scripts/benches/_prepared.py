@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xplore import config
-from xplore.backends import Backends
 from xplore.campaign import Campaign
+from xplore.campaign.backends import Backends
+from xplore.campaign.config import file as config
+from xplore.campaign.judge import Judge
+from xplore.campaign.settings import Plan
+from xplore.campaign.validation import checked_oracle
+from xplore.campaign.worker import Fates
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Held
-from xplore.fates import Fates
 from xplore.inputs.encoding import decode
 from xplore.panel.panel import BATCH, Panel
-from xplore.plan import Plan
-from xplore.validation import checked_oracle
-from xplore.validity import Judge
 
 CASES: dict[str, dict[str, Any]] = {
     # There are few photographs, and on a good third of them the models differ as they are.

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benches._prepared import bare_gradient, case, choices, prepared
-from xplore.keeping import kept
+from xplore.campaign.findings import kept
 
 TITLE = "What a seed costs beside its steps"
 SEEDS = 512

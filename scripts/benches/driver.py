@@ -22,10 +22,10 @@ from benches._prepared import prepared
 from xplore.archive import Archive
 from xplore.archive.records import content_hash
 from xplore.campaign import Campaign
+from xplore.campaign.messages import News, Reading, Task
+from xplore.campaign.provenance import record
+from xplore.campaign.worker import Fates
 from xplore.evaluation.sources import Held
-from xplore.fates import Fates
-from xplore.record import record
-from xplore.work import News, Reading, Task
 
 TITLE = "What the driver takes in"
 BOUND = 2000

@@ -20,9 +20,9 @@ import numpy as np
 
 from benches._prepared import prepared
 from xplore.archive import Archive
-from xplore.fates import Fates
-from xplore.record import record
-from xplore.work import Task
+from xplore.campaign.messages import Task
+from xplore.campaign.provenance import record
+from xplore.campaign.worker import Fates
 
 TITLE = "What rounds and their lag cost"
 ROUNDS = ((1, 1), (64, 1), (256, 1), (256, 2), (256, 4), (1000, 1))

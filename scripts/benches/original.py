@@ -18,13 +18,13 @@ import numpy as np
 
 import xplore
 from xplore._util.errors import MissingExtraError
+from xplore.campaign.settings import Plan
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
 from xplore.model.lowering.autotune import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint
-from xplore.plan import Plan
 from xplore.search import Original
 
 if TYPE_CHECKING:

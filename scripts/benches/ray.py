@@ -89,8 +89,8 @@ def seconds(options: argparse.Namespace, workers: int) -> float:
 
     from benches._prepared import prepared
     from xplore.archive import Archive
-    from xplore.backends import Ray
-    from xplore.fates import Fates
+    from xplore.campaign.backends import Ray
+    from xplore.campaign.worker import Fates
 
     backend: Any = partial(Fates, beside=False)
     if workers:

@@ -17,7 +17,7 @@ from typing import Any
 
 from benches._prepared import bare_gradient, case, choices, prepared, rate
 from xplore.archive import Archive
-from xplore.fates import Fates
+from xplore.campaign.worker import Fates
 
 TITLE = "A campaign beside its gradient"
 SEEDS = 10_000

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from training import _rows as rows
 
-from models import drebin as zoo
-from models import mlp
 from xplore.data import drebin
 from xplore.inputs.encoding import Sparse
 from xplore.model import weights
+from xplore.models import drebin as zoo
+from xplore.models import mlp
 
 MODELS = tuple(zoo.HIDDEN)
 EPOCHS = 8

@@ -19,12 +19,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from models import dave
 from xplore._util.errors import InputError
 from xplore.data import udacity
 from xplore.data._base import Inputs
 from xplore.data.motion import FIELD
 from xplore.model import weights
+from xplore.models import dave
 
 MODELS = tuple(dave.ARCHITECTURES)
 BATCH = 32

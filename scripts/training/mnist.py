@@ -18,10 +18,10 @@ import optax
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, Key
 
-from models import lenet, referee
 from xplore.data import mnist
 from xplore.data._base import Inputs
 from xplore.model import weights
+from xplore.models import lenet, referee
 
 MODELS = (*lenet.ARCHITECTURES, "referee")
 BATCH = 64

@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Float, Float32
 from training import _rows as rows
 
-from models import mlp
-from models import pdf as zoo
 from xplore.data import pdf
 from xplore.data._base import Inputs
 from xplore.model import weights
+from xplore.models import mlp
+from xplore.models import pdf as zoo
 
 MODELS = tuple(zoo.LAYERS)
 EPOCHS = 30

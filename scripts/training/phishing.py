@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from training import _rows as rows
 
-from models import mlp
-from models import phishing as zoo
 from xplore.data import phishing
 from xplore.model import weights
+from xplore.models import mlp
+from xplore.models import phishing as zoo
 
 MODELS = tuple(zoo.HIDDEN)
 EPOCHS = 30

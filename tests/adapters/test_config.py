@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutation import mutated
 
-from xplore import config as configs
 from xplore._util.errors import InputError
 from xplore.adapters import adapt, with_weights
 from xplore.archive.trusted import arguments, make
-from xplore.config import build, build_model
+from xplore.campaign.config import file as configs
+from xplore.campaign.config.file import build, build_model
 from xplore.model import Model, weights
 from xplore.models.lenet import lenet1
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from laws.parts import double, examples
 
 import xplore
-from models import lenet
 from xplore._util.errors import InputError, MissingExtraError
 from xplore.adapters import adapt
 from xplore.adapters.linen import linen
 from xplore.constraints import Ball, Occlusion
 from xplore.data import mnist
+from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.panel import Panel
 from xplore.search import Gradient

@@ -22,8 +22,8 @@ import typer.main
 
 import xplore
 from xplore import cli
-from xplore.config import Config, Settings
-from xplore.parts import READING
+from xplore.campaign.config.file import Config, Settings
+from xplore.campaign.config.instantiate import READING
 
 ROOT = Path(xplore.__file__).parents[1]
 PACKAGES = ("constraints", "coverage", "objectives", "oracles", "search")

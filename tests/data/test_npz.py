@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from mutation import mutated
 
 from xplore._util.errors import InputError
-from xplore.config import build
+from xplore.campaign.config.file import build
 from xplore.data import npz
 
 SHAPES = st.one_of(

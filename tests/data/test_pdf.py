@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from laws.parts import examples
 from mutation import mutated
 
-from models import pdf as zoo
 from xplore._util.errors import InputError
 from xplore.data import pdf
 from xplore.inputs.rules import Row, holds
+from xplore.models import pdf as zoo
 
 CONTAGIO = os.environ.get("XPLORE_DATA", "")
 real = pytest.mark.skipif(not CONTAGIO, reason="XPLORE_DATA names no folder with the files of Contagio")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from laws.parts import examples
 from mutation import mutated
 
-from models import phishing as zoo
 from scripts import results_phishing as results
 from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import phishing
+from xplore.models import phishing as zoo
 from xplore.panel import Panel
 from xplore.search import Flips
 

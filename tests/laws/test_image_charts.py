@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import COLOUR, CONSTRAINTS, GREY, examples, pictures
 
-from models.pca import decoder, encoder
 from xplore._util.errors import InputError
 from xplore.constraints import (
     Affine,
@@ -32,6 +31,7 @@ from xplore.constraints import (
 )
 from xplore.data import mnist
 from xplore.inputs.encoding import decode, encode
+from xplore.models.pca import decoder, encoder
 from xplore.search import Gradient
 from xplore.search._base import Seen, Start
 

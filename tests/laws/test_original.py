@@ -10,7 +10,6 @@ from laws.parts import double, examples, small_network, small_weights
 from reference import original
 
 import xplore
-from models import lenet
 from xplore._util.errors import InputError
 from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
@@ -19,6 +18,7 @@ from xplore.engine.step import Method, look
 from xplore.inputs.media import from_png
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout, gather
+from xplore.models import lenet
 from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim
 from xplore.oracles import LabelsDiffer

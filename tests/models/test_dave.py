@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import models
-from models import dave
 from xplore.data import udacity
+from xplore.models import dave
 from xplore.panel import Panel
 
 ZOO = Path(models.__file__).parent

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import depthwise, efficientnet
 from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import photos
+from xplore.models import depthwise, efficientnet
 from xplore.models._torch_file import read_state_dict
 from xplore.panel import Panel
 

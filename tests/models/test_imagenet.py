@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import xplore
-from xplore import config
-from xplore.configured import run_config
+from xplore.campaign.config import file as config
+from xplore.campaign.config.run import run_config
 from xplore.data import photos
 
 

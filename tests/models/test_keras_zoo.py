@@ -15,10 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import mutated
 
-from models import keras_file, resnet, vgg
 from xplore._util.errors import InputError
 from xplore.adapters.linen import linen
-from xplore.models import hdf5
+from xplore.models import hdf5, keras_file, resnet, vgg
 
 MODULES = {"vgg16": vgg.module("vgg16"), "vgg19": vgg.module("vgg19"), "resnet50": resnet.module()}
 NEURONS = {"vgg16": 14_888, "vgg19": 16_168, "resnet50": 94_059}

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import lenet
 from xplore._util.errors import InputError
 from xplore.data import mnist
 from xplore.model import weights
+from xplore.models import lenet
 from xplore.panel import Panel
 
 SHAPES = {

@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from models import referee
 from xplore._util.errors import InputError
 from xplore.data import mnist
+from xplore.models import referee
 
 BOUNDS = {
     "clean": 0.975,

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import drebin, mlp, pdf, phishing
 from xplore._util.errors import InputError
 from xplore.data import drebin as apps
 from xplore.data import pdf as files
 from xplore.data import phishing as pages
 from xplore.inputs.encoding import Sparse
+from xplore.models import drebin, mlp, pdf, phishing
 from xplore.panel import Panel
 
 CONTAGIO = os.environ.get("XPLORE_DATA", "")

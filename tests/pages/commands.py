@@ -16,7 +16,8 @@ import pytest
 import typer.main
 from pages.reader import ROOT
 
-from xplore import cli, config
+from xplore import cli
+from xplore.campaign.config import file as config
 from xplore.cli._app import part
 
 CHEAP = ("report", "compare", "merge", "export", "inspect")
@@ -65,7 +66,7 @@ def _xplore(words: list[str]) -> dict[str, Any]:
 
 
 def _pytest(words: list[str]) -> None:
-    from xplore.pytest_plugin import OPTIONS
+    from xplore.regression.plugin import OPTIONS
 
     for word in words:
         if word.startswith("-"):

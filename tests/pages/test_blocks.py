@@ -28,7 +28,7 @@ from pages import commands
 from pages.reader import BLOCKS, HAS_TORCH, PAGES, ROOT, Block, fill, write
 from test_imports import LAYERS
 
-from xplore import config
+from xplore.campaign.config import file as config
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
 RUN = [block for block in BLOCKS if block.language in ("python", "pycon", "sh")]

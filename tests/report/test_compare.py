@@ -16,10 +16,10 @@ import xplore
 from xplore._util.errors import InputError
 from xplore._util.statistics import correlation, difference, share
 from xplore.archive import Archive
+from xplore.campaign.settings import Budget
 from xplore.constraints import Ball
 from xplore.data import phishing
 from xplore.models.phishing import phishing1, phishing2
-from xplore.plan import Budget
 from xplore.report import wording
 from xplore.report.compare import FORMATS, KINDS, PICTURED, how_paired, table, verdict, write
 from xplore.report.comparison import SETTINGS, both, compare, compared

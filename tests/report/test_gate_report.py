@@ -233,8 +233,8 @@ def test_a_record_of_any_kind_is_refused_or_told(at, value):
 @pytest.mark.parametrize("kind", ["failed", "failed near", "a class", "passed"])
 def test_regression_inputs_of_a_gate_are_those_of_what_failed(gated, kind):
     """Where single classes failed, those of other classes say what any training does."""
-    from xplore._pytest import _examples
-    from xplore.result import Result
+    from xplore.campaign.result import Result
+    from xplore.regression.fixture import _examples
 
     archive = gated(kind)
     groups = read(archive).groups

@@ -16,8 +16,8 @@ from tables import CONFIG, cancer, forest, people, pipeline, straight
 import xplore
 from xplore._util.errors import InputError, MissingExtraError
 from xplore.adapters.predictor import predictor
-from xplore.config import load
-from xplore.configured import run_config
+from xplore.campaign.config.file import load
+from xplore.campaign.config.run import run_config
 from xplore.constraints import Features
 from xplore.data._base import Inputs
 from xplore.report import reporter

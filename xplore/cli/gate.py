@@ -50,14 +50,14 @@ def gate(
     code 0: passed, 1: failed, 2: undecided, or bad input. One that was killed goes on with --resume; OLD
     trained again is searched anew.
     """
-    from xplore import config as configs
+    from xplore.campaign.config import file as configs
 
     given = {"campaign.seeds": seeds, "campaign.rng": rng}
     limits = [f"{key}={value}" for key, value in given.items() if value is not None]
     limits += [] if time is None else [f"campaign.seconds={duration(time)}"]
     loaded = configs.load(config, [*(set_ or []), *limits])
     models = [configs.build_model(part(name)) for name in (old, new, *(null or ()))]
-    from xplore.configured import gate_config
+    from xplore.regression.gate_config import gate_config
 
     folder = out or Path("runs") / datetime.now(UTC).strftime("gate-%Y%m%d-%H%M%S")
     command = shell("xplore", *sys.argv[1:])

@@ -16,10 +16,10 @@ def inspect(
     set_: Set = None,
 ) -> None:
     """List the models' layers, neurons and accuracy before anything is searched."""
-    from xplore import config as configs
+    from xplore.campaign.config import file as configs
 
     given = [] if seeds is None else [f"campaign.seeds={seeds}"]
     loaded = configs.load(config, [*(set_ or []), *given])
-    from xplore.configured import inspect_config
+    from xplore.campaign.config.run import inspect_config
 
     show(inspect_config(loaded))

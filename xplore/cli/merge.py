@@ -16,7 +16,7 @@ def merge(
     out: Annotated[Path, typer.Option(help="A new folder for all of them.")],
 ) -> None:
     """Unite campaigns on the same models; they stay as they are."""
-    from xplore.merging import merge as unite
+    from xplore.campaign.merge import merge as unite
     from xplore.report.wording import counted
 
     result = unite(folders, out)

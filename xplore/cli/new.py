@@ -32,7 +32,7 @@ USED = {
     "baseline": "xplore.search:Random",
     "referee": "xplore.models.referee:referee",
     "training": "xplore.data.mnist:load",
-    "backend": "xplore.backends:Ray",
+    "backend": "xplore.campaign.backends:Ray",
 }
 """The parts of the example; `OUT` are left out of it."""
 OUT = ("oracle", "referee", "training", "backend")
@@ -126,8 +126,8 @@ def new(
 
 def sample(path: Path) -> str:
     """The text of a config: the keys, defaults and words are those by which configs are checked."""
-    from xplore.config import Config, Settings
-    from xplore.parts import READING_TOLD
+    from xplore.campaign.config.file import Config, Settings
+    from xplore.campaign.config.instantiate import READING_TOLD
 
     words = {key: str(field.description) for key, field in Config.model_fields.items()}
     name = path.name.removesuffix(".toml").replace("\\", "-")  # it names a folder, too
@@ -148,7 +148,7 @@ def sample(path: Path) -> str:
 
 def _part(key: str, use: str, words: str) -> list[str]:
     """A table of the example, with every argument of what it names."""
-    from xplore.parts import named
+    from xplore.campaign.config.instantiate import named
 
     mark = "# " if key in OUT else ""
     if key == "criteria":
@@ -165,7 +165,7 @@ def _part(key: str, use: str, words: str) -> list[str]:
 
 def _criteria(words: str) -> list[str]:
     """The criteria of a config that names none."""
-    from xplore.config import DEFAULTS
+    from xplore.campaign.config.file import DEFAULTS
 
     lines = [f"# {_capital(words)}"]
     for part in DEFAULTS["criteria"]:

@@ -25,8 +25,8 @@ def replay(
     ] = None,
 ) -> None:
     """Judge each stored finding again, by the visible models, one at a time."""
-    from xplore import config as configs
-    from xplore.rejudge import rejudged
+    from xplore.campaign.config import file as configs
+    from xplore.campaign.replay import rejudged
 
     loaded = None if config is None else configs.load(config)
     parts = [part(name) for name in model or ()]

@@ -55,7 +55,7 @@ def run(
 
     Ctrl-C ends it after the running step, with a report of what is there; --resume goes on from there.
     """
-    from xplore import config as configs
+    from xplore.campaign.config import file as configs
 
     given: dict[str, Any] = {
         "campaign.seeds": seeds,
@@ -80,12 +80,12 @@ def run(
             "--address", expected="--backend ray beside it", got=str(backend), fix="add --backend ray"
         )
     if backend is not None:
-        given |= {"backend.use": "xplore.backends:Ray"} if backend == "ray" else {"backend": "none"}
+        given |= {"backend.use": "xplore.campaign.backends:Ray"} if backend == "ray" else {"backend": "none"}
         given["backend.address"] = address
     settings = [f"{key}={value}" for key, value in given.items() if value is not None]
     loaded = configs.load(config, [*(set_ or []), *settings])
     folder = out or Path("runs") / loaded.name
-    from xplore.configured import run_config
+    from xplore.campaign.config.run import run_config
     from xplore.report.wording import counted, never_valid, not_finite, worst_modes
 
     command = shell("xplore", *sys.argv[1:])

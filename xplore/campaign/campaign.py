@@ -1,8 +1,8 @@
 """The outer loop: read the seeds, search from each, judge again what was found, keep it.
 
 Seeds go in rounds. What a seed aims at depends on its own key and on coverage that is at least `lag`
-rounds old (`rounds.py`), never on lanes or timing: a campaign with the same config and rng finds the same,
-also where it was cut off and went on: what is in the archive is all that a later run needs to know.
+rounds old (`scheduling.py`), never on lanes or timing: a campaign with the same config and rng finds the
+same, also where it was cut off and went on: what is in the archive is all that a later run needs to know.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from jaxtyping import Bool
 from xplore._util.jax_settings import Thread
 from xplore.archive import Archive
 from xplore.archive.records import Finding, SeedRecord
-from xplore.backends import Backend, Backends
+from xplore.campaign.backends import Backend, Backends
+from xplore.campaign.judge import Judge
+from xplore.campaign.messages import News, Reading, Task
+from xplore.campaign.resume import Held, recall
+from xplore.campaign.scheduling import Rounds
+from xplore.campaign.settings import Budget, Plan, Tally
+from xplore.campaign.worker import Fates
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Block, Seeds
-from xplore.fates import Fates
 from xplore.model.neurons import Layout
-from xplore.plan import Budget, Plan, Tally
-from xplore.recall import Held, recall
-from xplore.rounds import Rounds
-from xplore.validity import Judge
-from xplore.work import News, Reading, Task
 
 UNREADABLE = "ended before seeds that could not be read"
 

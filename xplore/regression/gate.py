@@ -21,9 +21,10 @@ from xplore._util.errors import InputError, visible
 from xplore._util.jax_settings import own_settings
 from xplore._util.statistics import foreseen, share
 from xplore.adapters import adapt
-from xplore.api import run
 from xplore.archive.gate_record import DISAGREEMENTS, FLIPS, WHERE, Decision, GateRecord, Line, decide
 from xplore.archive.records import NO_ANSWER, SeedRecord
+from xplore.campaign.result import Result
+from xplore.campaign.run import run
 from xplore.model import Model
 from xplore.objectives import Joint
 from xplore.oracles import NegativeFlips
@@ -31,7 +32,6 @@ from xplore.report import gate as words
 from xplore.report.failure import failure
 from xplore.report.reading import head
 from xplore.report.wording import not_finite
-from xplore.result import Result
 
 NAMES = ("old", "new")
 CHANCE = 0.025

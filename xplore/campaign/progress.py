@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from xplore.plan import Tally
+from xplore.campaign.settings import Tally
 
 if TYPE_CHECKING:
     from rich.live import Live

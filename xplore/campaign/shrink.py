@@ -21,11 +21,11 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from xplore.archive import Archive
 from xplore.archive.records import Finding, Shrunk
+from xplore.campaign.findings import latent_shapes, unpacked
+from xplore.campaign.judge import Judge
 from xplore.constraints import Constraint
-from xplore.keeping import latent_shapes, unpacked
 from xplore.oracles import Oracle
 from xplore.panel import Panel
-from xplore.validity import Judge
 
 MOST_QUERIES = 100
 """Changes that are tried for one finding."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from xplore.campaign.judge import Judge
+from xplore.campaign.validation import climbable
 from xplore.constraints import Constraint
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Block
@@ -14,8 +16,6 @@ from xplore.objectives import Objective
 from xplore.objectives._base import among
 from xplore.panel import Panel
 from xplore.search import Flips, Gradient, Search, Sweep
-from xplore.validation import climbable
-from xplore.validity import Judge
 
 POINTS = 32
 """Of a change that is one number, those that are tried."""

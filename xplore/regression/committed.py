@@ -22,12 +22,12 @@ from xplore._util.folders import alone
 from xplore._util.jax_settings import own_settings
 from xplore.adapters.predictor import reading
 from xplore.archive.records import Finding, content_hash
-from xplore.claims import ask
+from xplore.campaign.claims import ask
+from xplore.campaign.replay import shape_of
 from xplore.inputs.media import NPY, PNG, SETS, from_npy, to_npy
 from xplore.inputs.table import Table
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel import Panel
-from xplore.rejudge import shape_of
 from xplore.report._base import store
 from xplore.report.csv import safe
 

@@ -25,13 +25,13 @@ from jaxtyping import Bool, Shaped
 
 from xplore._util.errors import InputError, MissingExtraError, told
 from xplore._util.jax_settings import own_settings
+from xplore.campaign.judge import Judge
+from xplore.campaign.messages import News, Seed, Task
+from xplore.campaign.settings import Plan
+from xplore.campaign.worker import Fates
 from xplore.engine.devices import compilation_cache
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Block
-from xplore.fates import Fates
-from xplore.plan import Plan
-from xplore.validity import Judge
-from xplore.work import News, Seed, Task
 
 RETRIES = 10
 """Losses of a task's worker after which it is given up: a model may crash its process each time."""

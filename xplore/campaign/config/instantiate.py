@@ -172,7 +172,7 @@ _EXAMPLES = {
     "criteria": "xplore.coverage:NeuronCoverage",
     "seeds": "xplore.data.npz:load",
     "training": "xplore.data.npz:load",
-    "backend": "xplore.backends:Ray",
+    "backend": "xplore.campaign.backends:Ray",
 }
 """What a key of a config may be, as an error shows it."""
 

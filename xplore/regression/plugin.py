@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from xplore._pytest import Campaigns
-    from xplore.result import Result
+    from xplore.campaign.result import Result
+    from xplore.regression.fixture import Campaigns
 
 _campaigns = pytest.StashKey["Campaigns"]()
 _rng = pytest.StashKey[int]()
@@ -63,7 +63,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> Iterator[Campaigns]:
     """Campaigns, gates and coverage from a test: `campaign.gate(old, new, images, labels, allow=0.02)`."""
-    from xplore._pytest import Campaigns
+    from xplore.regression.fixture import Campaigns
 
     made = Campaigns(request.node, request.config.stash[_rng])
     request.node.stash[_campaigns] = made

@@ -19,31 +19,18 @@ from xplore.adapters.predictor import reading
 from xplore.archive import Archive
 from xplore.archive.labels import account
 from xplore.archive.tables import FILE, holds
-from xplore.backends import Backends, Ray
 from xplore.campaign import Campaign
-from xplore.config import THRESHOLDS
-from xplore.constraints import Constraint
-from xplore.coverage import CellCriterion, NeuronCoverage
-from xplore.defaults import prepared
-from xplore.engine.devices import compilation_cache, most_lanes
-from xplore.evaluation.checks import checked_truth, opened_chart, stored
-from xplore.evaluation.sources import First, Held, labelled
-from xplore.fates import Fates
-from xplore.model.callbacks import faults
-from xplore.model.lowering.autotune import chosen
-from xplore.model.neurons import Layout
-from xplore.model.outputs import EXCLUSIVE
-from xplore.objectives import Objective
-from xplore.oracles import Oracle
-from xplore.panel.panel import BATCH, Panel
-from xplore.plan import Budget, Plan, Tally
-from xplore.progress import Watch, counting, display, interruptible
-from xplore.recall import resumed
-from xplore.record import record
-from xplore.result import Result, write_reports
-from xplore.search import Gradient, Random, Search
-from xplore.shrink import Shrinking
-from xplore.validation import (
+from xplore.campaign.backends import Backends, Ray
+from xplore.campaign.config.file import THRESHOLDS
+from xplore.campaign.defaults import prepared
+from xplore.campaign.judge import Judge
+from xplore.campaign.progress import Watch, counting, display, interruptible
+from xplore.campaign.provenance import record
+from xplore.campaign.result import Result, write_reports
+from xplore.campaign.resume import resumed
+from xplore.campaign.settings import Budget, Plan, Tally
+from xplore.campaign.shrink import Shrinking
+from xplore.campaign.validation import (
     checked_arguments,
     checked_criteria,
     checked_objective,
@@ -54,7 +41,20 @@ from xplore.validation import (
     climbable,
     fits,
 )
-from xplore.validity import Judge
+from xplore.campaign.worker import Fates
+from xplore.constraints import Constraint
+from xplore.coverage import CellCriterion, NeuronCoverage
+from xplore.engine.devices import compilation_cache, most_lanes
+from xplore.evaluation.checks import checked_truth, opened_chart, stored
+from xplore.evaluation.sources import First, Held, labelled
+from xplore.model.callbacks import faults
+from xplore.model.lowering.autotune import chosen
+from xplore.model.neurons import Layout
+from xplore.model.outputs import EXCLUSIVE
+from xplore.objectives import Objective
+from xplore.oracles import Oracle
+from xplore.panel.panel import BATCH, Panel
+from xplore.search import Gradient, Random, Search
 
 BASELINE_SEEDS = 10_000
 """What a baseline searches from at most: it goes breadth first, and holds them all."""
@@ -111,7 +111,7 @@ def run(
     A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
     lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
     Without `shrink` findings are not reduced to the smallest change that shows them. `backend` says where it
-    is computed, if not here: `xplore.backends.Ray()`.
+    is computed, if not here: `xplore.campaign.backends.Ray()`.
 
     >>> from xplore.data import phishing
     >>> from xplore.models.phishing import phishing1, phishing2

@@ -22,7 +22,7 @@ from xplore.archive.merged_metadata import SAME, Meta, identity, later, parts, u
 from xplore.archive.metadata import differing
 from xplore.archive.records import Finding, content_hash
 from xplore.archive.rows import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
-from xplore.result import Result, write_reports
+from xplore.campaign.result import Result, write_reports
 
 
 def merge(folders: Sequence[str | Path], out: str | Path) -> Result:

@@ -19,12 +19,12 @@ from jaxtyping import Bool, Int, Shaped
 
 from xplore._util.jax_settings import Thread
 from xplore.archive.records import Finding, SeedRecord
+from xplore.campaign.findings import kept
+from xplore.campaign.judge import Judge, Judgement, Read, Said
+from xplore.campaign.messages import Here, News, Reading, Seed, Task
+from xplore.campaign.settings import Plan
 from xplore.engine.engine import Engine, Outcome, Try
 from xplore.engine.step import Method
-from xplore.keeping import kept
-from xplore.plan import Plan
-from xplore.validity import Judge, Judgement, Read, Said
-from xplore.work import Here, News, Reading, Seed, Task
 
 JUDGE_EVERY = 5.0
 """Seconds that a finding waits at most: when it is judged decides nothing but when it is seen."""

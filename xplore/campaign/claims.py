@@ -15,14 +15,14 @@ from jaxtyping import Array, Float, Shaped
 from xplore._util.errors import InputError
 from xplore.archive.records import NO_ANSWER, Finding, SeedRecord, content_hash
 from xplore.archive.rows import DAMAGE
+from xplore.campaign.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
+from xplore.campaign.findings import latent_shapes, unpacked
+from xplore.campaign.judge import differences
 from xplore.constraints import Constraint
-from xplore.doubt import ALL_SURE, REFERENCE, SURE, confidences, doubts
 from xplore.inputs.encoding import Encoding, encoding_of
-from xplore.keeping import latent_shapes, unpacked
 from xplore.model.outputs import EXCLUSIVE
 from xplore.oracles import Oracle
 from xplore.panel import Panel
-from xplore.validity import differences
 
 TOLERANCE = 1e-3
 """How far a probability, a value or a size may lie from what was recorded: devices round otherwise."""

@@ -13,16 +13,16 @@ import pytest
 
 import xplore
 from xplore._util.errors import InputError, shell, told, visible
-from xplore.entry import Entry, forget
-from xplore.regressions import Regressions
+from xplore.regression.committed import Regressions
+from xplore.regression.folders import Entry, forget
 from xplore.report.failure import failure
 from xplore.report.gate import verdict as said
 
 if TYPE_CHECKING:
     from xplore.archive.records import Finding
+    from xplore.campaign.result import Result
     from xplore.coverage import CellCriterion
-    from xplore.gating import Verdict
-    from xplore.result import Result
+    from xplore.regression.gate import Verdict
 
 KEEP = "--xplore-keep"
 FAULTS = (InputError, OSError, sqlite3.Error)
@@ -68,7 +68,7 @@ class Campaigns:
 
     def gate(self, old: Any, new: Any, inputs: Any, labels: Any = None, **how: Any) -> Verdict:
         """`xplore.gate`; the test fails where it does, or where regression inputs are answered wrongly."""
-        from xplore.gating import gate, replayed
+        from xplore.regression.gate import gate, replayed
 
         self._regress(lambda: ([old, new], how), gated=True)
         for folder, asked in self._again():
@@ -93,8 +93,8 @@ class Campaigns:
 
     def configured(self, config: str, **settings: Any) -> Result:
         """A config's campaign, with settings of its `campaign` table, `steps` and `tries` of its search."""
-        from xplore.config import build_model, load
-        from xplore.configured import judging, run_config
+        from xplore.campaign.config.file import build_model, load
+        from xplore.campaign.config.run import judging, run_config
 
         given = {**self._budget(), **settings}
         place = Path(self._node.config.rootpath, config)
@@ -238,7 +238,7 @@ class Campaigns:
         self, method: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]], *, gated: bool = False
     ) -> None:
         """Fail where models differ on regression inputs of this test; in a gate, where the new one errs."""
-        from xplore.regressions import judged
+        from xplore.regression.committed import judged
 
         kept = [one for place in self._places for one in place.of(self._node.nodeid)]
         if not kept:

@@ -10,21 +10,20 @@ import numpy as np
 
 from xplore._util.errors import InputError
 from xplore._util.files import let_go
-from xplore.api import run
-from xplore.config import Config, build, build_model
+from xplore.campaign.config.file import Config, build, build_model
+from xplore.campaign.result import Result
+from xplore.campaign.run import run
+from xplore.campaign.settings import Budget, Plan
+from xplore.campaign.validation import checked_search
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.engine.devices import memory
 from xplore.evaluation.checks import checked_part
 from xplore.evaluation.inspection import Inspection, inspect
 from xplore.evaluation.sources import lazy
-from xplore.gating import Verdict, gate
 from xplore.inputs.columns import is_frame
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
-from xplore.plan import Budget, Plan
-from xplore.result import Result
-from xplore.validation import checked_search
 
 
 def run_config(
@@ -37,13 +36,13 @@ def run_config(
     resume: bool = False,
 ) -> Result:
     """Run a campaign as a config says; `command` and the config's `file` are recorded."""
-    images, labels, classes, seeds = _seeds(config)
+    images, labels, classes, notes = seeds(config)
     return run(
         [build_model(part) for part in config.models],
         images,
         labels,
-        **_method(config),
-        **_judging(config),
+        **method(config),
+        **evidence(config),
         baseline=None if config.baseline is None else checked_search("baseline", build(config.baseline)),
         out=out,
         resume=resume,
@@ -51,26 +50,8 @@ def run_config(
         name=config.name,
         classes=classes,
         progress=progress,
-        recorded={"config": config.model_dump(), "command": command, "config_file": file, "notes": seeds},
+        recorded={"config": config.model_dump(), "command": command, "config_file": file, "notes": notes},
     )
-
-
-def gate_config(
-    config: Config,
-    old: Any,
-    new: Any,
-    *,
-    allow: float | None,
-    null: Sequence[Any],
-    out: Path | None,
-    command: str,
-    resume: bool = False,
-) -> Verdict:
-    """A gate by a config: its seeds, constraint, search and evidence; its models are left out."""
-    images, labels, classes, seeds = _seeds(config)
-    recorded = {"command": command, "notes": seeds}
-    how = {"classes": classes, "recorded": recorded, "resume": resume, **_method(config), **_judging(config)}
-    return gate(old, new, images, labels, allow=allow, null=null, out=out, **how)
 
 
 def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:
@@ -81,7 +62,7 @@ def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:
     return [build_model(part) for part in config.models], how
 
 
-def _judging(config: Config) -> dict[str, Any]:
+def evidence(config: Config) -> dict[str, Any]:
     """What a config holds findings against, and whether they are reduced to the smallest change before."""
     return {
         "referee": None if config.referee is None else build(config.referee),
@@ -90,7 +71,7 @@ def _judging(config: Config) -> dict[str, Any]:
     }
 
 
-def _method(config: Config) -> dict[str, Any]:
+def method(config: Config) -> dict[str, Any]:
     """How a config searches and for what, as `xplore.run` takes it; what it leaves out is left out."""
     settings = config.campaign
     optional = {"objective": (config.objective, Objective), "oracle": (config.oracle, Oracle)}
@@ -121,12 +102,12 @@ def _search(part: dict[str, Any]) -> dict[str, Any]:
 def inspect_config(config: Config) -> Inspection:
     """What a config's models are, and how right they are on its seeds."""
     models = [build_model(part) for part in config.models]
-    inputs, labels, classes, _ = _seeds(config)
+    inputs, labels, classes, _ = seeds(config)
     constraint = checked_part("constraint", build(config.constraint), Constraint)
     return inspect(models, inputs, labels, constraint=constraint, classes=classes)
 
 
-def _seeds(config: Config) -> tuple[Any, np.ndarray | None, Sequence[str] | None, list[str]]:
+def seeds(config: Config) -> tuple[Any, np.ndarray | None, Sequence[str] | None, list[str]]:
     """As many inputs and labels as a config asks for, the names of the classes, and what these are."""
     inputs, n = _inputs("seeds", config.seeds)
     labels = getattr(inputs, "labels", None)

@@ -3,7 +3,7 @@
 A finding is invalid unless the seed was answered rightly by all models (unanimously, where there are no
 labels), the change stays within its constraint's bound, and the stored file, decoded and judged alone by
 the plain models, still divides them. Of the others those are in doubt whose label outside evidence speaks
-against (`xplore.doubt`); the rest are valid. Measures are shown, not filtered on.
+against (`xplore.campaign.doubt`); the rest are valid. Measures are shown, not filtered on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float16, Int, Shaped
 
 from xplore.archive.records import NO_ANSWER
+from xplore.campaign.doubt import confidences, doubts
+from xplore.campaign.neighbours import Neighbours
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
-from xplore.doubt import confidences, doubts
 from xplore.inputs.encoding import Encoding
 from xplore.model.outputs import EXCLUSIVE
-from xplore.neighbours import Neighbours
 from xplore.oracles import Oracle
 from xplore.panel.panel import BATCH, Panel
 

@@ -8,10 +8,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from xplore.campaign.judge import Judge
+from xplore.campaign.messages import News, Task
+from xplore.campaign.settings import Plan
 from xplore.engine.step import Method
-from xplore.plan import Plan
-from xplore.validity import Judge
-from xplore.work import News, Task
 
 
 @runtime_checkable
@@ -19,9 +19,9 @@ class Backend(Protocol):
     """Where seeds are searched from: takes tasks, and tells what came of each seed, once.
 
     It calls `keep` with what came before it tells it, from one thread. Which task runs when, where, and how
-    often decides nothing. `xplore.fates.Fates` is the one that computes here.
+    often decides nothing. `xplore.campaign.worker.Fates` is the one that computes here.
 
-    >>> from xplore.fates import Fates
+    >>> from xplore.campaign.worker import Fates
     >>> all(hasattr(Fates, name) for name in ("warm_up", "open", "aim", "news", "finish", "close"))
     True
     """

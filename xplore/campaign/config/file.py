@@ -18,10 +18,18 @@ from pydantic import (
     field_validator,
 )
 
-from xplore import toml
 from xplore._util.checkout import folder
 from xplore._util.errors import InputError
-from xplore.parts import Part, build, build_model, check, check_model, importable, unknown
+from xplore.campaign.config import toml
+from xplore.campaign.config.instantiate import (
+    Part,
+    build,
+    build_model,
+    check,
+    check_model,
+    importable,
+    unknown,
+)
 
 __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]
 

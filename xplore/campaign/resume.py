@@ -12,9 +12,9 @@ from typing import Any
 from xplore._util.errors import InputError, short
 from xplore.archive import Archive
 from xplore.archive.metadata import comparable, differing
+from xplore.campaign.scheduling import Rounds
+from xplore.campaign.settings import Tally
 from xplore.evaluation.sources import Block
-from xplore.plan import Tally
-from xplore.rounds import Rounds
 
 SAME = (
     *("models", "constraint", "search", "objective", "oracle", "rng", "round_size", "lag", "criteria"),

@@ -12,7 +12,8 @@ from jaxtyping import Int, Shaped
 
 from xplore._util.errors import InputError, told
 from xplore._util.jax_settings import PRNG
-from xplore.backends import Ray
+from xplore.campaign.backends import Ray
+from xplore.campaign.settings import Budget, Plan
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.evaluation.checks import checked_part, whole
@@ -23,7 +24,6 @@ from xplore.model.neurons import Layout
 from xplore.objectives import Diverge, Joint, Objective
 from xplore.oracles import LabelsDiffer, Oracle
 from xplore.panel.panel import Panel, Precision
-from xplore.plan import Budget, Plan
 from xplore.search import Search
 from xplore.search._base import Start
 
@@ -90,11 +90,11 @@ def checked_training(
 def checked_arguments(**given: Any) -> None:
     """An InputError for an argument of `xplore.run` that is given, and is not what its name says."""
     kinds: dict[str, tuple[str, Callable[[Any], bool]]] = {
-        "plan": ("an xplore.plan.Plan", lambda value: isinstance(value, Plan)),
+        "plan": ("an xplore.campaign.settings.Plan", lambda value: isinstance(value, Plan)),
         "budget": ("an xplore.Budget", lambda value: isinstance(value, Budget)),
         "criteria": ("criteria, in a list", lambda value: isinstance(value, Iterable)),
         "referee": ("a function of stored inputs", callable),
-        "backend": ("a backend, as xplore.backends.Ray()", callable),
+        "backend": ("a backend, as xplore.campaign.backends.Ray()", callable),
         "out": ("a path", lambda value: isinstance(value, (str, os.PathLike))),
         "name": ("text", lambda value: isinstance(value, str)),
         "classes": ("the classes' names, in a list", _names),

@@ -13,9 +13,9 @@ from jaxtyping import Int, Shaped
 
 from xplore._util.jax_settings import PRNG
 from xplore.archive.records import Finding, content_hash
+from xplore.campaign.judge import Judgement
 from xplore.constraints import Constraint
 from xplore.inputs.encoding import Encoding
-from xplore.validity import Judgement
 
 
 def kept(

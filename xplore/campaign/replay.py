@@ -18,7 +18,7 @@ from xplore.archive.merged_metadata import parts
 from xplore.archive.metadata import comparable, here
 from xplore.archive.rows import DAMAGE
 from xplore.archive.trusted import arguments, from_zoo, make
-from xplore.claims import CHECKED, Claims, ask
+from xplore.campaign.claims import CHECKED, Claims, ask
 from xplore.constraints import Constraint
 from xplore.inputs.encoding import encoding_of
 from xplore.inputs.table import Table

@@ -16,12 +16,12 @@ import jax
 import xplore
 from xplore._util.identity import fields
 from xplore.archive.trusted import fault
+from xplore.campaign.settings import Plan
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.engine.step import Method
 from xplore.inputs.table import Table
 from xplore.model.neurons import Layout
-from xplore.plan import Plan
 
 LATER, FUNCTIONS = ("frozen", "grows", "changes", "grains", "magnitudes"), ("rules", "follows")
 MISSING = ("comes", "goes")
