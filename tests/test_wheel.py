@@ -71,8 +71,8 @@ def test_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
         "models/referee.safetensors",
         "configs/mnist.toml",
         "report/html.jinja",
-        "review/page.jinja",
-        "review/page.js",
+        "report/review/page.jinja",
+        "report/review/page.js",
     ):
         assert f"xplore/{name}" in names
     assert {name.split("/")[0] for name in names} == {"xplore", "xplore_tests-0.1.0.dist-info"}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import models
+from xplore import models
 from xplore.data import udacity
 from xplore.models import dave
 from xplore.panel import Panel
