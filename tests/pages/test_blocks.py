@@ -26,7 +26,6 @@ from laws import test_constraint, test_criterion, test_objective, test_oracle
 from laws.parts import COLOUR, GREY, pictures
 from pages import commands
 from pages.reader import BLOCKS, HAS_TORCH, PAGES, ROOT, Block, fill, write
-from test_imports import LAYERS
 
 from xplore.campaign.config import file as config
 
@@ -202,12 +201,6 @@ def test_configs_are_valid(block: Block, folder: Path) -> None:
     (folder / "block.toml").write_text("\n".join([*missing, block.code]), "utf-8")
     loaded = config.load("block.toml")
     assert {key for key, _ in config.parts(loaded)} >= set(data) - {"name", "campaign", "models", "criteria"}
-
-
-def test_the_modules_of_the_design_are_those_of_the_code() -> None:
-    (block,) = (b for b in BLOCKS if b.page == "docs/design.md" and b.language == "text")
-    told = [set(re.findall(r"\w+", line.replace("and its parts", ""))) for line in block.code.splitlines()]
-    assert told == [set(line.split()) for line in LAYERS.strip().splitlines()]
 
 
 @of("json", "yaml")

@@ -1,1 +1,1 @@
-"""What any package may use, and what knows nothing of models or campaigns; imports nothing else of xplore."""
+"""Errors, files, statistics, pytrees: what any package may use; imports nothing of xplore."""

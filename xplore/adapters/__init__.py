@@ -1,4 +1,4 @@
-"""Foreign objects as models under test; each library is imported by its own file, on use."""
+"""Foreign objects as models under test, one library a file; imports `model`, `inputs`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Findings on disk, without JAX: the archive of a campaign, its tables, records and metadata.
-
-Imports `inputs` and `_util`.
-"""
+"""Findings on disk, without JAX: the archive, its tables, records, metadata; imports `_util`."""
 
 from __future__ import annotations
 

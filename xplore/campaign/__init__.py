@@ -1,7 +1,4 @@
-"""A campaign from its arguments to its result: validation, the outer loop, judging, resume, replay, merge.
-
-Imports `engine`, `evaluation` and what lies below.
-"""
+"""A campaign from its arguments to its result: run, judge, resume, replay, merge; imports `engine`, `evaluation`."""
 
 from __future__ import annotations
 

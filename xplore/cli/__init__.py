@@ -1,4 +1,4 @@
-"""The command line: one command a file."""
+"""The command line, one command a file; imports `regression`, `campaign`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an input may change and stay realistic: charts with a bound. One chart a file."""
+"""How an input may change and stay realistic: charts with a bound, one a file; imports `inputs`."""
 
 from xplore.constraints._base import Constraint as Constraint
 from xplore.constraints.additions import Additions as Additions

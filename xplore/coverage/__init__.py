@@ -1,4 +1,4 @@
-"""Coverage criteria: which parts of each model did the tests reach? One criterion a file."""
+"""Coverage criteria: which parts of a model did the tests reach? One a file; imports `model`."""
 
 from xplore.coverage._base import CellCriterion as CellCriterion
 from xplore.coverage._base import Criterion as Criterion

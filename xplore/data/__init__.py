@@ -1,4 +1,4 @@
-"""Inputs and labels to start a campaign from: one data set a file, each with a function `load`."""
+"""Inputs and labels to start from, one data set a file with a function `load`; imports `constraints`."""
 
 from xplore._util import lazy as _lazy
 

@@ -1,7 +1,4 @@
-"""The compiled step of the search, the loops that drive it, and what follows from the devices.
-
-Imports `search`, `objectives`, `panel` and what lies below; it knows nothing of archives.
-"""
+"""The compiled step, its loops, and what follows from the devices; imports `panel` and the parts."""
 
 from __future__ import annotations
 

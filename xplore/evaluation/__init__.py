@@ -1,7 +1,4 @@
-"""What models say of inputs without a search: accuracies, coverage; sources of inputs, and checks of them.
-
-Imports `panel`, `coverage`, `constraints`, `report` and what lies below.
-"""
+"""What models say without a search: accuracies, coverage, sources, checks; imports `panel` and the parts."""
 
 from xplore._util import lazy
 

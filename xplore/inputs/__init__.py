@@ -1,1 +1,1 @@
-"""What an input is and how it is stored: encodings, media, tables and their rules; imports `_util` alone."""
+"""What an input is and how it is stored: encodings, media, tables and their rules; imports `_util`."""

@@ -1,7 +1,4 @@
-"""One model under test: what it computes, what its outputs mean, its neurons and how they are captured.
-
-Imports `inputs` and `_util`.
-"""
+"""One model under test: its outputs, neurons, weights, capture and lowering; imports `_util`."""
 
 from __future__ import annotations
 

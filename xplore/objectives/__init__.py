@@ -1,4 +1,4 @@
-"""What the search climbs. One objective a file."""
+"""What the search climbs, one objective a file; imports `panel`, `model`."""
 
 from xplore.objectives._base import Objective as Objective
 from xplore.objectives.diverge import Diverge as Diverge

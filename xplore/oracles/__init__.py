@@ -1,4 +1,4 @@
-"""What counts as a disagreement. One judgement a file."""
+"""What counts as a disagreement, one rule a file; imports `model`, `archive`."""
 
 from xplore.oracles._base import OfLabels as OfLabels
 from xplore.oracles._base import OfValues as OfValues

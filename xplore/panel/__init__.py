@@ -1,4 +1,4 @@
-"""Models that should agree, asked together on one input. Imports `adapters` and what lies below."""
+"""Models that should agree, asked together on one input; imports `adapters`, `model`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old against new: the gate, committed regression inputs, the pytest fixture and plugin; imports `campaign`.
+"""Old against new: the gate, committed inputs, the pytest fixture; imports `campaign`.
 
 This file imports nothing: every run of pytest loads the plugin.
 """

@@ -1,4 +1,4 @@
-"""Accounts of an archive, one format a file; none of them imports JAX."""
+"""Accounts of an archive, without JAX, one format a file; imports `inputs`, `archive`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the latents move. One search a file."""
+"""How the latents move, one search a file; imports `constraints`."""
 
 from xplore._util.factory import Recipe as Recipe
 from xplore.search._base import Blind as Blind
