@@ -3,8 +3,8 @@
     python scripts/architecture.py            # print the imports between packages
     python scripts/architecture.py --draw     # write the picture, too
 
-The rows are those of the contract in `pyproject.toml`; a package's words are the first sentence of its docstring.
-Imports are counted wherever they stand: inside functions and under TYPE_CHECKING, too.
+The rows are those of the contract in `pyproject.toml`; a package's words are the first sentence of its
+docstring. Imports are counted wherever they stand: inside functions and under TYPE_CHECKING, too.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A campaign from its arguments to its result: run, judge, resume, replay, merge; imports `engine`, `evaluation`."""
+"""A campaign from its arguments to its result: run, judge, resume, replay; imports `engine`, `evaluation`."""
 
 from __future__ import annotations
 
