@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 
 from ._torch_tensors import Refusal, Storage, Tensor, run
 
@@ -67,7 +67,7 @@ def read_state_dict(
         raise InputError(
             str(path),
             expected="a whole file of torch.save",
-            got=f"a damaged one ({told(error)})",
+            got=f"a damaged one ({one_line(error)})",
             fix="fetch the file again from where it came",
         ) from error
 
@@ -83,7 +83,7 @@ def _content(path: Path, largest: int) -> bytes:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise InputError(str(path), expected="a readable file", got=told(error)) from error
+        raise InputError(str(path), expected="a readable file", got=one_line(error)) from error
     if len(content) > largest:
         raise InputError(str(path), expected=f"at most {largest} bytes", got="a larger file")
     return content

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore._util.errors import InputError, MissingExtraError, first, told
+from xplore._util.errors import InputError, MissingExtraError, first, one_line
 
 from . import hdf5
 
@@ -71,7 +71,7 @@ def read_layers(
         raise InputError(
             str(path),
             expected="weights as Keras 1 and 2 saved them (.h5)",
-            got=told(error),
+            got=one_line(error),
             fix="fetch the file again from where it came",
         ) from error
     faults += [

@@ -66,7 +66,7 @@ def config_keys() -> str:
     """Every key of a config, from pydantic and from the signatures of what a config can name."""
     from xplore.campaign.config.file import Config, Settings
     from xplore.campaign.config.instantiate import READING as HINTS
-    from xplore.campaign.config.instantiate import READING_TOLD
+    from xplore.campaign.config.instantiate import READING_HELP
 
     told = (*PACKAGES, "models", "seeds", "campaign", "referee")
     of_config = [
@@ -81,7 +81,7 @@ def config_keys() -> str:
         (f"`{name}`", said(field.annotation), _default(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
-    reading = [(f"`{name}`", said(hint), READING_TOLD[name]) for name, hint in HINTS.items()]
+    reading = [(f"`{name}`", said(hint), READING_HELP[name]) for name, hint in HINTS.items()]
     parts = [
         "# Config keys",
         CONFIG,
@@ -187,7 +187,7 @@ def said(hint: Any, default: Any = None) -> str:
     >>> said(Literal["a", "b"] | None), said(tuple[float, ...]), said(float | list[float])
     ('`"a"`, `"b"` or none', 'list of numbers', 'number or list of numbers')
     """
-    from xplore._util.factory import Recipe
+    from xplore._util.recipe import Recipe
 
     if get_origin(hint) is typing.Annotated:
         return said(get_args(hint)[0], default)

@@ -272,7 +272,7 @@ def told(folder: Path, meta: dict[str, Any], base: dict[str, Any], out: Path) ->
             session.aim()
             session.answer(session.queue[-1], 0 if session.classes else "valid")
             session.card(session.queue[-1])
-            session.told()
+            session.summary()
 
     yield "open", shown
     for name in FORMATS:

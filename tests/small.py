@@ -27,8 +27,8 @@ from xplore.campaign.judge import Judge
 from xplore.campaign.provenance import record
 from xplore.campaign.resume import resumed
 from xplore.campaign.run import THRESHOLDS
-from xplore.campaign.settings import Budget, Plan
-from xplore.campaign.worker import Fates
+from xplore.campaign.settings import Budget, RunOptions
+from xplore.campaign.worker import Worker
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.engine.step import Method
@@ -59,7 +59,7 @@ def campaign(
     lanes: int = 16,
     budget: Budget = Budget(),
     dtype: Any = np.float32,
-    backend: Backends = Fates,
+    backend: Backends = Worker,
 ) -> Campaign:
     """Linear models, light, and restarts: seeds take from one step to dozens."""
     panel, codes = relatives(1, SHAPE, channels=(), dtype=dtype), pictures(0, SEEDS, SHAPE)[:seeds]
@@ -68,7 +68,7 @@ def campaign(
     training = pictures(1, 300, SHAPE)
     judge = Judge(panel, method.oracle, method.constraint, criteria, brightest, training, batch=16)
     layout = panel.check(SHAPE)
-    return Campaign(method, judge, layout, Held(codes), Plan(lanes, rng, round_size=32), budget, backend)
+    return Campaign(method, judge, layout, Held(codes), RunOptions(lanes, rng, round_size=32), budget, backend)
 
 
 def archive(running: Campaign, folder: Path) -> Archive:
@@ -134,7 +134,7 @@ def killed(folder: Path, cache: Path, instant: random.Random, most: int) -> bool
 
 def main(folder: str, address: str = "") -> None:
     dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
-    running = campaign(dtype=dtype, backend=Ray(address, seconds=0.5) if address else Fates)
+    running = campaign(dtype=dtype, backend=Ray(address, seconds=0.5) if address else Worker)
     with closing(archive(running, Path(folder))) as kept:
         closed = 0
         for tally in running.run(kept):

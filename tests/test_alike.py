@@ -15,7 +15,7 @@ import tiny
 
 import xplore
 from xplore._util.errors import InputError
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.pytree import Number
 from xplore.archive import Archive
 from xplore.archive.tables import FILE

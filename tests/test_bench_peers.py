@@ -21,7 +21,7 @@ from xplore.objectives import Joint
 from xplore.objectives.joint import JointAim
 from xplore.panel import Panel
 from xplore.search import Original
-from xplore.search._base import Seen, Start
+from xplore.search._base import Feedback, Start
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 
@@ -98,7 +98,7 @@ def test_a_step_of_the_loop_in_torch_is_one_of_original(clip, bench, digits):
         Start(x0, jax.random.split(jax.random.key(0), 1), jnp.array([0])),
     )
     point = search.advance(
-        Lighting(), search.init(Lighting(), start), start, Seen(slope, jnp.zeros(1), jnp.array([0]))
+        Lighting(), search.init(Lighting(), start), start, Feedback(slope, jnp.zeros(1), jnp.array([0]))
     )
     theirs = loop.stepped(models, lenets.in_torch(digits[:1]), label, deviate, list(neurons), clip)
     assert np.abs(point.x - x0).max() > 0.01

@@ -21,7 +21,7 @@ from xplore.archive import Archive
 from xplore.archive.records import rows_of
 from xplore.archive.tables import FILE
 from xplore.campaign.scheduling import Rounds
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.constraints import Ball
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.inputs.encoding import decode
@@ -94,7 +94,7 @@ def shares(criterion: CellCriterion, images: np.ndarray) -> dict[str, float]:
 
 def ran(folder: Path, criteria: list[CellCriterion], **how: Any) -> Any:
     """A campaign on the tiny models."""
-    plan = Plan(lanes=8, round_size=6, main_criterion=how.pop("main", 0))
+    plan = RunOptions(lanes=8, round_size=6, main_criterion=how.pop("main", 0))
     given = {"constraint": Ball(), "steps": 5, "tries": 2, "plan": plan, "progress": False, "shrink": False}
     return xplore.run(MODELS, tiny.images(), criteria=criteria, out=folder, **given | how)
 
@@ -163,10 +163,10 @@ def test_resumed_and_merged_campaigns_hold_the_same_cells(campaign: Any, tmp_pat
     whole = ran(tmp_path / "cut", KINDS, resume=True)
     assert whole.coverage == campaign.coverage
     other = ran(tmp_path / "other", KINDS, rng=1)
-    united = xplore.merge([campaign.folder, other.folder], tmp_path / "united")
+    merged = xplore.merge([campaign.folder, other.folder], tmp_path / "united")
     for criterion in KINDS:
         both = np.concatenate([stored(campaign), stored(other)])
-        came = {model: values[repr(criterion)] for model, values in united.coverage.items()}
+        came = {model: values[repr(criterion)] for model, values in merged.coverage.items()}
         assert came == pytest.approx(shares(criterion, both))
     for criteria in ([KINDS[0].replace(k=6), *KINDS[1:]], KINDS[1:]):
         with pytest.raises(InputError, match="criteria"):

@@ -11,9 +11,9 @@ import pytest
 from laws.parts import double, pictures, relatives
 
 from xplore import campaign
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore.campaign import judge as validity
-from xplore.campaign.worker import Fates
+from xplore.campaign.worker import Worker
 from xplore.constraints import Affine, Ball, Lighting, Occlusion
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
@@ -155,7 +155,7 @@ def run(panel, codes, constraint, numbers):
     method = Method(panel, Joint(lambda1, lambda2), constraint(bound), LabelsDiffer(), search)
     judge = validity.Judge(panel, method.oracle, method.constraint, (NeuronCoverage(t),))
     layout = panel.check(codes.shape[1:])
-    runs = campaign.Campaign(method, judge, layout, Held(codes), campaign.Plan(lanes=8, round_size=16, lag=1))
+    runs = campaign.Campaign(method, judge, layout, Held(codes), campaign.RunOptions(lanes=8, round_size=16, lag=1))
     for _ in runs.run():
         pass
     return runs.tally
@@ -211,7 +211,7 @@ def test_nothing_is_compiled_once_it_is_warm(caplog):
 def test_a_campaign_compiles_nothing_once_it_is_warm(constraint, caplog):
     """Neither as it judges and measures seeds that divide the models already, nor what the search finds."""
 
-    class Warm(Fates):
+    class Warm(Worker):
         def warm_up(self, first, aims):
             super().warm_up(first, aims)
             assert "Compiling jit(differences)" in told(caplog)
@@ -220,7 +220,7 @@ def test_a_campaign_compiles_nothing_once_it_is_warm(constraint, caplog):
     panel, codes = relatives(2, SHAPE, channels=()), pictures(1, 40, SHAPE)
     method = Method(panel, Joint(), constraint, LabelsDiffer(), Gradient(steps=5, tries=2))
     judge = validity.Judge(panel, method.oracle, constraint, (NeuronCoverage(0.5),), batch=8)
-    plan = campaign.Plan(lanes=8, round_size=16, lag=1)
+    plan = campaign.RunOptions(lanes=8, round_size=16, lag=1)
     running = campaign.Campaign(method, judge, panel.check(SHAPE), Held(codes), plan, backend=Warm)
     jax.clear_caches()
     jax.config.update("jax_log_compiles", True)  # in all threads

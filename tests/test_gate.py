@@ -16,7 +16,7 @@ from laws.parts import examples
 import xplore
 from xplore import cli
 from xplore._util.errors import InputError
-from xplore._util.statistics import foreseen
+from xplore._util.statistics import prediction_interval
 from xplore.campaign.settings import Budget
 from xplore.constraints import Ball
 from xplore.inputs.encoding import decode
@@ -84,7 +84,7 @@ def test_other_trainings_say_what_is_allowed() -> None:
     assert not far and far.whole[0].fails
     assert len(like.null) == 4 and "of another training (these:" in str(like)
     assert like.whole[1].allowed == pytest.approx(
-        foreseen([[one.share("near")["share"]] for one in like.null], [like.whole[1].seeds])[0]
+        prediction_interval([[one.share("near")["share"]] for one in like.null], [like.whole[1].seeds])[0]
     )
 
 
@@ -118,14 +118,14 @@ def test_what_is_foreseen_lies_above_the_mean_and_grows_with_the_spread(
     table: tuple[np.ndarray, list[int]], order: Any
 ) -> None:
     shares, counts = table
-    upper = np.array(foreseen(shares.tolist(), counts))
+    upper = np.array(prediction_interval(shares.tolist(), counts))
     middle = np.sin(np.arcsin(np.sqrt(shares)).mean(axis=0)) ** 2
-    alike = np.array(foreseen([middle.tolist()] * len(shares), counts))
+    alike = np.array(prediction_interval([middle.tolist()] * len(shares), counts))
     assert (middle <= alike + 1e-9).all() and (alike <= upper + 1e-9).all() and (upper <= 1 + 1e-9).all()
     rows, columns = list(range(len(shares))), list(range(len(counts)))
     order.shuffle(rows)
     order.shuffle(columns)
-    moved = foreseen(shares[rows][:, columns].tolist(), [counts[c] for c in columns])
+    moved = prediction_interval(shares[rows][:, columns].tolist(), [counts[c] for c in columns])
     assert np.allclose(moved, upper[columns])
 
 
@@ -136,7 +136,7 @@ def test_the_interval_holds_one_more_training_as_often_as_it_says(spreads: list[
     for _ in range(times):
         shares = np.clip(rng.normal(0.3, spreads, (4, len(spreads))), 0, 1)
         seen = rng.binomial(300, shares) / 300
-        alarms += bool((seen[3] > foreseen(seen[:3].tolist(), [300] * len(spreads))).any())
+        alarms += bool((seen[3] > prediction_interval(seen[:3].tolist(), [300] * len(spreads))).any())
     assert 0.003 < alarms / times < 0.05
 
 
@@ -272,9 +272,9 @@ def test_a_gate_that_could_not_fail_is_undecided() -> None:
     near = tiny.dense("new", shift=0.29)
     two = gate(near, null=null[:2])
     assert (two.decision, bool(two), two.passed) == ("undecided", False, False)
-    assert "gate UNDECIDED" in two.told and "cannot be exceeded" in two.told
+    assert "gate UNDECIDED" in two.text and "cannot be exceeded" in two.text
     three = gate(near, null=[null[0], null[2], null[3]])
-    assert three.decision == "undecided" and "a quarter could break unseen" in three.told  # of 60 seeds
+    assert three.decision == "undecided" and "a quarter could break unseen" in three.text  # of 60 seeds
     assert two.figures["decision"] == "undecided" and two.figures["data"]["void"]
     more = gate(near, null=[null[0], *null[2:]])
     assert (more.decision, bool(more)) == ("passed", True)

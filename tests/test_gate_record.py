@@ -172,7 +172,7 @@ def test_a_verdict_that_cannot_be_noted_is_told_none_the_less(
 
         null = [tiny.mended(), xplore.Model(busy, tiny.far().params, name="far", mean=0.5)]
         verdict = gate(tiny.two(), folder, null=null)
-    assert verdict.decision in verdict.told.lower()
+    assert verdict.decision in verdict.text.lower()
     assert f"{folder} does not tell the verdict: " in capsys.readouterr().err
     assert "The gate did not finish" in texts(folder)["html"]
 

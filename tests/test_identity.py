@@ -24,7 +24,7 @@ import helper
 from xplore.constraints import Ball, Chain, Features, Latent, Lighting, Patches
 from xplore._util.identity import digest
 from xplore.oracles import LabelsDiffer
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 
 LIMITS, LIMIT = {"a": [1, 2], "b": {"x", "y", "z"}}, 60
 table = Features.infer(np.arange(12.0).reshape(4, 3), ["age", "rate", "visits"])

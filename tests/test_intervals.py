@@ -15,7 +15,7 @@ import xplore
 from xplore import InputError
 from xplore._util.intervals import check_numbers
 from xplore._util.pytree import Number, field
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.constraints import Affine, Ball, Chain, Constraint, Lighting, Noise, Photometric
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.evaluation.checks import checked_chart, checked_part
@@ -131,7 +131,7 @@ BUDGETS = [{"seconds": math.nan}, {"seconds": -1.0}, {"findings": 0}, {"findings
         {"objective": Joint(on="nothing")},
         {"constraint": Lighting(-0.1)},
         {"search": Gradient().replace(steps=0)},
-        {"plan": Plan(lag=0)},
+        {"plan": RunOptions(lag=0)},
     ],
     ids=repr,
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from laws.parts import double, examples, pictures, relatives
 
 import xplore
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.data import mnist
 from xplore.model import Model
 from xplore.model.capture.jaxpr import capture
@@ -282,7 +282,7 @@ def test_a_model_that_has_nothing_to_lower_is_left_as_it_is():
 
 def test_the_archive_tells_which_ways_were_taken(tmp_path):
     seeds, how = mnist.load("test"), {"steps": 2, "tries": 1, "progress": False, "shrink": False}
-    plan = Plan(lanes=8, round_size=8, lowering="fast")
+    plan = RunOptions(lanes=8, round_size=8, lowering="fast")
     models = [lenet.lenet1(), lenet.lenet4()]
     result = xplore.run(models, seeds.images[:8], seeds.labels[:8], plan=plan, out=tmp_path, **how)
     ways = result.archive.meta["lowered"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from xplore.campaign.config.file import Config, Settings, load, parts
-from xplore.campaign.config.instantiate import READING, READING_TOLD, build, build_model, named
+from xplore.campaign.config.instantiate import READING, READING_HELP, build, build_model, named
 from xplore.cli.new import ELSE, sample
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def test_every_key_is_there_and_explained(tmp_path: Path) -> None:
     assert {*Config.model_fields} - {"name"} <= {*re.findall(r"(?m)^(?:# )?\[+(\w+)\]+$", text)}
     campaign = text[text.index("[campaign]") :]
     assert [*Settings.model_fields] == re.findall(r"(?m)^(?:# )?(\w+) = ", campaign)
-    assert {*READING} == {*READING_TOLD}
+    assert {*READING} == {*READING_HELP}
 
 
 def test_every_line_may_be_taken_in(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_version_that_gives_no_answer_fails_its_gate(kind: str) -> None:
         seeds = of == LABELS
         verdict = xplore.gate(model(), model(BAD[kind], "new"), IMAGES[seeds], LABELS[seeds], **HOW)
         assert not verdict
-        assert f"new returned NaN or infinity on {seeds.sum()} of {seeds.sum()} seeds" in verdict.told
+        assert f"new returned NaN or infinity on {seeds.sum()} of {seeds.sum()} seeds" in verdict.text
 
 
 @pytest.mark.parametrize("output", ["logits", "probabilities", "values"])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws.parts import CONSTRAINTS, GREY, examples, pictures, relatives
 
-from xplore.campaign.findings import kept
+from xplore.campaign.findings import make_findings
 from xplore.campaign.judge import Judge
 from xplore.campaign.neighbours import nearest
 from xplore.constraints import Constraint
@@ -71,7 +71,7 @@ def findings(judge: Judge, before: Any, after: Any, latents: Any, rows: np.ndarr
     measures = judge.measures(*some, judged, own)
     reasons = judge.reasons(judged, measures, np.ones(len(rows), bool))
     told = [(measured, why, None, 1) for measured, why in zip(measures, reasons, strict=True)]
-    made = kept(judge.constraint.encoding, "search", rows, some, judged, told, own)
+    made = make_findings(judge.constraint.encoding, "search", rows, some, judged, told, own)
     return [
         tuple(one.tobytes() if isinstance(one, np.ndarray) else repr(one) for one in astuple(finding))
         for finding in made

@@ -52,9 +52,9 @@ class TestEntry:
         for number in (0, 10):
             campaign(place / str(number))
         entry = Entry(place)
-        assert entry.folder == place and entry.kept(0) == [place / "0"] and not entry.kept(1)
+        assert entry.folder == place and entry.saved(0) == [place / "0"] and not entry.saved(1)
         new = campaign(entry.new(0))
-        assert entry.kept(0) == [place / "0"] and new.parent == place
+        assert entry.saved(0) == [place / "0"] and new.parent == place
         entry.end(passed=False, failed=False)  # it was skipped
         assert {path.name for path in place.iterdir()} == {"0", "10"}
 
@@ -65,7 +65,7 @@ class TestEntry:
         assert {path.name for path in place.iterdir()} == {second.name, "10"} and first != second
 
         entry = Entry(place)
-        assert entry.kept(0) == [second]
+        assert entry.saved(0) == [second]
         entry.end(passed=True, failed=False)
         assert not place.exists()
 
@@ -83,7 +83,7 @@ class TestEntry:
     def test_a_folder_that_is_gone_is_no_error(self, tmp_path: Path) -> None:
         entry = Entry(tmp_path / "entry")
         shutil.rmtree(tmp_path / "entry")
-        assert not entry.kept(0)
+        assert not entry.saved(0)
         entry.end(passed=True, failed=False)
 
 

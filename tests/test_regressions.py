@@ -20,7 +20,7 @@ from xplore._util.errors import InputError
 from xplore.archive import Archive
 from xplore.archive.records import Finding, Shrunk
 from xplore.inputs.media import NPY, PNG, from_npy, to_npy, to_png
-from xplore.regression.committed import INDEX, Kept, Regressions
+from xplore.regression.committed import INDEX, CommittedInput, Regressions
 
 ROOT = Path(__file__).parents[1]
 HEAD = "file,test,expected,decisions\n"
@@ -52,7 +52,7 @@ def found(base: Finding) -> dict[str, Finding]:
     }
 
 
-def read(kept: Kept) -> tuple[str, bytes]:
+def read(kept: CommittedInput) -> tuple[str, bytes]:
     media, data = kept.read()
     return media, (data if media == PNG else from_npy(data).tobytes())
 

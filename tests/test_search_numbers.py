@@ -8,7 +8,7 @@ import tiny
 
 import xplore
 from xplore._util.errors import InputError
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.constraints import Ball
 from xplore.data import mnist
 from xplore.inputs.encoding import decode
@@ -30,7 +30,7 @@ def test_16_bits_say_nearly_the_same():
 
 
 def ran(folder, **numbers):
-    plan = Plan(lanes=8, round_size=8, lag=1, **numbers)
+    plan = RunOptions(lanes=8, round_size=8, lag=1, **numbers)
     return xplore.run([tiny.one(), tiny.two()], tiny.images(), tiny.labels(), plan=plan, out=folder, **HOW)
 
 
@@ -51,7 +51,7 @@ def test_what_is_found_is_judged_as_written(tmp_path):
 
 def test_a_campaign_goes_on_with_the_numbers_it_began_with(tmp_path):
     ran(tmp_path, dtype="bfloat16")
-    plan = Plan(lanes=8, round_size=8, lag=1)
+    plan = RunOptions(lanes=8, round_size=8, lag=1)
     models, seeds = [tiny.one(), tiny.two()], (tiny.images(), tiny.labels())
     with pytest.raises(InputError, match=r"dtype.*bfloat16"):
         xplore.run(models, *seeds, plan=plan, out=tmp_path, resume=True, **HOW)

@@ -25,7 +25,7 @@ from xplore._util.errors import InputError
 from xplore._util.files import let_go
 from xplore.archive import Archive
 from xplore.campaign.config.run import repeated
-from xplore.campaign.judge import Judge, Said
+from xplore.campaign.judge import Judge, Outputs
 from xplore.campaign.result import Result
 from xplore.constraints import Ball
 from xplore.data import npz, photos
@@ -203,7 +203,7 @@ def test_a_batch_that_was_read_is_searched_from_while_others_of_its_round_are_re
     class Waits(Judge):
         """Reads the second batch once steps were made."""
 
-        def read(self, codes: Any) -> Said:
+        def read(self, codes: Any) -> Outputs:
             if len(codes) > 1:  # one is what it is warmed up with
                 waited.append((len(codes), len(waited) == 1 and searched.wait(60)))
             return super().read(codes)

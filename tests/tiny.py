@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.model import Model
 
 SIDE, CLASSES, N = 6, 3, 24
@@ -113,9 +113,9 @@ campaign = {lanes = 8, round_size = 6}
 """
 
 
-def plan() -> Plan:
+def plan() -> RunOptions:
     """Four rounds of six seeds."""
-    return Plan(lanes=8, round_size=6)
+    return RunOptions(lanes=8, round_size=6)
 
 
 def far() -> Model:

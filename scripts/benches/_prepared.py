@@ -15,9 +15,9 @@ from xplore.campaign import Campaign
 from xplore.campaign.backends import Backends
 from xplore.campaign.config import file as config
 from xplore.campaign.judge import Judge
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.campaign.validation import checked_oracle
-from xplore.campaign.worker import Fates
+from xplore.campaign.worker import Worker
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Held
 from xplore.inputs.encoding import decode
@@ -44,7 +44,7 @@ def prepared(
     seeds: int,
     lanes: int,
     round_size: int = 256,
-    backend: Backends = Fates,
+    backend: Backends = Worker,
     lowering: Any = "as_written",
     settings: Sequence[str] = (),
     agreed: bool = False,
@@ -72,7 +72,7 @@ def prepared(
     if agreed:
         kept = np.flatnonzero(~judge.differ(judge.read(inputs.images[:]).outputs))
     rows = kept[np.arange(seeds) % len(kept)]
-    plan = Plan(lanes=lanes, round_size=round_size, main_criterion=chosen.campaign.main_criterion)
+    plan = RunOptions(lanes=lanes, round_size=round_size, main_criterion=chosen.campaign.main_criterion)
     return Campaign(
         method, judge, layout, Held(inputs.images[rows], inputs.labels[rows]), plan, backend=backend
     )

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benches._prepared import bare_gradient, case, choices, prepared
-from xplore.campaign.findings import kept
+from xplore.campaign.findings import make_findings
 
 TITLE = "What a seed costs beside its steps"
 SEEDS = 512
@@ -71,7 +71,7 @@ def parts(campaign: Any, lanes: int) -> dict[str, Callable[[], Any]]:
         TOGETHER: lambda: judge.read(codes),
         "judging it alone": lambda: judge.judge(codes, said),
         "measures, outside opinions": lambda: judge.measures(codes, codes, judged),
-        "pictures and names": lambda: kept(
+        "pictures and names": lambda: make_findings(
             encoding, "search", np.arange(lanes), (codes, codes), judged, told
         ),
     }

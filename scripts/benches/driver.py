@@ -22,9 +22,9 @@ from benches._prepared import prepared
 from xplore.archive import Archive
 from xplore.archive.records import content_hash
 from xplore.campaign import Campaign
-from xplore.campaign.messages import News, Reading, Task
+from xplore.campaign.messages import WorkResult, Reading, WorkItem
 from xplore.campaign.provenance import record
-from xplore.campaign.worker import Fates
+from xplore.campaign.worker import Worker
 from xplore.evaluation.sources import Held
 
 TITLE = "What the driver takes in"
@@ -73,12 +73,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def one_task(campaign: Campaign, size: int) -> News:
+def one_task(campaign: Campaign, size: int) -> WorkResult:
     """What comes of a task."""
-    fates = Fates(campaign.method, campaign.judge, campaign.plan)
+    fates = Worker(campaign.method, campaign.judge, campaign.plan)
     aims = campaign.aims(0)
     fates.warm_up(campaign.seeds.first, aims)
-    came = fates.through(Task(0, 0, campaign.seeds.read(0, size), {0: aims}))
+    came = fates.through(WorkItem(0, 0, campaign.seeds.read(0, size), {0: aims}))
     fates.close()
     return came
 
@@ -90,7 +90,7 @@ def noisy(code: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return changed
 
 
-def arriving(campaign: Campaign, real: News, codes: np.ndarray, first: int, rng: np.random.Generator) -> News:
+def arriving(campaign: Campaign, real: WorkResult, codes: np.ndarray, first: int, rng: np.random.Generator) -> WorkResult:
     """The result of a task of other seeds, like a real one."""
     encoding = campaign.method.constraint.encoding
     index = first // campaign.plan.round_size
@@ -111,7 +111,7 @@ def arriving(campaign: Campaign, real: News, codes: np.ndarray, first: int, rng:
     differ = [other(finding) for finding in read.findings]
     reading = Reading(index, read.seeds, read.covered, [same(r) for r in read.records], differ)
     records = [same(record) for record in real.records]
-    return News(
+    return WorkResult(
         steps=real.steps, lane_steps=real.lane_steps, read=[reading], records=records, findings=findings
     )
 
@@ -121,7 +121,7 @@ class Arriving:
 
     lanes = 1 << 30
 
-    def __init__(self, results: dict[int, bytes], size: int, keep: Callable[[News], None]) -> None:
+    def __init__(self, results: dict[int, bytes], size: int, keep: Callable[[WorkResult], None]) -> None:
         self._results, self._size, self._keep = results, size, keep
         self._ready: deque[bytes] = deque()
         self.load = 0
@@ -129,22 +129,22 @@ class Arriving:
     def warm_up(self, first: Any, aims: Any) -> None:
         del first, aims
 
-    def open(self, task: Task) -> None:
+    def open(self, task: WorkItem) -> None:
         for first in range(task.first, task.first + len(task.block), self._size):
             self._ready.append(self._results[first])
 
     def aim(self, index: int, aims: Any) -> None:
         """What comes has aimed already."""
 
-    def news(self) -> News:
+    def news(self) -> WorkResult:
         if not self._ready:
-            return News()
+            return WorkResult()
         came = pickle.loads(self._ready.popleft())  # bytes of its own
         self._keep(came)
         return came
 
-    def finish(self) -> News:
-        return News()
+    def finish(self) -> WorkResult:
+        return WorkResult()
 
     def close(self) -> None:
         self._ready.clear()

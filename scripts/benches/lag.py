@@ -20,9 +20,9 @@ import numpy as np
 
 from benches._prepared import prepared
 from xplore.archive import Archive
-from xplore.campaign.messages import Task
+from xplore.campaign.messages import WorkItem
 from xplore.campaign.provenance import record
-from xplore.campaign.worker import Fates
+from xplore.campaign.worker import Worker
 
 TITLE = "What rounds and their lag cost"
 ROUNDS = ((1, 1), (64, 1), (256, 1), (256, 2), (256, 4), (1000, 1))
@@ -98,13 +98,13 @@ def replace_plan(campaign: Any, size: int, lag: int, rng: int) -> Any:
 def durations(options: argparse.Namespace) -> list[float]:
     """Seconds that real tasks take here, one after the other."""
     campaign = prepared(options.config, options.task * options.tasks, options.lanes)
-    fates = Fates(campaign.method, campaign.judge, campaign.plan, beside=False)
+    fates = Worker(campaign.method, campaign.judge, campaign.plan, beside=False)
     aims = campaign.aims(0)
     fates.warm_up(campaign.seeds.first, aims)
     took = []
     for first in range(0, options.task * options.tasks, options.task):
         start = time.perf_counter()
-        fates.through(Task(0, first, campaign.seeds.read(first, options.task), {0: aims}))
+        fates.through(WorkItem(0, first, campaign.seeds.read(first, options.task), {0: aims}))
         took.append(time.perf_counter() - start)
     fates.close()
     return took

@@ -18,7 +18,7 @@ import numpy as np
 
 import xplore
 from xplore._util.errors import MissingExtraError
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.constraints import Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
@@ -187,7 +187,7 @@ def campaign(
         objective=Joint(LAMBDA1, LAMBDA2, on="logits", deviate="random"),
         search=Original("light", step=STEP, steps=options.steps + 1, clip=clip),
         criteria=[NeuronCoverage(T)],
-        plan=Plan(lanes=options.lanes, lowering=lowering),
+        plan=RunOptions(lanes=options.lanes, lowering=lowering),
         shrink=False,
         progress=False,
     )

@@ -20,7 +20,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Shaped
 
 from xplore._util.errors import MissingExtraError
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore.constraints import Ball
 from xplore.data import mnist
 from xplore.engine.engine import Engine, Try

@@ -90,9 +90,9 @@ def seconds(options: argparse.Namespace, workers: int) -> float:
     from benches._prepared import prepared
     from xplore.archive import Archive
     from xplore.campaign.backends import Ray
-    from xplore.campaign.worker import Fates
+    from xplore.campaign.worker import Worker
 
-    backend: Any = partial(Fates, beside=False)
+    backend: Any = partial(Worker, beside=False)
     if workers:
         backend = Ray(seconds=options.task_seconds)
         with warnings.catch_warnings():

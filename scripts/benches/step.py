@@ -17,7 +17,7 @@ from typing import Any
 
 from benches._prepared import bare_gradient, case, choices, prepared, rate
 from xplore.archive import Archive
-from xplore.campaign.worker import Fates
+from xplore.campaign.worker import Worker
 
 TITLE = "A campaign beside its gradient"
 SEEDS = 10_000
@@ -37,10 +37,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one config."""
-    here: list[Fates] = []
+    here: list[Worker] = []
 
-    def local(*given: Any) -> Fates:
-        here.append(Fates(*given))
+    def local(*given: Any) -> Worker:
+        here.append(Worker(*given))
         return here[0]
 
     def made() -> tuple[int, int]:

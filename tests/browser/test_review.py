@@ -102,7 +102,7 @@ def test_a_review_by_keyboard(browser, review):
         *("valid", "unsure", "invalid", "valid", "valid", "valid"),
     ]
     told = browser.run("document.getElementById('card').textContent")
-    assert "All 6 are answered" in told and all(line in told for line in review.session.told())
+    assert "All 6 are answered" in told and all(line in told for line in review.session.summary())
     assert browser.run("document.title") == f"Review: {SCRIPT}", "names do not run"
     assert browser.run("document.scripts.length") == 3
     assert browser.messages == []

@@ -33,7 +33,7 @@ from xplore.data import mnist
 from xplore.inputs.encoding import decode, encode
 from xplore.models.pca import decoder, encoder
 from xplore.search import Gradient
-from xplore.search._base import Seen, Start
+from xplore.search._base import Feedback, Start
 
 
 def photograph(seed=0, shape=(24, 24, 3)):
@@ -221,7 +221,7 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     slope = jnp.asarray(np.random.default_rng(0).normal(size=x0.shape), jnp.float32)
     begun = search.init(both, start)
     begun = begun.replace(z=jax.tree.map(jnp.zeros_like, begun.z))
-    seen = Seen(slope, jnp.zeros(3), jnp.ones(3, jnp.int32))
+    seen = Feedback(slope, jnp.zeros(3), jnp.ones(3, jnp.int32))
     light, ball = search.advance(both, begun, start, seen).z
     np.testing.assert_allclose(jnp.abs(light), 0.05 * 76 / 255, rtol=1e-5)
     lit = jnp.clip(x0 + jnp.round(255 * light)[:, None, None, None] / 255, 0, 1)
@@ -235,7 +235,7 @@ def test_a_chain_places_its_rectangle_by_the_slope():
     slope = jnp.zeros_like(x0).at[:, 5:8, 6:9].set(jnp.where(x0 < 0.5, 1.0, -1.0)[:, 5:8, 6:9])
     point = search.init(chain, start)
     np.testing.assert_array_equal(search.propose(chain, point, start), x0)
-    seen = Seen(slope, jnp.zeros(3), jnp.zeros(3, jnp.int32))
+    seen = Feedback(slope, jnp.zeros(3), jnp.zeros(3, jnp.int32))
     mask = search.advance(chain, point, start, seen).fixed[1]
     assert (mask[:, 5:8, 6:9] == 1).all() and (mask.sum(axis=(1, 2, 3)) == 9).all()
 

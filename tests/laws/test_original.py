@@ -24,7 +24,7 @@ from xplore.objectives.joint import JointAim
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.search import Original
-from xplore.search._base import Seen, Start
+from xplore.search._base import Feedback, Start
 from xplore.search.original import added, edited, grown
 
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
@@ -182,7 +182,7 @@ def test_edits_of_rows_want_the_constraint_that_says_what_may_change():
         search = Original(edit)
         point = search.init(Lighting(), start)
         with pytest.raises(InputError, match=f"the constraint {wanted}, got Lighting"):
-            search.advance(Lighting(), point, start, Seen(x, x[:, 0], jnp.zeros(2, int)))
+            search.advance(Lighting(), point, start, Feedback(x, x[:, 0], jnp.zeros(2, int)))
     with pytest.raises(InputError, match="expected images, got rows"):
         Original("light").init(Lighting(), start)
     images = start.replace(x0=jnp.zeros((2, 6, 6, 1)))

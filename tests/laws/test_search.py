@@ -11,7 +11,7 @@ from laws.parts import SEARCHES, missing, pictures, relatives
 
 import xplore
 import xplore.search
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore.engine.step import Method, look
 from xplore.inputs.encoding import decode, encode
 from xplore.inputs.media import from_png, to_png

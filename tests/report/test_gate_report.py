@@ -83,10 +83,10 @@ def test_every_format_is_headed_by_what_the_gate_said(gated, tmp_path, kind):
     expected = DECIDED.get(kind, "failed")
     assert said.decision == expected == json.loads(texts["json"])["gate"]["decision"]
     headline = gate.verdict(said)
-    assert headline.startswith(f"Gate {gate.SAID[expected]}: ")
+    assert headline.startswith(f"Gate {gate.STATES[expected]}: ")
     (h1,) = re.findall("<h1>(.*?)</h1>", texts["html"])
     assert h1 == headline.replace("&", "&amp;")
-    assert re.search(r"\*\*(.*?)\*\*", texts["md"])[1].startswith(f"Gate {gate.SAID[expected]}: ")
+    assert re.search(r"\*\*(.*?)\*\*", texts["md"])[1].startswith(f"Gate {gate.STATES[expected]}: ")
     suite = ET.fromstring(texts["junit"])[0]
     assert suite.find("system-out").text.startswith(headline)
     assert headline in fragment(archive)
@@ -195,8 +195,8 @@ def test_what_is_noted_is_what_is_read(lines, allow, seeds):
     noted = GateRecord(FLIPS, allow, len(lines), decide(lines), tuple(lines), tuple(seeds))
     assert gate_of({"gate": json.loads(json.dumps(noted.meta(), allow_nan=False))}) == noted
     assert gate_of({"gate": replace(noted, decision=None, lines=()).meta()}).decision is None
-    assert gate.verdict(noted).startswith(f"Gate {gate.SAID[noted.decision]}")
-    for words in (gate.told(noted), gate.headline(noted), gate.table(noted)):
+    assert gate.verdict(noted).startswith(f"Gate {gate.STATES[noted.decision]}")
+    for words in (gate.lines(noted), gate.headline(noted), gate.table(noted)):
         assert isinstance(words, list)
 
 
@@ -226,7 +226,7 @@ def test_a_record_of_any_kind_is_refused_or_told(at, value):
         return
     if came is not None:
         json.dumps(came.meta(), allow_nan=False)
-        for words in (gate.told, gate.headline, gate.table, gate.verdict):
+        for words in (gate.lines, gate.headline, gate.table, gate.verdict):
             words(came)
 
 

@@ -142,8 +142,8 @@ def test_answers_are_kept_at_once_and_the_same_reviewer_goes_on(folder):
         closing(Session(folder, "lee", sample=5)) as other,
     ):
         assert again.queue[:5] == other.queue == queue
-        assert again.said()[:2] == [(queue[0], None), (queue[1], "unsure")]
-        assert other.said() == [(name, None) for name in queue]
+        assert again.answers()[:2] == [(queue[0], None), (queue[1], "unsure")]
+        assert other.answers() == [(name, None) for name in queue]
         other.answer(queue[1], "valid")
         ((population, told),) = again.precisions()
         assert (population.of, told["reviewers"]) == ("valid", 2)
@@ -222,7 +222,7 @@ def test_what_is_refused_writes_nothing(server, case):
     assert came == status, text
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert headers["Access-Control-Allow-Origin"] is None
-    assert server.session.said()[0] == (finding, None)
+    assert server.session.answers()[0] == (finding, None)
     assert all(word not in text for word in (server.token, "Traceback", str(server.session.archive.path)))
 
 

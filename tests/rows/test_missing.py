@@ -264,7 +264,7 @@ def test_kinds_and_words():
     assert "start: days 2024-" in repr(two) and "may be lost and found" in repr(two)
     assert "age may be lost; age may be found, where missing" in two.words
     column = features.columns[list(table).index("end")]
-    assert column.told(float("nan")) == MISSING and column.told(19753.0) == "2024-01-31"
+    assert column.text(float("nan")) == MISSING and column.text(19753.0) == "2024-01-31"
 
 
 TEXTS = [f"the customer called about invoice {n} and was told to wait" for n in range(60)]

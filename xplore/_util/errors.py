@@ -111,10 +111,10 @@ def first(faults: Sequence[str], most: int = 3) -> str:
     return "; ".join(faults[:most]) + more
 
 
-def told(error: BaseException, most: int = 200) -> str:
+def one_line(error: BaseException, most: int = 200) -> str:
     """An exception in one line of at most so many characters.
 
-    >>> told(ValueError("shapes differ:\\n  (3,) and (4,)")), told(KeyError())
+    >>> one_line(ValueError("shapes differ:\\n  (3,) and (4,)")), one_line(KeyError())
     ('ValueError: shapes differ: (3,) and (4,)', 'KeyError')
     """
     return visible(" ".join(f"{type(error).__name__}: {error}".split()))[:most].removesuffix(":")

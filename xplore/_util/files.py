@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 
 FRESH_COPY = "fetch the file again from where it came"
 
 
-def kept_between_runs() -> Path:
+def cache_folder() -> Path:
     """The user's folder for what may be deleted at any time, and is made anew."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xplore"
 
@@ -51,7 +51,7 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[io.BufferedIOBas
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise InputError(str(path), expected=what, got=told(error)) from error
+        raise InputError(str(path), expected=what, got=one_line(error)) from error
 
 
 def contents(
@@ -110,7 +110,7 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
         path = (place / name).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a null byte, a name too long, a loop of links
         raise InputError(
-            f"{name!r} in {folder}", expected="the name of a file", got=told(error), fix="mend the name"
+            f"{name!r} in {folder}", expected="the name of a file", got=one_line(error), fix="mend the name"
         ) from error
     if path == place or not path.is_relative_to(place):
         raise InputError(
@@ -137,4 +137,4 @@ def found(folder: str | os.PathLike[str], *names: str) -> Path | None:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte
-        raise InputError(os.fspath(folder), expected="a readable folder", got=told(error)) from error
+        raise InputError(os.fspath(folder), expected="a readable folder", got=one_line(error)) from error

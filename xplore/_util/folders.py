@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 
 LOCK = ".xplore.lock"
 REMOVED = 1
@@ -115,5 +115,5 @@ def _drop(path: Path) -> None:
 def _unwritable(folder: Path, error: Exception, also: str = "") -> InputError:
     wanted = f"{also}a folder that can be written"
     return InputError(
-        f"output folder {folder}", expected=wanted, got=told(error), fix="choose another with out="
+        f"output folder {folder}", expected=wanted, got=one_line(error), fix="choose another with out="
     )

@@ -71,11 +71,11 @@ def fields(part: Any) -> dict[str, str]:
     """
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return {"value": digest(part)}
-    held = {name: digest(getattr(part, name)) for name in _said(part)}
+    held = {name: digest(getattr(part, name)) for name in _field_names(part)}
     return {"type": digest(type(part)), **held}
 
 
-def _said(part: Any) -> list[str]:
+def _field_names(part: Any) -> list[str]:
     """The fields of a dataclass, without those that were added later and say nothing here."""
     return [
         field.name
@@ -99,15 +99,15 @@ class _Digests:
         if len(self._met) >= MOST:
             return _sha("beyond", _name(type(value)))
         self._met[id(value)] = value, _sha("met", str(len(self._met)))
-        told = _sha(*self._parts(value))
-        self._met[id(value)] = value, told
-        return told
+        sha = _sha(*self._parts(value))
+        self._met[id(value)] = value, sha
+        return sha
 
     def _parts(self, value: Any) -> Iterator[Any]:
         """What tells a value from others: words, and digests of what it holds."""
-        told = next((told for kinds, told in _TOLD if isinstance(value, kinds)), None)
-        if told is not None:
-            yield from told(self, value)
+        parts_of = next((parts_of for kinds, parts_of in _PARTS if isinstance(value, kinds)), None)
+        if parts_of is not None:
+            yield from parts_of(self, value)
         elif (held := _of_torch(value)) is not None:
             yield from ("torch", *self._all(held))
         elif (array := _array(value)) is not None:
@@ -178,7 +178,7 @@ class _Digests:
     def _state(self, value: Any) -> Iterator[Any]:
         """What an object holds; nothing, where it does not say."""
         if dataclasses.is_dataclass(value):
-            yield from self._all(_attribute(value, name) for name in _said(value))
+            yield from self._all(_attribute(value, name) for name in _field_names(value))
             return
         if isinstance(value, _DRAWS):  # where a generator stands depends on what was drawn before
             return
@@ -223,7 +223,7 @@ class _Digests:
                     yield from (part for key in asked for part in (key, self.of(held[key])))
 
 
-_TOLD: tuple[tuple[Any, Callable[[Any, Any], Iterator[Any]]], ...] = (
+_PARTS: tuple[tuple[Any, Callable[[Any, Any], Iterator[Any]]], ...] = (
     (types.ModuleType, _Digests._module),
     (type, _Digests._class),
     (types.CodeType, _Digests._code),
@@ -299,12 +299,12 @@ def _of_torch(value: Any) -> tuple[Any, ...] | None:
     if "_orig_mod" in whole["_modules"]:  # compiled: what is run is that
         return (whole["_modules"]["_orig_mod"],)
     code = getattr(value, "code", None) if hasattr(value, "graph") else None
-    kept = {
+    attributes = {
         k: v for k, v in whole.items() if k not in _OF_MODULES and (code is None or not k.startswith("_"))
     }
     hooks = [list(whole[name].values()) for name in ("_forward_pre_hooks", "_forward_hooks")]
     parts = [whole[name] for name in ("_parameters", "_buffers", "_modules")]
-    return (code or type(value), kept, hooks, *parts)
+    return (code or type(value), attributes, hooks, *parts)
 
 
 def _tensor(torch: Any, value: Any) -> tuple[Any, ...]:

@@ -71,7 +71,7 @@ MODULES: dict[str, str] = {
     "xplore.pytest_plugin": "xplore.regression.plugin",
     "xplore.ranges": "xplore.inputs.ranges",
     "xplore.recall": "xplore.campaign.resume",
-    "xplore.recipe": "xplore._util.factory",
+    "xplore.recipe": "xplore._util.recipe",
     "xplore.record": "xplore.campaign.provenance",
     "xplore.regressions": "xplore.regression.committed",
     "xplore.rejudge": "xplore.campaign.replay",

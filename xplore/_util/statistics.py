@@ -40,7 +40,7 @@ def difference(one: dict[str, float], other: dict[str, float], correlation: floa
     return {"difference": gap, "low": gap - low, "high": gap + high}
 
 
-def foreseen(shares: Sequence[Sequence[float]], counts: Sequence[int], chance: float = 0.025) -> list[float]:
+def prediction_interval(shares: Sequence[Sequence[float]], counts: Sequence[int], chance: float = 0.025) -> list[float]:
     """The largest share of each group that one more training would have, but for a `chance` over all groups.
 
     `shares` has a row for each of k trainings and a column for each group; `counts` says how many seeds the

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xplore._util.errors import InputError, MissingExtraError, first, told
+from xplore._util.errors import InputError, MissingExtraError, first, one_line
 from xplore.model.capture.layers import scoped
 from xplore.model.model import Holder, Model
 from xplore.model.shape_errors import SIDE_BY_SIDE
@@ -191,7 +191,7 @@ def load(path: str | os.PathLike[str], *, name: str = "", **reading: Any) -> Mod
         raise InputError(
             str(path),
             expected="a whole model of Keras, without code of its own",
-            got=told(error),
+            got=one_line(error),
             fix="save it again with model.save; build what holds code in your own code and load its weights",
         ) from error
     return keras(model, name=name or path.stem, **reading)
@@ -221,7 +221,7 @@ def load_weights(path: str | os.PathLike[str], architecture: Any, *, name: str =
             raise InputError(
                 str(path),
                 expected=f"weights of {architecture.name}",
-                got=told(error, most=400),
+                got=one_line(error, most=400),
                 fix="use the weights of this architecture",
             ) from error
     return keras(architecture, name=name or path.stem, **reading)
@@ -251,7 +251,7 @@ def _load_old(path: Path, architecture: Any) -> None:
         raise InputError(
             str(path),
             expected="weights in the layout of Keras 1 or 2",
-            got=told(error),
+            got=one_line(error),
             fix="save them again with model.save_weights",
         ) from error
     wanted = {layer.name: layer for layer in architecture.layers if layer.weights}

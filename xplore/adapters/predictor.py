@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.identity import digest
 from xplore.adapters.refit import is_regressor
 from xplore.inputs.columns import framed
@@ -91,7 +91,7 @@ class Predictor(callbacks.HostFunction):
             raise
         except Exception as error:  # a function of the user's own may raise anything
             fix = "mend it" if self._table else "give features=, so that it gets a DataFrame, or mend it"
-            raise InputError(what, expected="answers to rows", got=told(error), fix=fix) from error
+            raise InputError(what, expected="answers to rows", got=one_line(error), fix=fix) from error
         if self.output == "values":
             return self._values(came, len(rows))
         if came.ndim == 1:  # the second class's, as binary models give it

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore._util.errors import InputError, MissingExtraError, told
+from xplore._util.errors import InputError, MissingExtraError, one_line
 
 
 def is_regressor(model: Any) -> bool:
@@ -68,7 +68,9 @@ def _fitted(fit: Callable[[], Any]) -> Any:
         raise
     except Exception as error:  # what the user's own model raises
         fix = "give rows and labels as it was fitted to"
-        raise InputError("model", expected="one that fits these rows", got=told(error), fix=fix) from error
+        raise InputError(
+            "model", expected="one that fits these rows", got=one_line(error), fix=fix
+        ) from error
 
 
 def _again(model: Any, X: Any, y: Any, state: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from jax._src import xla_bridge  # nothing public says whether JAX has started
 
-from xplore._util.errors import InputError, MissingExtraError, first, told
+from xplore._util.errors import InputError, MissingExtraError, first, one_line
 from xplore._util.identity import digest
 from xplore.adapters.torch_function import TorchFunction, evaluating, packed_parts
 from xplore.model import Model
@@ -131,7 +131,7 @@ def load(path: str | os.PathLike[str], architecture: Any, *, name: str = "", **r
         try:
             architecture.load_state_dict(held)
         except Exception as error:  # types that do not go together, or a module's own checks
-            faults = [told(error)]
+            faults = [one_line(error)]
     if faults:
         raise InputError(
             str(path),

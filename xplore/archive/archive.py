@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float16
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.folders import whole
 from xplore.archive import tables
 from xplore.archive.metadata import checked
@@ -153,13 +153,13 @@ class Archive:
         of a reviewer whose name nobody can have (`READ_AS`), and is no answer that an older version counts.
         """
         named = f"{reviewer}{READ_AS}"
-        told = [(finding, reviewer, answer, time)] if answer is not None else []
-        told += [(finding, named, str(read_as), time)] if told and read_as is not None else []
+        rows = [(finding, reviewer, answer, time)] if answer is not None else []
+        rows += [(finding, named, str(read_as), time)] if rows and read_as is not None else []
         took_back = (
             "DELETE FROM answers WHERE finding = ? AND reviewer IN (?, ?)",
             [(finding, reviewer, named)],
         )
-        self._write([took_back, ("INSERT INTO answers VALUES (?,?,?,?)", told)])
+        self._write([took_back, ("INSERT INTO answers VALUES (?,?,?,?)", rows)])
 
     def _write(self, statements: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:
@@ -190,13 +190,13 @@ class Archive:
             raise
         except (sqlite3.Error, *DAMAGE) as error:
             fix = "take a copy of it, or run the campaign again into another folder"
-            raise tables.damaged(self.path, told(error), fix) from error
+            raise tables.damaged(self.path, one_line(error), fix) from error
 
     @property
     def meta(self) -> dict[str, Any]:
         with self._reading():
-            told = self._db.execute("SELECT key, value FROM meta")
-            return checked({key: loaded(value) for key, value in told})
+            pairs = self._db.execute("SELECT key, value FROM meta")
+            return checked({key: loaded(value) for key, value in pairs})
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""
@@ -318,11 +318,11 @@ class Archive:
 
     def answers(self) -> dict[str, dict[str, str]]:
         """`{finding: {reviewer: answer}}`."""
-        told: dict[str, dict[str, str]] = {}
+        by_finding: dict[str, dict[str, str]] = {}
         for finding, reviewer, answer, _ in self.rows("answers"):
             if not str(reviewer).endswith(READ_AS):
-                told.setdefault(finding, {})[reviewer] = answer
-        return told
+                by_finding.setdefault(finding, {})[reviewer] = answer
+        return by_finding
 
     def read_as(self) -> dict[str, dict[str, int]]:
         """`{finding: {reviewer: class}}`: what those took findings for who were asked for a class.
@@ -332,13 +332,13 @@ class Archive:
         """
         rows = list(self.rows("answers"))
         times = {(finding, reviewer): time for finding, reviewer, _, time in rows}
-        told: dict[str, dict[str, int]] = {}
+        by_finding: dict[str, dict[str, int]] = {}
         for finding, named, number, time in rows:
             reviewer = str(named).removesuffix(READ_AS)
             beside = reviewer != named and times.get((finding, reviewer)) == time
             if beside and _CLASS.fullmatch(str(number)):
-                told.setdefault(finding, {})[reviewer] = int(number)
-        return told
+                by_finding.setdefault(finding, {})[reviewer] = int(number)
+        return by_finding
 
     def _union(self, query: str) -> Bool[np.ndarray, "rows u"]:
         with self._reading():

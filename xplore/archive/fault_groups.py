@@ -29,12 +29,12 @@ MOST_CLUSTERS = 10
 
 def fault_groups(archive: Archive) -> dict[str, int]:
     """Which cluster of its disagreement each valid finding is in, by id: 0 for the largest."""
-    kept: dict[object, list[Float[np.ndarray, " h"]]] = defaultdict(list)
+    by_group: dict[object, list[Float[np.ndarray, " h"]]] = defaultdict(list)
     widths = _widths(archive)
     for _, key, hidden in _hidden(archive):
-        if len(kept[key]) < MOST:
-            kept[key].append(unit_lengths(hidden, widths))
-    means = {key: _means(np.stack(rows)) for key, rows in kept.items() if len(rows) >= FEWEST}
+        if len(by_group[key]) < MOST:
+            by_group[key].append(unit_lengths(hidden, widths))
+    means = {key: _means(np.stack(rows)) for key, rows in by_group.items() if len(rows) >= FEWEST}
     found: dict[str, int] = {}
     for name, key, hidden in _hidden(archive):
         centres = means.get(key)

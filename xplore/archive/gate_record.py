@@ -113,10 +113,10 @@ def gate_of(meta: Mapping[str, Any]) -> GateRecord | None:
     Traceback (most recent call last):
     ValueError: `gate` is not what it should be: its allow, 7
     """
-    told = meta.get("gate")
-    if told is None:
+    recorded = meta.get("gate")
+    if recorded is None:
         return None
-    held = _fields(told, "gate", ("kind", "allow", "trainings"))
+    held = _fields(recorded, "gate", ("kind", "allow", "trainings"))
     kind, allow, trainings = held["kind"], held["allow"], held["trainings"]
     _hold(type(kind) is str, "kind", kind)
     _hold(allow is None or _part(allow), "allow", allow)
@@ -134,9 +134,9 @@ def gate_of(meta: Mapping[str, Any]) -> GateRecord | None:
     return GateRecord(kind, allow, trainings, decision, read, tuple(flipped), tuple(versions))
 
 
-def _line(told: Any) -> Line:
+def _line(recorded: Any) -> Line:
     needed = ("where", "of", "name", "flips", "seeds", "share", "allowed", "fails")
-    held = _fields(told, "line", needed)
+    held = _fields(recorded, "line", needed)
     where, of, name, flips, seeds, share, allowed, fails = (held[key] for key in needed)
     void, limit, null = held.get("void", ""), held.get("limit", "allow"), held.get("null") or ()
     _hold(where in [*WHERE] and limit in LIMITS, "where", [where, limit])
@@ -153,9 +153,9 @@ def _line(told: Any) -> Line:
     return Line(where, of, name, flips, seeds, share, allowed, fails, void, limit, tuple(null))
 
 
-def _fields(told: Any, what: str, needed: Sequence[str]) -> dict[str, Any]:
-    _hold(isinstance(told, dict) and all(key in told for key in needed), what, told)
-    return told
+def _fields(recorded: Any, what: str, needed: Sequence[str]) -> dict[str, Any]:
+    _hold(isinstance(recorded, dict) and all(key in recorded for key in needed), what, recorded)
+    return recorded
 
 
 def _hold(fits: bool, what: str, came: Any) -> None:

@@ -20,9 +20,9 @@ def account(labels: Any, names: Sequence[Any], classes: int | None) -> dict[str,
     {'name': None, 'dtype': 'int64', 'classes': [0, 1]}
     """
     name = getattr(labels, "name", None)
-    told: dict[str, Any] = {"name": name if isinstance(name, (str, int)) else None}
+    metadata: dict[str, Any] = {"name": name if isinstance(name, (str, int)) else None}
     if classes is None:
-        return {**told, "dtype": "float64" if labels is None else str(np.asarray(labels).dtype)}
+        return {**metadata, "dtype": "float64" if labels is None else str(np.asarray(labels).dtype)}
     plain, given = [_plain(one) for one in names], None if labels is None else np.asarray(labels).tolist()
     words = plain if len(plain) == classes and (given is None or {*given} <= {*plain}) else [*range(classes)]
     if given:  # 1 and True are one key: as the labels have them
@@ -35,8 +35,8 @@ def account(labels: Any, names: Sequence[Any], classes: int | None) -> dict[str,
         of_words = kinds.get(found.pop(), "str") if len(found) == 1 else "object"
         dtype = dtype if dtype is not None and dtype.kind not in "OUS" else of_words
     if str(dtype) == "category":
-        told |= {"categories": list(map(_plain, dtype.categories)), "ordered": bool(dtype.ordered)}
-    return {**told, "dtype": str(dtype), "classes": words}
+        metadata |= {"categories": list(map(_plain, dtype.categories)), "ordered": bool(dtype.ordered)}
+    return {**metadata, "dtype": str(dtype), "classes": words}
 
 
 def _plain(value: Any) -> Any:

@@ -38,10 +38,10 @@ def parts(meta: Meta) -> list[Meta]:
     Raises:
         ValueError: what the archive tells of them is no account.
     """
-    told = meta.get("merged") or [meta]
-    if not isinstance(told, list) or not all(isinstance(part, dict) for part in told):
+    each = meta.get("merged") or [meta]
+    if not isinstance(each, list) or not all(isinstance(part, dict) for part in each):
         raise ValueError("`merged` is no list of accounts")
-    return told
+    return each
 
 
 def later(one: Meta, other: Meta) -> Meta:
@@ -49,7 +49,7 @@ def later(one: Meta, other: Meta) -> Meta:
     return max(one, other, key=_length)
 
 
-def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]], again: int = 0) -> Meta:
+def merged(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]], again: int = 0) -> Meta:
     """The accounts of campaigns, in the order of their identities, as one; `spent` are steps and queries
     of the campaigns' seeds by number, for those that were cut off before they told. So many seeds were
     searched `again` by another of them.
@@ -81,7 +81,7 @@ def united(campaigns: Sequence[Meta], spent: Mapping[int, tuple[int, int]], agai
         "notes": [
             *([_AGAIN.format(again)] * (again > 0)),
             *of.notes(),
-            f"Merged from {len(campaigns)} campaigns: {'; '.join(map(_told, campaigns))}",
+            f"Merged from {len(campaigns)} campaigns: {'; '.join(map(_note, campaigns))}",
         ],
         "gate": None,  # what gates said is of their own seeds alone; it stays beside each campaign
         "digests": _same_digests(campaigns),
@@ -116,9 +116,11 @@ class _Of:
         return None if any(map(math.isnan, numbers)) else sum(numbers)
 
     def versions(self) -> dict[str, str]:
-        told = [value for value in self._all("versions") if isinstance(value, dict)]
-        names = dict.fromkeys(name for one in told for name in one)
-        return {name: ", ".join(sorted({str(one[name]) for one in told if name in one})) for name in names}
+        versions = [value for value in self._all("versions") if isinstance(value, dict)]
+        names = dict.fromkeys(name for one in versions for name in one)
+        return {
+            name: ", ".join(sorted({str(one[name]) for one in versions if name in one})) for name in names
+        }
 
     def notes(self) -> list[str]:
         lists = [value for value in self._all("notes") if isinstance(value, list)]
@@ -126,13 +128,13 @@ class _Of:
 
     def baselines(self) -> list[Meta]:
         """Searches that every campaign was compared with, their figures added; groups do not add up."""
-        told: list[dict[str, Meta]] = [
+        baselines: list[dict[str, Meta]] = [
             {str(b.get("search")): b for b in value if isinstance(b, dict)} if isinstance(value, list) else {}
             for value in self._all("baselines")
         ]
         added = []
-        for search in (name for name in told[0] if all(name in other for other in told)):
-            each = [other[search] for other in told]
+        for search in (name for name in baselines[0] if all(name in other for other in baselines)):
+            each = [other[search] for other in baselines]
             keys = ("seeds", "queries", "found", "findings", "valid", "seconds")
             sums = {key: _Of(each).total(key) for key in keys}
             added.append({"search": search, **sums, "groups": None, "note": _Of(each).listed("note") or ""})
@@ -145,17 +147,17 @@ def _config(campaigns: Sequence[Meta]) -> Meta:
     rank: Callable[[Meta], tuple[bool, bool]] = lambda c: (not from_zoo(c), not c.get("config_file"))  # noqa: E731
     best = min(campaigns, key=rank)
     models = (best.get("config") or {}).get("models") if isinstance(best.get("config"), dict) else None
-    told: Meta = {"campaigns": configs} if any(configs) else {}
+    merged: Meta = {"campaigns": configs} if any(configs) else {}
     if all(config == configs[0] for config in configs):
-        told = dict(configs[0] or {})
-    told |= {"models": models} if models else {}
-    return {"config": told, **({"config_file": best["config_file"]} if best.get("config_file") else {})}
+        merged = dict(configs[0] or {})
+    merged |= {"models": models} if models else {}
+    return {"config": merged, **({"config_file": best["config_file"]} if best.get("config_file") else {})}
 
 
 def _same_digests(campaigns: Sequence[Meta]) -> Meta:
     """The digests of the parts that all campaigns share."""
     first, *others = [c["digests"] if isinstance(c.get("digests"), dict) else {} for c in campaigns]
-    return {key: told for key, told in first.items() if all(other.get(key) == told for other in others)}
+    return {key: digest for key, digest in first.items() if all(other.get(key) == digest for other in others)}
 
 
 def _ended(unfinished: Sequence[Any]) -> str:
@@ -163,11 +165,11 @@ def _ended(unfinished: Sequence[Any]) -> str:
     return str(unfinished[0] or "") if len({str(why) for why in unfinished}) == 1 else ""
 
 
-def _told(campaign: Meta) -> str:
+def _note(campaign: Meta) -> str:
     rng = f", rng {campaign['rng']}" if campaign.get("rng") is not None else ""
     gate = campaign.get("gate")
-    said = f", gate: {gate.get('decision') or 'not finished'}" if isinstance(gate, dict) else ""
-    return f"{campaign.get('name') or 'campaign'}{rng} ({identity(campaign)[:8]}{said})"
+    gate_text = f", gate: {gate.get('decision') or 'not finished'}" if isinstance(gate, dict) else ""
+    return f"{campaign.get('name') or 'campaign'}{rng} ({identity(campaign)[:8]}{gate_text})"
 
 
 def _length(meta: Meta) -> tuple[Any, ...]:

@@ -116,8 +116,8 @@ def here() -> dict[str, Any]:
 
 def comparable(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Do two accounts have digests, of one version of Python and of xplore?"""
-    versions = [told.get("versions") for told in (one, other)]
-    digests = [told.get("digests") for told in (one, other)]
+    versions = [metadata.get("versions") for metadata in (one, other)]
+    digests = [metadata.get("digests") for metadata in (one, other)]
     if not all(isinstance(held, dict) for held in (*versions, *digests)):
         return False
     of = [(v.get("xplore"), str(v.get("python")).split(".")[:2]) for v in versions]

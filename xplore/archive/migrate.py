@@ -43,9 +43,9 @@ def _copied(old: sqlite3.Connection, path: Path) -> None:
     with closing(sqlite3.connect(path)) as new:
         old.backup(new)
         tables.limit(new)
-        told = new.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if told != "ok":
-            raise sqlite3.DatabaseError(told)
+        integrity = new.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if integrity != "ok":
+            raise sqlite3.DatabaseError(integrity)
         tables.migrated(new)
         loose = new.execute("PRAGMA foreign_key_check").fetchone()
         if loose:

@@ -53,7 +53,7 @@ COLUMNS = (
     *("id", "origin", "campaign", "seed", "seed_artefact", "artefact", "label", "decisions"),
     *("probabilities", "valid", "reasons", "measures", "steps", "covered", "hidden", "latents"),
 )
-FIRST_KEPT = (
+FIRST = (
     f"INSERT INTO findings VALUES ({','.join('?' * len(COLUMNS))}) ON CONFLICT(id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
     + " WHERE (excluded.campaign, excluded.seed) < (findings.campaign, findings.seed)"
@@ -126,12 +126,12 @@ def _whole(*values: Any) -> None:
 def seed_of(row: Sequence[Any]) -> SeedRecord:
     """A seed as its row says; a ValueError where the row does not fit together."""
     number, index, label, decisions, fate, *spent, finding, campaign = row
-    told = tuple(loaded(decisions))
+    decided = tuple(loaded(decisions))
     if type(fate) is not str:
         raise ValueError(f"the fate of seed {number} is no text")
-    _whole(number, index, campaign, *spent, *told, *(() if label is None else (label,)))
+    _whole(number, index, campaign, *spent, *decided, *(() if label is None else (label,)))
     tries, steps, queries = spent
-    return SeedRecord(number, index, label, told, fate, tries, steps, queries, finding, campaign)
+    return SeedRecord(number, index, label, decided, fate, tries, steps, queries, finding, campaign)
 
 
 def seed_row(s: SeedRecord) -> tuple[Any, ...]:
@@ -140,9 +140,9 @@ def seed_row(s: SeedRecord) -> tuple[Any, ...]:
 
 
 def finding_row(f: Finding) -> tuple[Any, ...]:
-    told = (f.label, json.dumps(f.decisions), floats(f.probabilities), f.valid, json.dumps(f.reasons))
+    judged = (f.label, json.dumps(f.decisions), floats(f.probabilities), f.valid, json.dumps(f.reasons))
     rest = (_json(f.measures), f.steps, pack(f.covered), zlib.compress(f.hidden.tobytes()), f.latents)
-    return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *told, *rest)
+    return (f.id, f.origin, f.campaign, f.seed, content_hash(f.before), content_hash(f.after), *judged, *rest)
 
 
 def shrunk_row(finding: str, s: Shrunk) -> tuple[Any, ...]:
@@ -193,8 +193,8 @@ def finding_of(row: Sequence[Any], size: tuple[int, int]) -> Finding:
     rest = (unpack(covered, *size), layers_of(hidden), latents, shrunk, campaign)
     finding = Finding(name, source, seed, before, after, media, label, *judged, *rest)
     if bool(valid) != finding.valid:
-        told = f"{len(why)} reasons and {len(finding.doubts)} doubts"
-        raise ValueError(f"finding {name[:80]!r} is{'' if valid else ' not'} valid, for {told}")
+        counts = f"{len(why)} reasons and {len(finding.doubts)} doubts"
+        raise ValueError(f"finding {name[:80]!r} is{'' if valid else ' not'} valid, for {counts}")
     return finding
 
 
@@ -221,6 +221,6 @@ def batch(seeds: Sequence[SeedRecord], findings: Sequence[Finding]) -> list[Stat
             f"INSERT INTO seeds VALUES ({','.join('?' * 10)})",
             [seed_row(replace(s, finding=None)) for s in seeds],
         ),
-        (FIRST_KEPT, [finding_row(f) for f in findings]),
+        (FIRST, [finding_row(f) for f in findings]),
         (LED_TO, [(s.finding, s.campaign, s.seed) for s in seeds if s.finding is not None]),
     ]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 
-from xplore._util.errors import InputError, shell, told
+from xplore._util.errors import InputError, one_line, shell
 
 FILE = "archive.sqlite"
 SCHEMA = 3
@@ -161,7 +161,7 @@ def connect(path: Path, *, write: bool = False, version: int | None = SCHEMA) ->
             undo.pop_all()
     except sqlite3.OperationalError as error:
         if "readonly" not in str(error) and "unable to open" not in str(error):
-            raise InputError(str(path), expected="an archive of xplore", got=told(error)) from error
+            raise InputError(str(path), expected="an archive of xplore", got=one_line(error)) from error
         wanted = "an archive that can be written" if write else "an archive that can be read"
         raise InputError(str(path), expected=wanted, got=str(error), fix="take a copy of it") from error
     except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes what is damaged

@@ -19,11 +19,11 @@ from xplore.archive import Archive
 from xplore.archive.records import Finding, SeedRecord
 from xplore.campaign.backends import Backend, Backends
 from xplore.campaign.judge import Judge
-from xplore.campaign.messages import News, Reading, Task
-from xplore.campaign.resume import Held, recall
+from xplore.campaign.messages import WorkResult, Reading, WorkItem
+from xplore.campaign.resume import Held, restore
 from xplore.campaign.scheduling import Rounds
-from xplore.campaign.settings import Budget, Plan, Tally
-from xplore.campaign.worker import Fates
+from xplore.campaign.settings import Budget, RunOptions, Totals
+from xplore.campaign.worker import Worker
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Block, Seeds
 from xplore.model.neurons import Layout
@@ -45,12 +45,12 @@ class Campaign:
         judge: Judge,
         layout: Layout,
         seeds: Seeds,
-        plan: Plan,
+        plan: RunOptions,
         budget: Budget = Budget(),
-        backend: Backends = Fates,
+        backend: Backends = Worker,
     ) -> None:
         self.method, self.judge, self.layout, self.plan = method, judge, layout, plan.fitted(layout)
-        self.seeds, self.budget, self.tally = seeds, budget, Tally()
+        self.seeds, self.budget, self.tally = seeds, budget, Totals()
         self.ended = ""
         self.fault: Exception | None = None
         self.backend = backend
@@ -71,11 +71,11 @@ class Campaign:
         """End after the running step: seeds that are open stay so, for a later run."""
         self.ended = self.ended or why
 
-    def run(self, archive: Archive | None = None) -> Iterator[Tally]:
+    def run(self, archive: Archive | None = None) -> Iterator[Totals]:
         """Run to the end, or to where it is stopped; yields whenever there is news."""
         self._archive = archive
         if archive is not None:
-            self._held = recall(archive, self.tally, self._rounds, self.plan.round_size)
+            self._held = restore(archive, self.tally, self._rounds, self.plan.round_size)
             self._seconds = self.tally.seconds
         backend = self.backend(self.method, self.judge, self.plan, self._keep)
         reader = Thread("xplore-reading")
@@ -88,7 +88,7 @@ class Campaign:
             reader.shutdown(wait=True, cancel_futures=True)
             backend.close()
 
-    def _go(self, backend: Backend, reader: Executor) -> Iterator[Tally]:
+    def _go(self, backend: Backend, reader: Executor) -> Iterator[Totals]:
         start, admitted = time.perf_counter(), 0
         ahead = self._ahead(reader, 0)
         while (ahead or self._unread or self._left) and not self.ended:
@@ -143,13 +143,13 @@ class Campaign:
             self._unread += seeds
             self._left += open_
             self._rounds.opened(index, open_)
-            backend.open(Task(index, index * size, block, closed=frozenset(held.closed), more=more))
+            backend.open(WorkItem(index, index * size, block, closed=frozenset(held.closed), more=more))
             self._unaimed = index
         else:
             self.tally.seeds += seeds
         return more
 
-    def _keep(self, news: News) -> None:
+    def _keep(self, news: WorkResult) -> None:
         """Write what came into the archive; of a round, once all of it was read."""
         if self._archive is None:
             return
@@ -166,7 +166,7 @@ class Campaign:
         if news.records:
             self._archive.commit(news.records, news.findings, seconds=self.tally.seconds)
 
-    def _take(self, news: News) -> None:
+    def _take(self, news: WorkResult) -> None:
         """Count what came, and let it guide later rounds."""
         self.tally.steps += news.steps
         self.tally.lane_steps += news.lane_steps

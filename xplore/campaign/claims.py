@@ -20,7 +20,7 @@ from xplore.campaign.findings import latent_shapes, unpacked
 from xplore.campaign.judge import differences
 from xplore.constraints import Constraint
 from xplore.inputs.encoding import Encoding, encoding_of
-from xplore.model.outputs import EXCLUSIVE
+from xplore.model.outputs import CLASSIFICATION
 from xplore.oracles import Oracle
 from xplore.panel import Panel
 
@@ -56,10 +56,10 @@ def ask(panel: Panel, oracle: Oracle, media: str, data: bytes) -> Answer:
     except Exception:
         panel.check_alone(encoding.decode(codes))
         raise
-    said = np.asarray(outputs)[:, 0]
-    sure = np.where(np.isfinite(said).all(axis=-1, keepdims=True), np.asarray(scores)[:, 0], np.nan)
+    answers = np.asarray(outputs)[:, 0]
+    sure = np.where(np.isfinite(answers).all(axis=-1, keepdims=True), np.asarray(scores)[:, 0], np.nan)
     decisions = tuple(np.asarray(oracle.decisions(outputs))[:, 0].tolist())
-    return Answer(said, sure.astype(np.float32), decisions, bool(oracle.divided(outputs)[0]))
+    return Answer(answers, sure.astype(np.float32), decisions, bool(oracle.divided(outputs)[0]))
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Claims:
         """What a finding claims and does not hold, in words; `seed` is what is recorded of where it began."""
         ask_ = partial(ask, self.panel, self.oracle, finding.media)
         before, after = ask_(finding.before), ask_(finding.after)
-        told = self._compared(finding, finding.after, finding.latents)
+        compared = self._compared(finding, finding.after, finding.latents)
         return tuple(
             [
                 *self._identity(finding),
                 *self._answers("", finding.decisions, finding.probabilities, after),
                 *self._seed(finding, seed, before),
-                *self._reasons(finding, before, after, told),
-                *self._measures("", finding, finding.measures, after, told),
+                *self._reasons(finding, before, after, compared),
+                *self._measures("", finding, finding.measures, after, compared),
                 *self._doubts("", finding, finding.measures, after),
                 *self._smallest(finding),
             ]
@@ -143,7 +143,7 @@ class Claims:
         return inside and all(row[d] >= row.max() - TIE for row, d in zip(now.scores, decisions, strict=True))
 
     def _reasons(
-        self, finding: Finding, before: Answer, after: Answer, told: dict[str, Any] | None
+        self, finding: Finding, before: Answer, after: Answer, compared: dict[str, Any] | None
     ) -> Iterator[str]:
         """Reasons not to count: each is given where it holds, and only there."""
         if finding.origin != "search":
@@ -151,7 +151,7 @@ class Claims:
         holds: dict[str, bool | None] = {
             "seed_wrong": self._wrong(finding, before),
             "unstable_alone": not after.differ,
-            "beyond_bound": None if told is None else not told["within"][0],
+            "beyond_bound": None if compared is None else not compared["within"][0],
         }
         for name, fault in holds.items():
             if fault is not None and fault != (name in finding.reasons):
@@ -183,12 +183,17 @@ class Claims:
         return jax.tree.map(np.asarray, differences(chart, before, after, held))
 
     def _measures(
-        self, what: str, finding: Finding, recorded: dict[str, Any], now: Answer, told: dict[str, Any] | None
+        self,
+        what: str,
+        finding: Finding,
+        recorded: dict[str, Any],
+        now: Answer,
+        compared: dict[str, Any] | None,
     ) -> Iterator[str]:
         """The margin, the sizes of the change, and what its constraint was set to."""
         measured: dict[str, Any] = {"margin": self.oracle.distance(now.scores[:, None])[0]}
-        if told is not None and finding.origin == "search":
-            measured |= {**told["sizes"], **told["settings"]}
+        if compared is not None and finding.origin == "search":
+            measured |= {**compared["sizes"], **compared["settings"]}
         given = recorded.get("settings")
         recorded = {**recorded, **(given if isinstance(given, dict) else {})}
         for name, value in measured.items():
@@ -198,15 +203,15 @@ class Claims:
 
     def _doubts(self, what: str, finding: Finding, recorded: dict[str, Any], now: Answer) -> Iterator[str]:
         """Doubts that can be judged again: of the models, and of what is recorded of the reference model."""
-        if finding.origin != "search" or self.panel.head not in EXCLUSIVE:
+        if finding.origin != "search" or self.panel.head not in CLASSIFICATION:
             return
         why, expected = recorded.get("doubts", []), finding.expected
         decisions = np.array(now.decisions)[:, None]
         sure = confidences(now.scores[:, None], decisions)
         holds = expected is not None and ALL_SURE in doubts(np.array([expected]), decisions, sure)[0]
         if abs(np.nan_to_num(sure).min() - SURE) > TOLERANCE and holds != (ALL_SURE in why):
-            told = "holds and is not recorded" if holds else "is recorded and does not hold"
-            yield f"{what}{ALL_SURE} {told}"
+            how = "holds and is not recorded" if holds else "is recorded and does not hold"
+            yield f"{what}{ALL_SURE} {how}"
         if REFERENCE in why and recorded.get("referee") in (None, expected):
             yield f"{what}{REFERENCE} is recorded, and the reference model is said to give the label"
 
@@ -217,11 +222,11 @@ class Claims:
             return
         now = ask(self.panel, self.oracle, finding.media, small.after)
         latents = self.constraint is not None and self.constraint.needs_latents
-        told = None if latents else self._compared(finding, small.after, b"")
+        compared = None if latents else self._compared(finding, small.after, b"")
         yield from self._answers(what, finding.decisions, small.probabilities, now)
-        yield from self._measures(what, finding, small.measures, now, told)
+        yield from self._measures(what, finding, small.measures, now, compared)
         yield from self._doubts(what, finding, small.measures, now)
-        if told is not None and not told["within"][0] and "beyond_bound" not in finding.reasons:
+        if compared is not None and not compared["within"][0] and "beyond_bound" not in finding.reasons:
             yield f"{what}beyond the bound"
 
 

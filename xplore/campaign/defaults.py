@@ -93,7 +93,7 @@ def default_search(
 def _blind(panel: Panel, blind: dict[int, str]) -> list[str]:
     """Which models have no gradient, and why; black boxes together."""
     names = {number: panel.models[number].name for number in blind}
-    black = [names[number] for number, told in blind.items() if told == OUTSIDE]
+    black = [names[number] for number, why in blind.items() if why == OUTSIDE]
     have = "has" if len(black) == 1 else "have"
-    said = [f"{', '.join(black)} {have} no gradient, called from outside of JAX"] if black else []
-    return [*said, *(f"{names[n]} has no gradient ({told})" for n, told in blind.items() if told != OUTSIDE)]
+    lines = [f"{', '.join(black)} {have} no gradient, called from outside of JAX"] if black else []
+    return [*lines, *(f"{names[n]} has no gradient ({why})" for n, why in blind.items() if why != OUTSIDE)]

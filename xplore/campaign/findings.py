@@ -13,18 +13,18 @@ from jaxtyping import Int, Shaped
 
 from xplore._util.jax_settings import PRNG
 from xplore.archive.records import Finding, content_hash
-from xplore.campaign.judge import Judgement
+from xplore.campaign.judge import Validity
 from xplore.constraints import Constraint
 from xplore.inputs.encoding import Encoding
 
 
-def kept(
+def make_findings(
     encoding: Encoding,
     origin: str,
     seeds: Int[np.ndarray, " k"],
     inputs: tuple[Shaped[np.ndarray, "k *x"], Shaped[np.ndarray, "k *x"]],
-    judged: Judgement,
-    told: Sequence[tuple[dict[str, Any], tuple[str, ...], int | None, int]],
+    judged: Validity,
+    judgements: Sequence[tuple[dict[str, Any], tuple[str, ...], int | None, int]],
     latents: Any = (),
 ) -> list[Finding]:
     """Findings of an origin from seeds.
@@ -33,7 +33,9 @@ def kept(
     `latents` are those of charts that need them.
     """
     findings = []
-    for row, (before, after, (measures, reasons, label, steps)) in enumerate(zip(*inputs, told, strict=True)):
+    for row, (before, after, (measures, reasons, label, steps)) in enumerate(
+        zip(*inputs, judgements, strict=True)
+    ):
         stored = encoding.pack(before), encoding.pack(after)
         findings.append(
             Finding(

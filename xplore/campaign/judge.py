@@ -24,7 +24,7 @@ from xplore.campaign.neighbours import Neighbours
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.inputs.encoding import Encoding
-from xplore.model.outputs import EXCLUSIVE
+from xplore.model.outputs import CLASSIFICATION
 from xplore.oracles import Oracle
 from xplore.panel.panel import BATCH, Panel
 
@@ -34,19 +34,19 @@ MEASURED = 8
 """Findings come by ones and twos: changes are measured this part of a batch at a time."""
 
 
-class Said(NamedTuple):
+class Outputs(NamedTuple):
     """What the models say of inputs, what each input covers, and what their last hidden layers make of it."""
 
     outputs: Float[np.ndarray, "m b k"]
     covered: Bool[np.ndarray, "b rows u"]
     hidden: Float16[np.ndarray, "b h"]
 
-    def rows(self, kept: Int[np.ndarray, " k"]) -> Said:
+    def rows(self, rows: Int[np.ndarray, " k"]) -> Outputs:
         """Some of the inputs."""
-        return Said(self.outputs[:, kept], self.covered[kept], self.hidden[kept])
+        return Outputs(self.outputs[:, rows], self.covered[rows], self.hidden[rows])
 
 
-class Judgement(NamedTuple):
+class Validity(NamedTuple):
     """What the models say of stored inputs: together, each alone, and what each input covers.
 
     `decisions` are those on the file alone: what one sees who opens it.
@@ -59,10 +59,10 @@ class Judgement(NamedTuple):
     covered: Bool[np.ndarray, "b rows u"]
     hidden: Float16[np.ndarray, "b h"]
 
-    def rows(self, kept: Int[np.ndarray, " k"]) -> Judgement:
+    def rows(self, rows: Int[np.ndarray, " k"]) -> Validity:
         """Some of the inputs."""
-        outputs, alone, probabilities, decisions = (of[:, kept] for of in self[:4])
-        return Judgement(outputs, alone, probabilities, decisions, self.covered[kept], self.hidden[kept])
+        outputs, alone, probabilities, decisions = (of[:, rows] for of in self[:4])
+        return Validity(outputs, alone, probabilities, decisions, self.covered[rows], self.hidden[rows])
 
 
 class Read(NamedTuple):
@@ -74,7 +74,7 @@ class Read(NamedTuple):
     agreed: Int[np.ndarray, " b"]
     right: Bool[np.ndarray, " b"]
     labels: tuple[int | None, ...]
-    said: tuple[dict[str, Any], ...]
+    facts: tuple[dict[str, Any], ...]
 
 
 @jax.jit
@@ -100,8 +100,8 @@ def _alone(
         outputs = panel.plain(encoding.decode(jax.lax.dynamic_slice_in_dim(codes, row, 1)))
         return outputs[:, 0], panel.probabilities(outputs)[:, 0]
 
-    def another(row: Int[Array, ""], told: Any) -> Any:
-        return jax.tree.map(lambda rows, leaf: rows.at[row].set(leaf), told, one(row))
+    def another(row: Int[Array, ""], results: Any) -> Any:
+        return jax.tree.map(lambda rows, leaf: rows.at[row].set(leaf), results, one(row))
 
     none = jax.tree.map(lambda leaf: jnp.zeros((len(codes), *leaf.shape), leaf.dtype), jax.eval_shape(one, 0))
     return jax.lax.fori_loop(0, count, another, none)
@@ -123,14 +123,14 @@ def differences(
     """Sizes of each change, and whether the bound was kept; without latents, nothing was changed by any."""
     encoding = constraint.encoding
     x0, x = encoding.decode(before), encoding.decode(after)
-    told = {"sizes": constraint.sizes(x0, x), "settings": {}}
+    measured = {"sizes": constraint.sizes(x0, x), "settings": {}}
     if not constraint.needs_latents:
-        return {**told, "within": constraint.within(x0, x)}
+        return {**measured, "within": constraint.within(x0, x)}
     if latents is None:  # seeds as they are
-        return {**told, "within": ~encoding.differ(x0, x).reshape(len(x), -1).any(axis=1)}
+        return {**measured, "within": ~encoding.differ(x0, x).reshape(len(x), -1).any(axis=1)}
     z, fixed = latents
     settings = constraint.settings(z, fixed, x0)
-    return {**told, "settings": settings, "within": constraint.within(x0, x, latents)}
+    return {**measured, "settings": settings, "within": constraint.within(x0, x, latents)}
 
 
 def _in_batches(size: int, function: Callable[..., Any], *rows: Any) -> Any:
@@ -177,14 +177,14 @@ class Judge:
         given = {"reference_model": self.referee, "training": self.training_labels}
         return [name for name, of in given.items() if of is not None]
 
-    def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Said:
+    def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Outputs:
         """The models' outputs on stored inputs, and what each input covers."""
         outputs, covered, hidden = _in_batches(
             self.batch, lambda c, _: _read(self.panel, self.criteria, self.constraint.encoding, c), codes
         )
-        return Said(outputs.swapaxes(0, 1), covered, hidden)
+        return Outputs(outputs.swapaxes(0, 1), covered, hidden)
 
-    def judge(self, codes: Shaped[np.ndarray, "b *x"], known: Said | None = None) -> Judgement:
+    def judge(self, codes: Shaped[np.ndarray, "b *x"], known: Outputs | None = None) -> Validity:
         """Judge stored inputs together, alone, and for what they cover; `known` is what `read` said."""
         outputs, covered, hidden = self.read(codes) if known is None else known
         alone, probabilities = _in_batches(
@@ -193,7 +193,7 @@ class Judge:
         probabilities[~np.isfinite(alone).all(axis=-1)] = np.nan  # a compiled softmax may make numbers of NaN
         decisions = self._verdict(alone.swapaxes(0, 1))[1].T
         of_files = alone.swapaxes(0, 1), probabilities.swapaxes(0, 1), decisions
-        return Judgement(outputs, *of_files, covered, hidden)
+        return Validity(outputs, *of_files, covered, hidden)
 
     def differ(self, outputs: Float[np.ndarray, "m b k"]) -> Bool[np.ndarray, " b"]:
         """Do the models' decisions differ?"""
@@ -203,25 +203,25 @@ class Judge:
         """What the models say of seeds, beside their labels; one that is -1, or NaN, is not known."""
         differ, decisions, agreed = self._verdict(outputs)
         n, values = len(differ), self.panel.head == "values"
-        said = tuple({"agreed": one} for one in agreed.tolist())
+        facts = tuple({"agreed": one} for one in agreed.tolist())
         for row in range(n if values else 0):
-            said[row]["seed_values"] = outputs[:, row, 0].tolist()
+            facts[row]["seed_values"] = outputs[:, row, 0].tolist()
         answered = (decisions != NO_ANSWER).all(axis=1)
         if truth is None:
-            return Read(differ, decisions, agreed, answered, (None,) * n, said)
+            return Read(differ, decisions, agreed, answered, (None,) * n, facts)
         known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
         right = self.oracle.are_right(outputs, truth).all(axis=0)
         label = np.where(right, agreed, self.oracle.label(np.where(known, truth, 0)))
         labels = tuple(int(one) if k else None for one, k in zip(label, known, strict=True))
         for row in np.flatnonzero(known) if values else ():
-            said[row]["truth"] = float(truth[row])
-        return Read(differ, decisions, agreed, right | (~known & answered), labels, said)
+            facts[row]["truth"] = float(truth[row])
+        return Read(differ, decisions, agreed, right | (~known & answered), labels, facts)
 
     def _verdict(self, outputs: Float[np.ndarray, "m b k"]) -> Any:
         return _in_batches(self.batch, lambda o, _: _verdict(self.oracle, o), outputs.swapaxes(0, 1))
 
     def reasons(
-        self, judged: Judgement, measures: Sequence[dict[str, Any]], right: Bool[np.ndarray, " b"]
+        self, judged: Validity, measures: Sequence[dict[str, Any]], right: Bool[np.ndarray, " b"]
     ) -> list[tuple[str, ...]]:
         """Why each finding is not valid; nothing for one that is."""
         stable = self.differ(judged.alone)
@@ -239,7 +239,7 @@ class Judge:
         self,
         before: Shaped[np.ndarray, "b *x"],
         after: Shaped[np.ndarray, "b *x"],
-        judged: Judgement,
+        judged: Validity,
         latents: Any = None,
     ) -> list[dict[str, Any]]:
         """Sizes of each change, the margin of the disagreement, and outside opinions.
@@ -248,14 +248,14 @@ class Judge:
         """
         latents = latents if self.constraint.needs_latents else None
         size = max(self.batch // MEASURED, 1)
-        told = _in_batches(
+        measured_ = _in_batches(
             size, lambda b, a, z, _: differences(self.constraint, b, a, z), before, after, latents
         )
-        columns: dict[str, Any] = {key: value.tolist() for key, value in told["sizes"].items()}
-        columns["within"] = told["within"].tolist()
-        if told["settings"]:
+        columns: dict[str, Any] = {key: value.tolist() for key, value in measured_["sizes"].items()}
+        columns["within"] = measured_["within"].tolist()
+        if measured_["settings"]:
             columns["settings"] = [
-                {name: float(value[row]) for name, value in told["settings"].items()}
+                {name: float(value[row]) for name, value in measured_["settings"].items()}
                 for row in range(len(after))
             ]
         columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
@@ -267,7 +267,7 @@ class Judge:
                 np.asarray(self.referee(after[row : row + 1])).tolist()[0] for row in range(len(after))
             ]
         measures = [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
-        if not told["within"].all():
+        if not measured_["within"].all():
             for measured, broken in zip(measures, self.constraint.broken(after), strict=True):
                 if broken and not measured["within"]:
                     measured["breaks"] = "; ".join(broken)
@@ -277,23 +277,23 @@ class Judge:
         self,
         before: Shaped[np.ndarray, "b *x"],
         after: Shaped[np.ndarray, "b *x"],
-        judged: Judgement,
+        judged: Validity,
         measures: Sequence[dict[str, Any]],
         expected: Sequence[int | None],
     ) -> list[tuple[str, ...]]:
         """Why each finding's label is in doubt; nothing, where it is not, and of models without classes."""
-        if self.panel.head not in EXCLUSIVE:
+        if self.panel.head not in CLASSIFICATION:
             return [()] * len(after)
         known = np.array([NO_ANSWER if one is None else one for one in expected])
         sure = confidences(judged.probabilities, judged.decisions)
-        said = None
+        opinions = None
         if self.referee is not None:
-            said = np.array([measured["referee"] for measured in measures])
+            opinions = np.array([measured["referee"] for measured in measures])
         nearer = None
         if (near := self._neighbours) is not None and near.classes is not None:
             nearer = near.nearer_another(self.constraint.coordinates(after), known)
             if len(rows := np.flatnonzero(nearer)):  # of the seeds only theirs are asked for
                 seeds = self.constraint.coordinates(before[rows])
                 nearer[rows] = ~near.nearer_another(seeds, known[rows])
-        found = doubts(known, judged.decisions, sure, said, nearer)
+        found = doubts(known, judged.decisions, sure, opinions, nearer)
         return [why if one is not None else () for why, one in zip(found, expected, strict=True)]

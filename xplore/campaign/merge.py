@@ -15,10 +15,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from xplore._util.errors import InputError, short, told
+from xplore._util.errors import InputError, one_line, short
 from xplore._util.folders import alone, whole
 from xplore.archive import Archive, tables
-from xplore.archive.merged_metadata import SAME, Meta, identity, later, parts, united
+from xplore.archive.merged_metadata import SAME, Meta, identity, later, parts, merged
 from xplore.archive.metadata import differing
 from xplore.archive.records import Finding, content_hash
 from xplore.archive.rows import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack
@@ -60,20 +60,20 @@ def joined(folders: Sequence[str | Path], out: Path) -> None:
         archives = [stack.enter_context(closing(Archive.open(Path(folder)))) for folder in folders]
         for archive in archives:
             stack.enter_context(archive.snapshot())
-        told = [_account(archive) for archive in archives]
-        for archive, meta in zip(archives, told, strict=True):
-            _alike(archives[0], told[0], archive, meta)
+        metadata = [_account(archive) for archive in archives]
+        for archive, meta in zip(archives, metadata, strict=True):
+            _alike(archives[0], metadata[0], archive, meta)
         known: dict[str, Meta] = {}
-        for part in (part for meta in told for part in parts(meta)):
+        for part in (part for meta in metadata for part in parts(meta)):
             known[identity(part)] = later(known.get(identity(part), part), part)
         numbers = {name: number for number, name in enumerate(sorted(known))}
         with whole(target) as partial, closing(tables.create(partial)) as db:
-            for archive, meta in zip(archives, told, strict=True):
+            for archive, meta in zip(archives, metadata, strict=True):
                 with _naming(archive), db:
                     _join(db, archive, {i: numbers[identity(part)] for i, part in enumerate(parts(meta))})
             spent = {number: tuple(rest) for number, *rest in db.execute(_SPENT)}
             again = sum(seeds for (seeds,) in db.execute(_AGAIN))
-            account = united([known[name] for name in sorted(known)], spent, again)
+            account = merged([known[name] for name in sorted(known)], spent, again)
             with db:
                 rows = [(key, json.dumps(value)) for key, value in account.items()]
                 db.executemany("INSERT INTO meta VALUES (?,?)", rows)
@@ -124,7 +124,7 @@ def _naming(archive: Archive) -> Iterator[None]:
     except InputError:
         raise
     except (*DAMAGE, IndexError, sqlite3.IntegrityError) as error:
-        raise tables.damaged(archive.path, told(error)) from error
+        raise tables.damaged(archive.path, one_line(error)) from error
 
 
 def _join(db: sqlite3.Connection, archive: Archive, numbers: dict[int, int]) -> None:
@@ -142,8 +142,8 @@ def _join(db: sqlite3.Connection, archive: Archive, numbers: dict[int, int]) -> 
 
 def _join_finding(db: sqlite3.Connection, finding: Finding) -> None:
     small = finding.shrunk
-    kept = [finding.before, finding.after, *([small.after] if small else [])]
-    db.executemany(_ARTEFACT, [(content_hash(data), finding.media, data) for data in kept])
+    pictures = [finding.before, finding.after, *([small.after] if small else [])]
+    db.executemany(_ARTEFACT, [(content_hash(data), finding.media, data) for data in pictures])
     db.execute(_FINDING, finding_row(finding))
     if small:
         db.execute(_SHRUNK, shrunk_row(finding.id, small))

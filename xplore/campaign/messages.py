@@ -28,7 +28,7 @@ class Seed:
     decisions: tuple[int, ...]
     right: bool
     label: int | None
-    said: dict[str, Any]
+    facts: dict[str, Any]
     turn: int = 0
     spent: int = 0
 
@@ -39,7 +39,7 @@ class Seed:
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkItem:
     """Seeds in a row, of one round, to be read and searched from; they aim beside `aims`, once known.
 
     `closed` are those whose fate is known: they are read, and nothing more. `left` are seeds whose tries
@@ -55,7 +55,7 @@ class Task:
     left: tuple[Seed, ...] = ()
     more: bool = False
 
-    def parted(self, size: int) -> tuple[Task, Task]:
+    def parted(self, size: int) -> tuple[WorkItem, WorkItem]:
         """Its first seeds, and the others."""
         first, rest = self.block[:size], self.block[size:]
         begins = self.first + len(first)
@@ -77,7 +77,7 @@ class Reading(NamedTuple):
 
 
 @dataclass
-class News:
+class WorkResult:
     """What came since the last: gradient steps, seeds that were read, seeds whose fate is known.
 
     `again` has, for each try that was in vain and is not its seed's last, the round in which it was due:
@@ -92,7 +92,7 @@ class News:
     findings: list[Finding] = field(default_factory=list)
     left: list[Seed] = field(default_factory=list)
 
-    def add(self, other: News) -> None:
+    def add(self, other: WorkResult) -> None:
         """Both."""
         self.steps += other.steps
         self.lane_steps += other.lane_steps

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from xplore.campaign.settings import Tally
+from xplore.campaign.settings import Totals
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -22,10 +22,10 @@ CELL_EVERY = 0.5
 """Seconds between two states of a notebook's display."""
 
 
-Watch = Callable[[Tally], None]
+Watch = Callable[[Totals], None]
 
 
-def pace(now: Tally, of: int | None) -> tuple[float, float, str]:
+def pace(now: Totals, of: int | None) -> tuple[float, float, str]:
     """Seeds/s, steps of the search a second, and how long the rest takes at that."""
     seconds = max(now.seconds, 1e-9)
     rate = now.closed / seconds
@@ -33,7 +33,7 @@ def pace(now: Tally, of: int | None) -> tuple[float, float, str]:
     return rate, now.steps / seconds, duration(left)
 
 
-def line(now: Tally, of: int | None) -> str:
+def line(now: Totals, of: int | None) -> str:
     """One line that says how far it is."""
     rate, steps, left = pace(now, of)
     reached = " ".join(f"{name} {value:.0%}" for name, value in now.coverage.items())
@@ -180,18 +180,18 @@ class Cell:
 
         self._last = time.monotonic()
         bar = f"<progress value='{self._share:.3f}' max='1' style='width:14em'></progress>"
-        told = {"text/plain": self._text, "text/html": f"{bar} <code>{escape(self._text)}</code>"}
+        data = {"text/plain": self._text, "text/html": f"{bar} <code>{escape(self._text)}</code>"}
         if self._handle is None:
-            self._handle = display(told, raw=True, display_id=True)
+            self._handle = display(data, raw=True, display_id=True)
         else:
-            self._handle.update(told, raw=True)
+            self._handle.update(data, raw=True)
 
 
 def _plain(title: str, of: int | None) -> Watch:
     last = time.monotonic()
     say(f"{title}: {_of(of)} seeds; compiling")
 
-    def show(now: Tally) -> None:
+    def show(now: Totals) -> None:
         nonlocal last
         if time.monotonic() - last >= PLAIN_EVERY or now.closed == of:
             last = time.monotonic()
@@ -204,13 +204,13 @@ def _rich(title: str, of: int | None, live: Live) -> Watch:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    def show(now: Tally) -> None:
+    def show(now: Totals) -> None:
         rate, steps, left = pace(now, of)
         table = Table.grid(padding=(0, 2))
         table.add_row(f"[bold]{title}", ProgressBar(total=of, completed=now.closed, width=40), f"{left} left")
         table.add_row("seeds", f"{now.closed} of {_of(of)}", f"{rate:.1f}/s")
-        told = f"{len(now.disagreements)} kinds"
-        table.add_row("findings", f"{now.findings}, {now.valid} of them valid as found", told)
+        kinds = f"{len(now.disagreements)} kinds"
+        table.add_row("findings", f"{now.findings}, {now.valid} of them valid as found", kinds)
         table.add_row("steps", f"{now.steps}", f"{steps:.0f}/s")
         if now.coverage:  # black boxes have none
             reached = "  ".join(f"{name} {value:.1%}" for name, value in now.coverage.items())

@@ -16,7 +16,7 @@ import jax
 import xplore
 from xplore._util.identity import fields
 from xplore.archive.trusted import fault
-from xplore.campaign.settings import Plan
+from xplore.campaign.settings import RunOptions
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.engine.step import Method
@@ -32,7 +32,7 @@ def record(
     method: Method,
     layout: Layout,
     criteria: Sequence[CellCriterion],
-    plan: Plan,
+    plan: RunOptions,
     outputs: int,
     beside: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def record(
         "search": repr(method.search),
         "objective": repr(method.objective),
         "oracle": repr(method.oracle),
-        "decisions": method.oracle.told(),
+        "decisions": method.oracle.metadata(),
         "digests": {
             **{key: fields(part) for key, part in {**parts, **beside}.items() if part is not None},
             "criteria": [fields(criterion) for criterion in criteria],
@@ -111,8 +111,8 @@ def named(constraint: Any) -> dict[str, Any] | None:
 def _part(constraint: Any) -> dict[str, Any]:
     held = {field.name: getattr(constraint, field.name) for field in dataclasses.fields(constraint)}
     if isinstance(constraint, Table):  # its columns are told in `table`; functions it may not have
-        told = (*FUNCTIONS, *MISSING)
-        held = {key: value for key, value in held.items() if key in LATER or (key in told and value)}
+        texts = (*FUNCTIONS, *MISSING)
+        held = {key: value for key, value in held.items() if key in LATER or (key in texts and value)}
     module, kind = type(constraint).__module__, type(constraint).__qualname__
     place = "xplore.constraints" if module.startswith("xplore.constraints.") else module
     return {"use": f"{place}:{kind}", **{key: _plain(value) for key, value in held.items()}}

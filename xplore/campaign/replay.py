@@ -133,9 +133,9 @@ def _charts(meta: dict[str, Any], given: Constraint | None) -> tuple[list[Constr
 def _recorded(account: dict[str, Any]) -> list[Constraint]:
     """What may have been a campaign's constraint, of what its archive says of it."""
     config = account.get("config")
-    told = [account.get("parts"), config if isinstance(config, dict) else None]
+    accounts = [account.get("parts"), config if isinstance(config, dict) else None]
     made = []
-    for part in (held.get("constraint") for held in told if held):
+    for part in (held.get("constraint") for held in accounts if held):
         table = account.get("table")
         of_table = {"table": table} if table and part and part.get("use") == FEATURES else {}
         with suppress(InputError, *DAMAGE):
@@ -207,15 +207,15 @@ def _model(part: dict[str, Any]) -> Model:
 
 def _oracle(meta: dict[str, Any], folder: str | Path) -> Oracle:
     """The oracle of a campaign, if it is one of xplore's; of `NegativeFlips` how it divides single inputs."""
-    told = meta.get("decisions") or {"kind": "labels"}
+    decisions = meta.get("decisions") or {"kind": "labels"}
     made: Oracle | None = None
-    match told.get("kind"):
+    match decisions.get("kind"):
         case "labels":
             made = LabelsDiffer()
         case "values":
-            made = ValuesDiffer(float(told["apart"]), str(told["unit"]))
+            made = ValuesDiffer(float(decisions["apart"]), str(decisions["unit"]))
         case "angles":
-            made = AnglesDiffer(float(told["apart"]))
+            made = AnglesDiffer(float(decisions["apart"]))
     if made is not None and meta.get("oracle") in (None, repr(made), repr(NegativeFlips())):
         return made
     raise InputError(

@@ -101,34 +101,34 @@ class Result:
         """
         pd = pandas()
         with self.archive.snapshot():
-            reading, kept = read(self.archive), {finding.id: finding for finding in self.findings}
-        rows = [row for row in reading.rows if row.id in kept]
+            reading, by_id = read(self.archive), {finding.id: finding for finding in self.findings}
+        rows = [row for row in reading.rows if row.id in by_id]
         rows = [replace(row, smallest=None) for row in rows] if as_found else rows
         shown = [row.shown for row in rows]
-        told = pd.DataFrame({"id": [row.id for row in rows], "seed": [row.seed for row in rows]})
-        told["valid"] = [row.valid for row in rows]
-        told["reasons"] = [", ".join(row.reasons) for row in rows]
-        told["doubts"] = [", ".join(row.doubts) for row in rows]
-        told["expected"] = [reading.class_name(row.expected) for row in rows]
+        table = pd.DataFrame({"id": [row.id for row in rows], "seed": [row.seed for row in rows]})
+        table["valid"] = [row.valid for row in rows]
+        table["reasons"] = [", ".join(row.reasons) for row in rows]
+        table["doubts"] = [", ".join(row.doubts) for row in rows]
+        table["expected"] = [reading.class_name(row.expected) for row in rows]
         for i, model in enumerate(reading.models):
-            told[f"answer:{model}"] = [reading.class_name(row.decisions[i]) for row in rows]
+            table[f"answer:{model}"] = [reading.class_name(row.decisions[i]) for row in rows]
             score = "value" if any(one.values for one in shown) else "confidence"
-            told[f"{score}:{model}"] = [(one.values or one.confidences)[i] for one in shown]
+            table[f"{score}:{model}"] = [(one.values or one.confidences)[i] for one in shown]
         for name in sorted(
             {name for one in shown for name in one.measures} - {"agreed", "doubts", "seed_values"}
         ):
-            told[name] = [one.measures.get(name) for one in shown]
+            table[name] = [one.measures.get(name) for one in shown]
         if not reading.columns:
-            return told
-        told.insert(3, "changes", [changed(one) for one in shown])
+            return table
+        table.insert(3, "changes", [changed(one) for one in shown])
         sides = {
             "before": lambda finding: finding.before,
             "after": lambda finding: finding.after if as_found else (finding.shrunk or finding).after,
         }
-        parts = [told]
+        parts = [table]
         for side, of in sides.items():
             empty = np.zeros((0, len(reading.columns)), np.float32)
-            codes = np.stack([from_npy(of(kept[row.id])) for row in rows]) if rows else empty
+            codes = np.stack([from_npy(of(by_id[row.id])) for row in rows]) if rows else empty
             parts.append(framed(reading.columns, codes).add_prefix(f"{side}:"))
         return pd.concat(parts, axis=1)
 

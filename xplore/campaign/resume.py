@@ -13,7 +13,7 @@ from xplore._util.errors import InputError, short
 from xplore.archive import Archive
 from xplore.archive.metadata import comparable, differing
 from xplore.campaign.scheduling import Rounds
-from xplore.campaign.settings import Tally
+from xplore.campaign.settings import Totals
 from xplore.evaluation.sources import Block
 
 SAME = (
@@ -94,11 +94,13 @@ def _same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
 
 def _same_compiler(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Can what the models' functions were traced to be compared? Each version of JAX words it otherwise."""
-    told = before.get("versions")
-    return "programs" in before and isinstance(told, dict) and told.get("jax") == now["versions"]["jax"]
+    versions = before.get("versions")
+    return (
+        "programs" in before and isinstance(versions, dict) and versions.get("jax") == now["versions"]["jax"]
+    )
 
 
-def recall(archive: Archive, tally: Tally, rounds: Rounds, round_size: int) -> dict[int, Held]:
+def restore(archive: Archive, tally: Totals, rounds: Rounds, round_size: int) -> dict[int, Held]:
     """The rounds of an archive by number; what was counted and covered goes into `tally` and `rounds`."""
     held: dict[int, Held] = defaultdict(Held)
     for index, seeds, digest in archive.rounds():

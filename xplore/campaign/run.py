@@ -28,7 +28,7 @@ from xplore.campaign.progress import Watch, counting, display, interruptible
 from xplore.campaign.provenance import record
 from xplore.campaign.result import Result, write_reports
 from xplore.campaign.resume import resumed
-from xplore.campaign.settings import Budget, Plan, Tally
+from xplore.campaign.settings import Budget, RunOptions, Totals
 from xplore.campaign.shrink import Shrinking
 from xplore.campaign.validation import (
     checked_arguments,
@@ -41,7 +41,7 @@ from xplore.campaign.validation import (
     climbable,
     fits,
 )
-from xplore.campaign.worker import Fates
+from xplore.campaign.worker import Worker
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion, NeuronCoverage
 from xplore.engine.devices import compilation_cache, most_lanes
@@ -50,7 +50,7 @@ from xplore.evaluation.sources import First, Held, labelled
 from xplore.model.callbacks import faults
 from xplore.model.lowering.autotune import chosen
 from xplore.model.neurons import Layout
-from xplore.model.outputs import EXCLUSIVE
+from xplore.model.outputs import CLASSIFICATION
 from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel.panel import BATCH, Panel
@@ -79,7 +79,7 @@ def run(
     baseline: Search | None = None,
     referee: Callable[..., Any] | None = None,
     training: Any = None,
-    plan: Plan | None = None,
+    plan: RunOptions | None = None,
     rng: int | None = None,
     lanes: int | None = None,
     budget: Budget | None = None,
@@ -172,12 +172,12 @@ def run(
     ) | {
         "evidence": judge.evidence,
         "name": name,
-        "classes": list(map(str, judging.told().get("names") or classes or names or range(n_classes))),
+        "classes": list(map(str, judging.metadata().get("names") or classes or names or range(n_classes))),
         "labelled": read.labelled,
         "label": account(
             labels,
             names if labels is not None else panel.classes,
-            n_classes if judge.panel.head in EXCLUSIVE else None,
+            n_classes if judge.panel.head in CLASSIFICATION else None,
         ),
         "seeds_total": read.total,
         **(recorded or {}),
@@ -190,14 +190,14 @@ def run(
         with alone(folder):
             again = resume and holds(folder / FILE)
             with _archive(folder, meta, again) as archive, faults():
-                campaign = Campaign(method, judge, layout, read, plan, budget or Budget(), backend or Fates)
+                campaign = Campaign(method, judge, layout, read, plan, budget or Budget(), backend or Worker)
                 _go(archive, campaign, baseline, name, shrink, progress)
             if out is not None:
                 write_reports(folder)
         undo.pop_all()
     if campaign.fault is not None:
-        kept = f"what was found before is in {folder}; once that is mended, resume goes on there"
-        campaign.fault.add_note(kept)
+        note = f"what was found before is in {folder}; once that is mended, resume goes on there"
+        campaign.fault.add_note(note)
         raise campaign.fault
     return Result(folder, temporary=out is None)
 
@@ -224,11 +224,11 @@ def _say(name: str, notes: Sequence[str]) -> None:
 
 
 def _planned(
-    plan: Plan | None, rng: int | None, lanes: int | None, backend: Backends | None, layout: Layout
-) -> Plan:
+    plan: RunOptions | None, rng: int | None, lanes: int | None, backend: Backends | None, layout: Layout
+) -> RunOptions:
     """The plan with what is given beside it; without lanes as many as fit."""
     given = {key: value for key, value in {"rng": rng, "lanes": lanes}.items() if value is not None}
-    plan = replace(plan or Plan(), **given)
+    plan = replace(plan or RunOptions(), **given)
     threads = backend.threads if isinstance(backend, Ray) and not backend.gpus else None
     return plan if lanes is not None else plan.fitted(layout, threads)
 
@@ -279,8 +279,8 @@ def _interrupted_shrinking(archive: Archive, campaign: Campaign, progress: bool)
     return stop.is_set()
 
 
-def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: bool) -> Tally:
-    def follow(watch: Watch | None) -> Tally:
+def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: bool) -> Totals:
+    def follow(watch: Watch | None) -> Totals:
         with interruptible(lambda: campaign.stop(INTERRUPTED)):
             for tally in campaign.run(archive):
                 if watch is not None:
@@ -293,7 +293,7 @@ def _watched(campaign: Campaign, archive: Archive | None, title: str, progress: 
         return follow(watch)
 
 
-def _ending(tally: Tally) -> dict[str, Any]:
+def _ending(tally: Totals) -> dict[str, Any]:
     return {
         "seconds": tally.seconds,
         "compile_seconds": tally.compile_seconds,
@@ -302,7 +302,7 @@ def _ending(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _baseline(search: Search, campaign: Campaign, main: Tally, progress: bool) -> dict[str, Any] | None:
+def _baseline(search: Search, campaign: Campaign, main: Totals, progress: bool) -> dict[str, Any] | None:
     """Another search on the same seeds: random search until it has asked the models as often in all.
 
     It goes breadth first, one query a seed and turn, so that no seed is favoured. Any other search keeps

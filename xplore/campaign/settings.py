@@ -15,7 +15,7 @@ from xplore.panel.panel import Precision
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunOptions:
     """What a campaign does beside its method; all of it is recorded.
 
     No `lanes` are as many as fit the device (`engine.devices.default_lanes`). `lowering` and `dtype` say how
@@ -30,14 +30,14 @@ class Plan:
     lowering: Lowering = "as_written"
     dtype: Precision = "float32"
 
-    def fitted(self, layout: Layout, threads: int | None = None) -> Plan:
+    def fitted(self, layout: Layout, threads: int | None = None) -> RunOptions:
         """The same, with as many lanes as fit where it names none; `threads` as in `default_lanes`."""
         lanes = self.lanes or default_lanes(layout, self.round_size, threads=threads)
         return replace(self, lanes=lanes)
 
 
 @dataclass
-class Tally:
+class Totals:
     """Sums over a campaign so far; `coverage` is each model's, by the criterion that guides the search."""
 
     seeds: int = 0
@@ -90,7 +90,7 @@ class Budget:
         for name, interval in _LIMITS.items():
             check_number(f"budget.{name}", getattr(self, name), interval)
 
-    def reached(self, tally: Tally, seconds: float) -> str | None:
+    def reached(self, tally: Totals, seconds: float) -> str | None:
         """The name of a limit that is reached."""
         least = min(tally.coverage.values(), default=0.0)
         now = {"seconds": seconds, "findings": tally.valid, "queries": tally.queries, "coverage": least}

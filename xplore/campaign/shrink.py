@@ -104,9 +104,9 @@ def _tried(
     stored = encoding.decode(codes)
     outputs = panel.plain(stored)
     same = (decisions == oracle.decisions(outputs).T).all(axis=1) & oracle.divided(outputs)
-    kept = ~bounded | constraint.within(x0, stored, latents)
+    within = ~bounded | constraint.within(x0, stored, latents)
     changed = encoding.differ(stored, x0).reshape(len(x0), -1).any(axis=1)
-    return same & kept & changed & encoding.counts(codes), codes, z
+    return same & within & changed & encoding.counts(codes), codes, z
 
 
 def _latents(constraint: Constraint, x0: Float[Array, "b *x"], flat: Float[Array, "b n"]) -> Any:
@@ -132,7 +132,7 @@ class _Case:
     tried: Float[np.ndarray, " n"]
     queries: int = 0
 
-    def told(self, shows: bool, codes: Shaped[np.ndarray, "*code"], z: Any) -> bool:
+    def update(self, shows: bool, codes: Shaped[np.ndarray, "*code"], z: Any) -> bool:
         """What came of what was tried; is there more to try?"""
         self.queries += 1
         if shows:
@@ -178,7 +178,7 @@ class Shrinking:
                 return
             shows, codes, z = self._try(active)
             going = [
-                case.told(bool(shows[i]), codes[i], jax.tree.map(lambda leaf, i=i: leaf[i], z))
+                case.update(bool(shows[i]), codes[i], jax.tree.map(lambda leaf, i=i: leaf[i], z))
                 for i, case in enumerate(active)
             ]
             done += [case for case, goes in zip(active, going, strict=True) if not goes]
@@ -205,9 +205,9 @@ class Shrinking:
         change = np.stack([case.tried for case in padded])
         decisions = np.array([case.finding.decisions for case in padded])
         bounded = np.array(["beyond_bound" not in case.finding.reasons for case in padded])
-        chart, told = judge.constraint, (decisions, bounded)
+        chart, seed_claims = judge.constraint, (decisions, bounded)
         fixed = _stacked([case.fixed for case in padded])
-        came = _tried(judge.panel, judge.oracle, chart, before, change, fixed, told)
+        came = _tried(judge.panel, judge.oracle, chart, before, change, fixed, seed_claims)
         return jax.tree.map(np.asarray, came)
 
     def _smallest(self, cases: Sequence[_Case]) -> dict[str, Shrunk]:
@@ -220,17 +220,17 @@ class Shrinking:
         latents = _stacked([(case.z, case.fixed) for case in cases]) if chart.needs_latents else ()
         measures = judge.measures(before, codes, judged, latents)
         doubts = judge.doubts(before, codes, judged, measures, [case.finding.expected for case in cases])
-        kept = {}
+        sizes = {}
         for i, case in enumerate(cases):
             finding = case.finding
             if stable[i] and decided[i] == finding.decisions:
-                told = {key: value for key, value in measures[i].items() if key != "within"}
-                told |= {"doubts": list(doubts[i])} if doubts[i] else {}
+                smallest = {key: value for key, value in measures[i].items() if key != "within"}
+                smallest |= {"doubts": list(doubts[i])} if doubts[i] else {}
                 data, scores = chart.encoding.pack(codes[i]), judged.probabilities[:, i]
             else:
-                told, data, scores = finding.measures, finding.after, finding.probabilities
-            kept[finding.id] = Shrunk(data, scores, told, case.queries)
-        return kept
+                smallest, data, scores = finding.measures, finding.after, finding.probabilities
+            sizes[finding.id] = Shrunk(data, scores, smallest, case.queries)
+        return sizes
 
 
 def blocks(size: int) -> list[Int[np.ndarray, " n"]]:

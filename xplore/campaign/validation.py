@@ -10,10 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.jax_settings import PRNG
 from xplore.campaign.backends import Ray
-from xplore.campaign.settings import Budget, Plan
+from xplore.campaign.settings import Budget, RunOptions
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
 from xplore.evaluation.checks import checked_part, whole
@@ -90,7 +90,7 @@ def checked_training(
 def checked_arguments(**given: Any) -> None:
     """An InputError for an argument of `xplore.run` that is given, and is not what its name says."""
     kinds: dict[str, tuple[str, Callable[[Any], bool]]] = {
-        "plan": ("an xplore.campaign.settings.Plan", lambda value: isinstance(value, Plan)),
+        "plan": ("an xplore.campaign.settings.Plan", lambda value: isinstance(value, RunOptions)),
         "budget": ("an xplore.Budget", lambda value: isinstance(value, Budget)),
         "criteria": ("criteria, in a list", lambda value: isinstance(value, Iterable)),
         "referee": ("a function of stored inputs", callable),
@@ -130,7 +130,7 @@ def checked_criteria(criteria: Iterable[Any], layout: Layout) -> tuple[CellCrite
     return criteria
 
 
-def checked_plan(plan: Plan, criteria: int, most: int | None = None) -> None:
+def checked_plan(plan: RunOptions, criteria: int, most: int | None = None) -> None:
     """An InputError for a number that no campaign can have, and for more lanes than memory has room for."""
     for name, least in {"lanes": 1, "rng": 0, "round_size": 1, "lag": 1, "main_criterion": 0}.items():
         whole(name, getattr(plan, name), least)
@@ -180,7 +180,7 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
     try:
         came = jax.eval_shape(drawn, keys, x0)
     except Exception as error:
-        reason = told(error)
+        reason = one_line(error)
     else:
         reason = f"images of {came.shape[1:]}" if came.shape != x0.shape else ""
     if not reason:
@@ -190,7 +190,7 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
             raise InputError(
                 f"search {type(search).__name__}",
                 expected=f"one that can walk from seeds of shape {shape} by {type(constraint).__name__}",
-                got=told(error),
+                got=one_line(error),
                 fix="use xplore.search.Gradient, Flips or Random",
             ) from error
         if constraint.needs_latents and latents is None:

@@ -19,10 +19,10 @@ from jaxtyping import Bool, Int, Shaped
 
 from xplore._util.jax_settings import Thread
 from xplore.archive.records import Finding, SeedRecord
-from xplore.campaign.findings import kept
-from xplore.campaign.judge import Judge, Judgement, Read, Said
-from xplore.campaign.messages import Here, News, Reading, Seed, Task
-from xplore.campaign.settings import Plan
+from xplore.campaign.findings import make_findings
+from xplore.campaign.judge import Judge, Validity, Read, Outputs
+from xplore.campaign.messages import Here, WorkResult, Reading, Seed, WorkItem
+from xplore.campaign.settings import RunOptions
 from xplore.engine.engine import Engine, Outcome, Try
 from xplore.engine.step import Method
 
@@ -32,7 +32,7 @@ SOON = 4
 """Where fewer seeds a lane are left, lanes may soon wait for the next round, and that for what was found."""
 
 
-class Fates:
+class Worker:
     """Takes tasks (`open`), and tells what came of them (`news`).
 
     `keep` is called with what came before it is told, in another thread: what is told is on disk. Where it
@@ -43,15 +43,15 @@ class Fates:
         self,
         method: Method,
         judge: Judge,
-        plan: Plan,
-        keep: Callable[[News], None] = lambda news: None,
+        plan: RunOptions,
+        keep: Callable[[WorkResult], None] = lambda news: None,
         *,
         beside: bool = True,
     ) -> None:
         self.method, self.judge, self.plan, self._keep = method, judge, plan, keep
         self._engine: Engine | None = None
         self._beside: Executor = Thread("xplore-beside") if beside else Here()
-        self._under_way: deque[Future[tuple[News, list[Seed]]]] = deque()
+        self._under_way: deque[Future[tuple[WorkResult, list[Seed]]]] = deque()
         self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
         self._waiting: dict[tuple[int, bool], deque[Seed]] = {}
         self._open: dict[int, Seed] = {}
@@ -97,17 +97,17 @@ class Fates:
         for compiled in (as_seed, as_found):
             compiled.result()
 
-    def _do(self, job: Callable[[], tuple[News, list[Seed]]]) -> None:
+    def _do(self, job: Callable[[], tuple[WorkResult, list[Seed]]]) -> None:
         """Start a job beside the lanes; what comes of it is kept at once."""
 
-        def done() -> tuple[News, list[Seed]]:
+        def done() -> tuple[WorkResult, list[Seed]]:
             news, opened = job()
             self._keep(news)
             return news, opened
 
         self._under_way.append(self._beside.submit(done))
 
-    def open(self, task: Task) -> None:
+    def open(self, task: WorkItem) -> None:
         """Take a task, what was left of others first; it is searched from as its batches are read."""
         self._aims |= task.aims
         self._take_in(task.left)
@@ -120,14 +120,14 @@ class Fates:
         """What the seeds of a round that is open aim beside: they may be searched from."""
         self._aims[index] = aims
 
-    def through(self, task: Task) -> News:
+    def through(self, task: WorkItem) -> WorkResult:
         """All that comes of a task.
 
         Where more will follow, it ends when half of the lanes are idle: the tries in the others are left.
         """
         assert self._engine is not None, "warm up first"
         self.open(task)
-        came = News()
+        came = WorkResult()
         while self.load or self._ended or self._under_way:
             came.add(self.news())
             if task.more and self.load < self.lanes / 2:
@@ -137,11 +137,11 @@ class Fates:
                 self._open, self._waiting = {}, {}
         return came
 
-    def news(self) -> News:
+    def news(self) -> WorkResult:
         """Step the lanes once or some times; what came meanwhile."""
         engine = self._engine
         assert engine is not None, "warm up first"
-        came, before = News(), engine.lane_steps
+        came, before = WorkResult(), engine.lane_steps
         self._collect(came, at_least=int(not engine.busy and not self._ready()))
         self._push(engine)
         for outcome in engine.advance():
@@ -173,10 +173,10 @@ class Fates:
         rounds = {seed.round for seed in self._open.values()} | {i for i, n in self._reading.items() if n}
         self._aims = {index: aims for index, aims in self._aims.items() if index in rounds}
 
-    def finish(self) -> News:
+    def finish(self) -> WorkResult:
         """Judge what was found so far; seeds that are searched from stay open."""
         self._hand_over(all_of_it=True)
-        came = News()
+        came = WorkResult()
         self._collect(came, at_least=len(self._under_way))
         return came
 
@@ -184,7 +184,7 @@ class Fates:
         """Let the job that runs end, and start none any more."""
         self._beside.shutdown(wait=True, cancel_futures=True)
 
-    def _collect(self, came: News, at_least: int) -> None:
+    def _collect(self, came: WorkResult, at_least: int) -> None:
         """What the jobs beside the lanes have brought; waits for some of them."""
         if at_least and self._under_way:
             wait(list(self._under_way)[:at_least])
@@ -201,7 +201,7 @@ class Fates:
             self._open[seed.number] = seed
             self._waiting.setdefault((seed.round, not seed.right), deque()).append(seed)
 
-    def _end(self, outcome: Outcome, came: News) -> None:
+    def _end(self, outcome: Outcome, came: WorkResult) -> None:
         """A try ended: judge it, try again, or give the seed up."""
         seed = self._open.pop(outcome.seed)
         seed.spent += outcome.steps
@@ -228,28 +228,28 @@ class Fates:
             self._handed_over = time.perf_counter()
             self._do(lambda: (self._judge(ended), []))
 
-    def _read(self, task: Task) -> tuple[News, list[Seed]]:
+    def _read(self, task: WorkItem) -> tuple[WorkResult, list[Seed]]:
         """What the models say of seeds; those on which they differ need no search."""
         block, index = task.block, task.round
-        said = self.judge.read(block.codes)
-        read = self.judge.seeds(said.outputs, block.truth)
+        outputs = self.judge.read(block.codes)
+        read = self.judge.seeds(outputs.outputs, block.truth)
         new = np.array([task.first + row not in task.closed for row in range(len(block))])
         opened = []
         for row in np.flatnonzero(new & ~read.differ).tolist():
             decisions = tuple(read.decisions[row].tolist())
-            told = decisions, bool(read.right[row]), read.labels[row], read.said[row]
-            opened.append(Seed(task.first + row, index, block.codes[row], said.outputs[:, row], *told))
+            answers = decisions, bool(read.right[row]), read.labels[row], read.facts[row]
+            opened.append(Seed(task.first + row, index, block.codes[row], outputs.outputs[:, row], *answers))
         differ = np.flatnonzero(read.differ & new)
-        records, findings = self._differing(task, block.codes[differ], differ, read, said.rows(differ))
-        covered = np.any(said.covered, axis=0)
-        return News(read=[Reading(index, len(block), covered, records, findings)]), opened
+        records, findings = self._differing(task, block.codes[differ], differ, read, outputs.rows(differ))
+        covered = np.any(outputs.covered, axis=0)
+        return WorkResult(read=[Reading(index, len(block), covered, records, findings)]), opened
 
-    def _judge(self, ended: Sequence[tuple[Seed, Outcome]]) -> News:
+    def _judge(self, ended: Sequence[tuple[Seed, Outcome]]) -> WorkResult:
         """Decode what was found, judge it by the plain models, and keep what still divides them."""
         records = [self._record(seed, outcome, "not_found") for seed, outcome in ended if not outcome.found]
         found = [(seed, outcome) for seed, outcome in ended if outcome.found]
         if not found:
-            return News(records=records)
+            return WorkResult(records=records)
         codes = np.stack([outcome.codes for _, outcome in found])
         judged = self.judge.judge(codes)
         stands = self.judge.differ(judged.outputs) & self.judge.constraint.encoding.counts(codes)
@@ -259,15 +259,15 @@ class Fates:
         for row, (seed, outcome) in enumerate(found):
             record = self._record(seed, outcome, "found" if stands[row] else "rejudged_away")
             records.append(replace(record, finding=named[row].id) if row in named else record)
-        return News(records=records, findings=findings)
+        return WorkResult(records=records, findings=findings)
 
     def _record(self, seed: Seed, outcome: Outcome, fate: str) -> SeedRecord:
         queries = seed.spent * self.method.search.queries_a_step
-        told = (seed.label, seed.decisions, fate, outcome.turn + 1, seed.spent, queries)
-        return SeedRecord(seed.number, seed.round, *told)
+        figures = (seed.label, seed.decisions, fate, outcome.turn + 1, seed.spent, queries)
+        return SeedRecord(seed.number, seed.round, *figures)
 
     def _findings(
-        self, found: Sequence[tuple[Seed, Outcome]], after: Shaped[np.ndarray, "k *x"], judged: Judgement
+        self, found: Sequence[tuple[Seed, Outcome]], after: Shaped[np.ndarray, "k *x"], judged: Validity
     ) -> list[Finding]:
         """Inputs on which models differ, measured."""
         if not found:
@@ -276,36 +276,36 @@ class Fates:
         latents = jax.tree.map(lambda *rows: np.stack(rows), *(outcome.latents for _, outcome in found))
         measures = self.judge.measures(before, after, judged, latents)
         for (seed, _), measured in zip(found, measures, strict=True):
-            measured.update(seed.said)
+            measured.update(seed.facts)
         reasons = self.judge.reasons(judged, measures, np.array([seed.right for seed, _ in found]))
-        expected = [seed.said["agreed"] if seed.label is None else seed.label for seed, _ in found]
+        expected = [seed.facts["agreed"] if seed.label is None else seed.label for seed, _ in found]
         doubts = self.judge.doubts(before, after, judged, measures, expected)
         for measured, why in zip(measures, doubts, strict=True):
             measured.update({"doubts": list(why)} if why else {})
         rows = zip(measures, reasons, found, strict=True)
-        told = [(m, why, seed.label, seed.spent) for m, why, (seed, _) in rows]
+        judgements = [(m, why, seed.label, seed.spent) for m, why, (seed, _) in rows]
         numbers, encoding = np.array([seed.number for seed, _ in found]), self.method.constraint.encoding
-        return kept(encoding, "search", numbers, (before, after), judged, told, latents)
+        return make_findings(encoding, "search", numbers, (before, after), judged, judgements, latents)
 
     def _differing(
         self,
-        task: Task,
+        task: WorkItem,
         codes: Shaped[np.ndarray, "d *x"],
         rows: Int[np.ndarray, " d"],
         read: Read,
-        said: Said,
+        outputs: Outputs,
     ) -> tuple[list[SeedRecord], list[Finding]]:
         """Seeds on which models differ as they are: kept apart from what the search finds."""
         if not len(rows):
             return [], []
-        judged = self.judge.judge(codes, said)
+        judged = self.judge.judge(codes, outputs)
         measures = self.judge.measures(codes, codes, judged)
-        told = []
+        found = []
         for measured, row in zip(measures, rows, strict=True):
-            measured.update({key: value for key, value in read.said[row].items() if key != "agreed"})
-            told.append((measured, ("already_differ",), read.labels[row], 0))
+            measured.update({key: value for key, value in read.facts[row].items() if key != "agreed"})
+            found.append((measured, ("already_differ",), read.labels[row], 0))
         encoding = self.method.constraint.encoding
-        findings = kept(encoding, "seed", task.first + rows, (codes, codes), judged, told)
+        findings = make_findings(encoding, "seed", task.first + rows, (codes, codes), judged, found)
         records = [
             SeedRecord(f.seed, task.round, f.label, f.decisions, "already_differ", finding=f.id)
             for f in findings

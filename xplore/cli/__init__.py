@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from xplore import __version__
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore.cli import compare, export, gate, inspect, merge, migrate, new, replay, report, review, run
 from xplore.cli._app import app, in_options
 from xplore.cli._streams import lasting
@@ -67,7 +67,7 @@ def _main() -> None:
     except Exception as error:
         if debug:
             raise
-        _end(f"unexpected error: {told(error, most=400)}; --debug shows where", error, UNEXPECTED)
+        _end(f"unexpected error: {one_line(error, most=400)}; --debug shows where", error, UNEXPECTED)
 
 
 def _end(message: str, error: Exception, code: int) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xplore._util.errors import InputError, shell, told, visible
+from xplore._util.errors import InputError, one_line, shell, visible
 from xplore.cli._app import app
 
 HEAD = """\
@@ -74,7 +74,7 @@ GIVEN: dict[str, Any] = {
     "models.unit": "mean",
 }
 """Values beside the defaults, and examples where there is none."""
-TOLD = {
+HELP = {
     "seeds.part": "or train",
     "seeds.path": "files of your own, instead of the digits that come along",
     "constraint.height": "of the rectangle, in pixels",
@@ -120,14 +120,14 @@ def new(
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte, a lone surrogate
         fix = "choose another name"
-        raise InputError(str(path), expected="a file to be written", got=told(error), fix=fix) from error
+        raise InputError(str(path), expected="a file to be written", got=one_line(error), fix=fix) from error
     print(f"{visible(str(path))}: {shell('xplore', 'run', path)}")
 
 
 def sample(path: Path) -> str:
     """The text of a config: the keys, defaults and words are those by which configs are checked."""
     from xplore.campaign.config.file import Config, Settings
-    from xplore.campaign.config.instantiate import READING_TOLD
+    from xplore.campaign.config.instantiate import READING_HELP
 
     words = {key: str(field.description) for key, field in Config.model_fields.items()}
     name = path.name.removesuffix(".toml").replace("\\", "-")  # it names a folder, too
@@ -136,7 +136,9 @@ def sample(path: Path) -> str:
     for use in MODELS:
         lines += ["[[models]]", f"use = {_toml(use)}"]
     lines.append("# Beside the arguments of the function, of any model may be said:")
-    lines += [_line(key, GIVEN[f"models.{key}"], told, out=True) for key, told in READING_TOLD.items()]
+    lines += [
+        _line(key, GIVEN[f"models.{key}"], description, out=True) for key, description in READING_HELP.items()
+    ]
     for key, use in USED.items():
         lines += ["", *_part(key, use, words[key])]
     lines += ["", f"# {_capital(words['campaign'])}", "[campaign]"]
@@ -159,7 +161,7 @@ def _part(key: str, use: str, words: str) -> list[str]:
     for name, parameter in inspect.signature(named(use)).parameters.items():
         path = f"{key}.{name}"
         out = key in OUT or parameter.default is None
-        lines.append(_line(name, GIVEN.get(path, parameter.default), TOLD[path], out=out))
+        lines.append(_line(name, GIVEN.get(path, parameter.default), HELP[path], out=out))
     return lines
 
 
@@ -169,13 +171,13 @@ def _criteria(words: str) -> list[str]:
 
     lines = [f"# {_capital(words)}"]
     for part in DEFAULTS["criteria"]:
-        lines += ["[[criteria]]", f"use = {_toml(part['use'])}", _line("t", part["t"], TOLD["criteria.t"])]
-    return [*lines, _line("scale", "layer", TOLD["criteria.scale"])]
+        lines += ["[[criteria]]", f"use = {_toml(part['use'])}", _line("t", part["t"], HELP["criteria.t"])]
+    return [*lines, _line("scale", "layer", HELP["criteria.scale"])]
 
 
-def _line(key: str, value: Any, told: str, *, out: bool = False) -> str:
+def _line(key: str, value: Any, description: str, *, out: bool = False) -> str:
     line = f"{'# ' * out}{key} = {_toml(value)}"
-    return f"{line:<{WIDE}}  # {told}"
+    return f"{line:<{WIDE}}  # {description}"
 
 
 def _capital(words: str) -> str:

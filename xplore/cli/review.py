@@ -55,12 +55,12 @@ def _ended(session: Session) -> None:
     """Say what was kept, and write anew the reports that lie beside the archive."""
     from xplore.report import reporter
 
-    answers = [answer for _, answer in session.said()]
-    path, kept = session.archive.path, len(answers) - answers.count(None)
-    show(f"kept: {kept} answers of {session.reviewer} in {path}, {answers.count(None)} left")
-    for line in session.told():
+    answers = [answer for _, answer in session.answers()]
+    path, answered = session.archive.path, len(answers) - answers.count(None)
+    show(f"kept: {answered} answers of {session.reviewer} in {path}, {answers.count(None)} left")
+    for line in session.summary():
         show(line)
-    for chosen in map(reporter, ("json", "html")) if kept else ():
+    for chosen in map(reporter, ("json", "html")) if answered else ():
         if (path.parent / chosen.file_name).is_file():
             print(f"written anew: {chosen.write(session.archive, path.parent)}")
 

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore._util.errors import InputError
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.pytree import PyTreeNode
 from xplore.inputs.columns import is_frame
 from xplore.inputs.encoding import Encoding, Pixels, pixels
@@ -95,7 +95,7 @@ class Constraint(PyTreeNode, abc.ABC):
         """The size of a latent's range; step sizes are shares of it."""
 
     @property
-    def ascent(self) -> Recipe:
+    def default_optimizer(self) -> Recipe:
         """The optimizer that climbs this chart best, as measured; a search may bring another."""
         return Recipe.of(optax.sign_sgd, learning_rate=0.35)
 
@@ -212,11 +212,11 @@ def rendered(
     """`within` of a chart whose bound shows in its latents: they keep it, and make `after`, to one level."""
     z, fixed = latents
 
-    def kept(one: Array, other: Array) -> Bool[Array, " b"]:
+    def within(one: Array, other: Array) -> Bool[Array, " b"]:
         return (jnp.abs(one - other) <= 1e-5).reshape(len(one), -1).all(axis=1)
 
     pairs = zip(jax.tree.leaves(z), jax.tree.leaves(constraint.project(z, fixed, before)), strict=True)
-    inside = jnp.stack([kept(one, other) for one, other in pairs]).all(axis=0)
+    inside = jnp.stack([within(one, other) for one, other in pairs]).all(axis=0)
     same = jnp.abs(constraint.render(z, fixed, before) - after) <= 3 * HALF_LEVEL
     return inside & same.reshape(len(after), -1).all(axis=1)
 

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, Shaped
 
 from xplore._util.errors import InputError
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.intervals import COUNT, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint
@@ -60,7 +60,7 @@ class Additions(Constraint):
         return 1.0
 
     @property
-    def ascent(self) -> Recipe:
+    def default_optimizer(self) -> Recipe:
         """Features are chosen by the sum of all slopes so far; the best one at the first step."""
         return Recipe.of(optax.sgd, learning_rate=0.5, momentum=0.9)
 
@@ -137,8 +137,8 @@ class Additions(Constraint):
     ) -> Float[Array, "b d"]:
         free = self._free(x0)
         wish = jnp.where(free, inward(z, z <= 0, z >= 1), 0)
-        kept = jax.vmap(lambda sizes: self._most(sizes, self.changes))(wish)
-        hard = jax.lax.stop_gradient((kept & (wish >= 0.5)).astype(x0.dtype))
+        chosen = jax.vmap(lambda sizes: self._most(sizes, self.changes))(wish)
+        hard = jax.lax.stop_gradient((chosen & (wish >= 0.5)).astype(x0.dtype))
         return x0.at[:, self.allowed].add(hard + (wish - jax.lax.stop_gradient(wish)))
 
     def project(

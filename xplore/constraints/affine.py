@@ -79,11 +79,11 @@ class Affine(Dials):
         self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         """Angles in degrees, shifts in pixels, the size in percent."""
-        told = super().settings(z, fixed, x0)
+        values = super().settings(z, fixed, x0)
         return {
-            "turned (degrees)": told["turned (degrees)"],
-            "shifted down (px)": told["shifted down"] * x0.shape[1],
-            "shifted right (px)": told["shifted right"] * x0.shape[2],
-            "larger (%)": told["larger"] * 100,
-            "sheared (degrees)": told["sheared (degrees)"],
+            "turned (degrees)": values["turned (degrees)"],
+            "shifted down (px)": values["shifted down"] * x0.shape[1],
+            "shifted right (px)": values["shifted right"] * x0.shape[2],
+            "larger (%)": values["larger"] * 100,
+            "sheared (degrees)": values["sheared (degrees)"],
         }

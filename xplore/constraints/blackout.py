@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.intervals import COUNT, PART, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import HALF_LEVEL, Constraint
@@ -42,7 +42,7 @@ class Blackout(Constraint):
         return 1.0
 
     @property
-    def ascent(self) -> Recipe:
+    def default_optimizer(self) -> Recipe:
         """Places are chosen anew by the sum of all slopes so far: dual averaging."""
         return Recipe.of(optax.sgd, learning_rate=10.0, momentum=0.9)
 
@@ -82,18 +82,18 @@ class Blackout(Constraint):
     ) -> Float[Array, "b rows cols"]:
         share = hidden_by_window(x0, self.size, self.size)
         room = jnp.full(len(z), jnp.inf if self.bound is None else self.bound, z.dtype)
-        candidates, kept = jnp.where(z > 0, z, -jnp.inf), jnp.zeros_like(z)
+        candidates, result = jnp.where(z > 0, z, -jnp.inf), jnp.zeros_like(z)
         for _ in range(self.count):
             open_ = jnp.where(share <= room[:, None, None] + 1e-6, candidates, -jnp.inf)
             flat = open_.reshape(len(z), -1)
             best = flat.argmax(axis=1)
             take = jnp.take_along_axis(flat, best[:, None], axis=1)[:, 0] > 0
             here = jax.nn.one_hot(best, flat.shape[1], dtype=z.dtype).reshape(z.shape) * take[:, None, None]
-            kept = kept + here * jnp.where(here > 0, z, 0)
+            result = result + here * jnp.where(here > 0, z, 0)
             room = room - (here * share).sum(axis=(1, 2))
             overlaps = _near(here, self.size) > 0.5
             candidates = jnp.where(overlaps, -jnp.inf, candidates)
-        return jnp.minimum(kept, 1)
+        return jnp.minimum(result, 1)
 
     def sizes(self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"]) -> dict[str, Any]:
         return super().sizes(before, after) | {"hidden": hidden_share(before, after)}

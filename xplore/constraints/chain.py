@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore._util.errors import InputError
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.pytree import field
 from xplore.constraints._base import Constraint, rendered
 from xplore.inputs.encoding import Pixels
@@ -54,8 +54,8 @@ class Chain(Constraint):
         return tuple(part.reach for part in self.parts)
 
     @property
-    def ascent(self) -> Recipe:
-        return Recipe(_side_by_side, numbers={"recipes": tuple(part.ascent for part in self.parts)})
+    def default_optimizer(self) -> Recipe:
+        return Recipe(_side_by_side, numbers={"recipes": tuple(part.default_optimizer for part in self.parts)})
 
     @property
     def words(self) -> str:
@@ -115,33 +115,33 @@ class Chain(Constraint):
     def project(
         self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> tuple[Any, ...]:
-        kept = []
+        latents = []
         for part, own, place in zip(self.parts, z, fixed, strict=True):
-            kept.append(part.project(own, place, x0))
-            x0 = part.render(kept[-1], place, x0)
-        return tuple(kept)
+            latents.append(part.project(own, place, x0))
+            x0 = part.render(latents[-1], place, x0)
+        return tuple(latents)
 
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:
         z, fixed = latents
-        kept, x = rendered(self, before, after, latents), before
+        within, x = rendered(self, before, after, latents), before
         for part, own, place in zip(self.parts, z, fixed, strict=True):
             # A barrier: computed once, so that what a part leaves alone is the same on both sides.
             x, made = jax.lax.optimization_barrier((x, part.render(own, place, x)))
-            kept &= part.within(x, made, (own, place))
+            within &= part.within(x, made, (own, place))
             x = made
-        return kept
+        return within
 
     def settings(
         self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
-        told: dict[str, Float[Array, " b"]] = {}
+        values: dict[str, Float[Array, " b"]] = {}
         for part, own, place in zip(self.parts, z, fixed, strict=True):
             for name, value in part.settings(own, place, x0).items():
-                told[name if name not in told else f"{name}, again"] = value
+                values[name if name not in values else f"{name}, again"] = value
             x0 = part.render(own, place, x0)
-        return told
+        return values
 
 
 def _named(part: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore.constraints._base import Constraint
 from xplore.inputs.encoding import Rows
 from xplore.inputs.ranges import Ranges, inward
@@ -52,7 +52,7 @@ class Features(Ranges, Constraint, repr=False):
         return 1.0
 
     @property
-    def ascent(self) -> Recipe:
+    def default_optimizer(self) -> Recipe:
         """Features are chosen by the sum of all slopes so far, as the places of dark rectangles are."""
         return Recipe.of(optax.sgd, learning_rate=0.35, momentum=0.9)
 
@@ -122,7 +122,7 @@ class Features(Ranges, Constraint, repr=False):
         def drawn(number: Any) -> Float[Array, "b d"]:
             return jax.vmap(one)(jax.vmap(lambda k: jax.random.fold_in(k, number))(key), x0, movable)
 
-        return self._first_kept(drawn, x0), ()
+        return self._first_within(drawn, x0), ()
 
     def near(
         self, key: Key[Array, " b"], z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
@@ -159,24 +159,24 @@ class Features(Ranges, Constraint, repr=False):
             keys = jax.vmap(lambda k: jax.random.fold_in(k, number))(key)
             return jax.vmap(one)(keys, z, x0, movable, changed)
 
-        return self._first_kept(drawn, x0), fixed
+        return self._first_within(drawn, x0), fixed
 
-    def _first_kept(self, drawn: Any, x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    def _first_within(self, drawn: Any, x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """The first of some draws that keeps the rules; without rules, the first."""
 
-        def kept(z: Float[Array, "b d"]) -> Bool[Array, " b"]:
-            return self._kept(self._changed(z, x0))
+        def within_rules(z: Float[Array, "b d"]) -> Bool[Array, " b"]:
+            return self._holds(self._changed(z, x0))
 
         def again(state: Any) -> Any:
             number, z, fine = state
             z = jnp.where(fine[:, None], z, drawn(number))
-            return number + 1, z, kept(z)
+            return number + 1, z, within_rules(z)
 
         def open_still(state: Any) -> Bool[Array, ""]:
             return (state[0] < DRAWS) & ~state[2].all()
 
         z = drawn(0)
-        return jax.lax.while_loop(open_still, again, (1, z, kept(z)))[1] if self.rules else z
+        return jax.lax.while_loop(open_still, again, (1, z, within_rules(z)))[1] if self.rules else z
 
     def _changed(self, z: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         """What the latents stand for, as stored, whatever the rules say."""
@@ -204,16 +204,16 @@ class Features(Ranges, Constraint, repr=False):
             same |= jnp.isnan(after) & jnp.isnan(before)
         return self._stored(x.at[:, at].set(jnp.where(same, x0[:, at], after)))
 
-    def _kept(self, x: Float[Array, "b d"]) -> Bool[Array, " b"]:
+    def _holds(self, x: Float[Array, "b d"]) -> Bool[Array, " b"]:
         """Which rows keep the rules, and are missing no value that has to be there?"""
-        kept = holds(self.rules, self.columns, x)
-        return kept & ~(jnp.isnan(x) & ~self._gaps).any(axis=1) if self._gaps.any() else kept
+        holding = holds(self.rules, self.columns, x)
+        return holding & ~(jnp.isnan(x) & ~self._gaps).any(axis=1) if self._gaps.any() else holding
 
     def render(
         self, z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> Float[Array, "b d"]:
         x = self._changed(z, x0)
-        x = jnp.where(self._kept(x)[:, None], x, x0)
+        x = jnp.where(self._holds(x)[:, None], x, x0)
         steep = jnp.where(self._vast, jnp.sqrt(1 + self._filled(x) ** 2), 1) if self.magnitudes else 1
         stays = self._is_a("category") | np.array(self.frozen)[None]
         if self._gaps.any():  # a missing value has no slope, nor has one that would be missing
@@ -249,8 +249,8 @@ class Features(Ranges, Constraint, repr=False):
             z = jnp.where(missing, jnp.where(z < 0.5, 0, jnp.maximum(z, 1)), z)
             z = jnp.where(lost & (missing | ~self._among(self.comes)), 0, z)
             sizes = jnp.where(missing | lost, (z != 0).astype(z.dtype), jnp.abs(z))
-        kept = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(sizes))
-        return jnp.where(kept[:, self._parts], z, 0)
+        chosen = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(sizes))
+        return jnp.where(chosen[:, self._parts], z, 0)
 
     def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
         return [self._parts]
@@ -281,7 +281,7 @@ class Features(Ranges, Constraint, repr=False):
         for group in map(np.array, self.groups):
             one_hot &= still[:, group].all(axis=1) | (after[:, group].sum(axis=1) == 1)
         few = self._any(~still).sum(axis=1) <= self.changes
-        return (still | inside).all(axis=1) & one_hot & few & self._kept(after)
+        return (still | inside).all(axis=1) & one_hot & few & self._holds(after)
 
 
 def _first(values: Float[Array, " n"], most: int, count: Any = None) -> Bool[Array, " n"]:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.intervals import PART, by_field
 from xplore._util.pytree import Number
 from xplore.constraints._base import Constraint, check_level, level_bound, whole_levels
@@ -66,7 +66,7 @@ class Lighting(Constraint):
         return True
 
     @property
-    def ascent(self) -> Recipe:
+    def default_optimizer(self) -> Recipe:
         return Recipe.of(optax.sign_sgd, learning_rate=0.05)
 
     @property

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.errors import InputError
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.intervals import NOT_NEGATIVE, POSITIVE, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import Constraint, added, cosines, rendered
@@ -43,7 +43,7 @@ class Noise(Constraint):
         return self.bound
 
     @property
-    def ascent(self) -> Recipe:
+    def default_optimizer(self) -> Recipe:
         return Recipe.of(optax.sgd, learning_rate=0.35)
 
     @property

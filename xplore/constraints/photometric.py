@@ -58,9 +58,11 @@ class Photometric(Dials):
         self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         """What each dial is at; hue and saturation only where there is colour."""
-        told = super().settings(z, fixed, x0)
+        values = super().settings(z, fixed, x0)
         return (
-            told if x0.shape[3] == 3 else {name: told[name] for name in ("brightness", "contrast", "gamma")}
+            values
+            if x0.shape[3] == 3
+            else {name: values[name] for name in ("brightness", "contrast", "gamma")}
         )
 
     def turned(

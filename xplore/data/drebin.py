@@ -83,19 +83,19 @@ def _parts(path: str | None, widest: int) -> dict[str, Apps]:
         apps, malware, name = *generate(), "drebin, synthetic"
     else:
         apps, malware, name = *read(path), "drebin"
-    kept = {app: lines for app, lines in sorted(apps.items()) if len(lines) <= widest}
-    if not kept:
+    narrow = {app: lines for app, lines in sorted(apps.items()) if len(lines) <= widest}
+    if not narrow:
         wanted = f"an app with at most {widest} features"
         raise InputError(str(path), expected=wanted, got="none", fix="raise `widest`")
-    if len(kept) < len(apps):
-        name = f"{name} but {len(apps) - len(kept)} apps of more than {widest} features"
-    names = tuple(sorted({line for lines in kept.values() for line in lines}))
+    if len(narrow) < len(apps):
+        name = f"{name} but {len(apps) - len(narrow)} apps of more than {widest} features"
+    names = tuple(sorted({line for lines in narrow.values() for line in lines}))
     number = {line: at for at, line in enumerate(names)}
-    width = max(map(len, kept.values())) + ROOM
-    codes = np.full((len(kept), width), len(names), np.int32)
-    for row, lines in enumerate(kept.values()):
+    width = max(map(len, narrow.values())) + ROOM
+    codes = np.full((len(narrow), width), len(names), np.int32)
+    for row, lines in enumerate(narrow.values()):
         codes[row, : len(lines)] = sorted(number[line] for line in lines)
-    labels = np.array([app in malware for app in kept], np.int64)
+    labels = np.array([app in malware for app in narrow], np.int64)
     chosen = split(codes)
     seen = tuple(np.unique(codes[chosen["train"]]).tolist())
     seen = tuple(at for at in seen if at < len(names))

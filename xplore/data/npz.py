@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Shaped, UInt8
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.files import FRESH_COPY
 from xplore.data._base import Inputs, Unread
 
@@ -60,9 +60,13 @@ def load(
     except InputError:
         raise
     except zipfile.BadZipFile as error:
-        raise InputError(str(path), expected="a whole .npz file", got=told(error), fix=FRESH_COPY) from error
+        raise InputError(
+            str(path), expected="a whole .npz file", got=one_line(error), fix=FRESH_COPY
+        ) from error
     except (OSError, ValueError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise InputError(str(path), expected="an .npz file", got=told(error), fix="check the path") from error
+        raise InputError(
+            str(path), expected="an .npz file", got=one_line(error), fix="check the path"
+        ) from error
     what = f"{path}, {images}"
     if pixels.dtype.kind not in "uf" or pixels.ndim not in (3, 4) or 0 in pixels.shape:
         raise _no_images(what, pixels)
@@ -181,7 +185,7 @@ def _header(stream: Any, what: str) -> tuple[tuple[int, ...], bool, Any]:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, order, dtype = read[version](stream)
     except Exception as error:  # what NumPy raises on damaged bytes is of many kinds
-        raise InputError(what, expected="an array", got=f"a damaged one ({told(error)})") from error
+        raise InputError(what, expected="an array", got=f"a damaged one ({one_line(error)})") from error
     if dtype.hasobject or dtype.names or dtype.subdtype or any(size < 0 for size in shape):
         raise InputError(what, expected="an array of numbers", got=f"{dtype} {list(shape)}")
     return shape, order, dtype

@@ -73,8 +73,8 @@ def embedded() -> tuple[Float32[np.ndarray, "1250 9"], Int64[np.ndarray, " 1250"
             raise
         raise InputError(str(path), expected=what, got=str(error), fix=fix) from error
     known = tuple(head) == (*VALUES, "is_phishing") and table.shape == (1250, 10)
-    kept = known and all(np.isin(table[:, i], v).all() for i, v in enumerate([*VALUES.values(), (0, 1)]))
-    if not kept:
+    same = known and all(np.isin(table[:, i], v).all() for i, v in enumerate([*VALUES.values(), (0, 1)]))
+    if not same:
         raise InputError(
             str(path), expected=f"{what}, 1,250 rows", got="others", fix="install river 0.22 or later"
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from xplore._util.errors import InputError, MissingExtraError, first, told
+from xplore._util.errors import InputError, MissingExtraError, first, one_line
 from xplore._util.files import found, inside, text
 from xplore.data._base import Inputs
 from xplore.data.pictures import MODES, SUFFIXES, Pictures, check_files, fitted, read_picture
@@ -174,7 +174,7 @@ def _files(folder: Path) -> list[tuple[str, str]]:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise InputError(str(folder), expected="a readable folder", got=told(error)) from error
+        raise InputError(str(folder), expected="a readable folder", got=one_line(error)) from error
     if not files:
         raise InputError(
             str(folder),
@@ -199,8 +199,8 @@ def _channels(folder: Path) -> int:
     if table is None:
         return 3
     rows = csv.DictReader(io.StringIO(text(table, "a CSV file", _LARGEST_TABLE)))
-    said = {row.get("channels") for row in rows}
-    return next((count for count in MODES if said == {str(count)}), 3)
+    channels = {row.get("channels") for row in rows}
+    return next((count for count in MODES if channels == {str(count)}), 3)
 
 
 def _limited(files: Iterator[tuple[str, str]], folder: Path) -> Iterator[tuple[str, str]]:
@@ -239,7 +239,7 @@ def _table(path: Path) -> Iterator[tuple[str, str]]:
                 )
             yield row["file"], row["label"].strip()
     except csv.Error as error:
-        raise InputError(str(path), expected=what, got=told(error)) from error
+        raise InputError(str(path), expected=what, got=one_line(error)) from error
 
 
 def _label(folder: Path, file: str, word: str, names: tuple[str, ...], words: dict[str, set[int]]) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.files import FRESH_COPY, contents, inside
 from xplore.data._base import Unread
 
@@ -65,7 +65,10 @@ def read_picture(path: str | os.PathLike[str], channels: int = 3) -> Image.Image
             ) from error
         except Exception as error:  # decoders raise many kinds of error on damaged bytes
             raise InputError(
-                str(path), expected="a whole picture", got=f"a damaged one ({told(error)})", fix=FRESH_COPY
+                str(path),
+                expected="a whole picture",
+                got=f"a damaged one ({one_line(error)})",
+                fix=FRESH_COPY,
             ) from error
 
 
@@ -93,7 +96,7 @@ def _check_file(path: str) -> None:
     except FileNotFoundError:
         came = "no such file"
     except (OSError, ValueError) as error:
-        came = told(error)
+        came = one_line(error)
     else:
         came = "" if about.st_size else "an empty file"
         came = f"{about.st_size} bytes" if about.st_size > LARGEST else came

@@ -61,8 +61,8 @@ def load(path: str | os.PathLike[str], part: str = "test", labels: str = "table"
         got = f"{len(times)} frames in {int(blocks(times)[-1]) + 1} blocks"
         raise InputError(f"{folder}, part {part!r}", expected="at least one block of the drive", got=got)
     frames = _frames(folder, times[chosen])
-    told = {"none": None, "table": angles[chosen]}
-    truth = turns(frames, times[chosen]) if labels == "motion" else told[labels]
+    sources = {"none": None, "table": angles[chosen]}
+    truth = turns(frames, times[chosen]) if labels == "motion" else sources[labels]
     return Inputs(frames, truth, f"udacity/{part}")
 
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from xplore._util.files import kept_between_runs
+from xplore._util.files import cache_folder
 from xplore.model.neurons import Layout
 
 AXIS = "lanes"
@@ -110,8 +110,8 @@ def default_lanes(
     memory = MEMORY_ON_CPU
     most = on_cpu if len(devices) == 1 else max(ON_CPU, EACH_ON_CPU * len(devices))
     if devices[0].platform != "cpu":
-        told = devices[0].memory_stats() or {}
-        memory, most = told.get("bytes_limit", MEMORY_ON_CPU) * len(devices), MOST * len(devices)
+        stats = devices[0].memory_stats() or {}
+        memory, most = stats.get("bytes_limit", MEMORY_ON_CPU) * len(devices), MOST * len(devices)
     a_lane = COPIES * 4 * sum(math.prod(layer.shape) for layer in layout.layers)
     fit = max(memory * SHARE / max(a_lane, 1), len(devices))
     lanes = min(fit, most, 2 * round_size)
@@ -127,8 +127,8 @@ def most_lanes(layout: Layout, shape: Sequence[int], devices: Sequence[Any] | No
     True
     """
     devices = jax.local_devices() if devices is None else devices
-    told = {} if devices[0].platform == "cpu" else devices[0].memory_stats() or {}
-    room = told["bytes_limit"] * len(devices) if "bytes_limit" in told else memory()
+    stats = {} if devices[0].platform == "cpu" else devices[0].memory_stats() or {}
+    room = stats["bytes_limit"] * len(devices) if "bytes_limit" in stats else memory()
     a_lane = COPIES * 4 * (math.prod(shape) + sum(math.prod(layer.shape) for layer in layout.layers))
     return room // a_lane
 
@@ -158,7 +158,7 @@ def compilation_cache() -> Iterator[None]:
     A program that cannot be read, as where a process was killed while it wrote, is removed and compiled anew.
     JAX would leave it there, and warn of it in each run.
     """
-    folder = kept_between_runs()
+    folder = cache_folder()
     chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] # set at run time
     if chosen is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ and _writable(folder):
         jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -190,8 +190,8 @@ def _removing(folder: Path, show: Callable[..., None]) -> Callable[..., None]:
         for program in folder.glob(f"{glob.escape(damaged[1])}-*-cache"):
             program.unlink(missing_ok=True)
         if not removed:
-            told = f"compiled programs in {folder} were damaged: they are removed and compiled anew"
-            show(UserWarning(told), UserWarning, filename, lineno)
+            text = f"compiled programs in {folder} were damaged: they are removed and compiled anew"
+            show(UserWarning(text), UserWarning, filename, lineno)
         removed.append(damaged[1])
 
     return shown

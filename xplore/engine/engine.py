@@ -232,9 +232,9 @@ class Engine:
 
 def _outcomes(tries: Sequence[Try], results: Results) -> list[Outcome]:
     """How tries ended, from the first rows of a block of results; waits for the copy."""
-    results, told = jax.tree.map(np.asarray, results), []
+    results, outcomes = jax.tree.map(np.asarray, results), []
     for row, attempt in enumerate(tries):
         latents = jax.tree.map(lambda leaf, row=row: leaf[row], results.latents)
         came = bool(results.found[row]), int(results.steps[row]), np.asarray(results.codes[row])
-        told.append(Outcome(attempt.seed, attempt.turn, *came, latents))
-    return told
+        outcomes.append(Outcome(attempt.seed, attempt.turn, *came, latents))
+    return outcomes

@@ -23,7 +23,7 @@ from xplore.objectives import Objective
 from xplore.oracles import Oracle
 from xplore.panel.panel import Forward, Panel
 from xplore.search import Search
-from xplore.search._base import Seen, Start, where_rows
+from xplore.search._base import Feedback, Start, where_rows
 
 
 class Method(PyTreeNode):
@@ -98,9 +98,9 @@ def in_pieces(f: Callable[..., Any], most: int | None, *rows: Any) -> Any:
 
 def look(
     method: Method, x: Float[Array, "b *x"], aim: Any, done: Int[Array, " b"]
-) -> tuple[Float[Array, "b m k"], Seen]:
+) -> tuple[Float[Array, "b m k"], Feedback]:
     """The models' outputs at x, and what the search is to see of it: the slope, the score, or neither."""
-    search, nothing = method.search, Seen(jnp.zeros_like(x), jnp.zeros(len(x), x.dtype), done)
+    search, nothing = method.search, Feedback(jnp.zeros_like(x), jnp.zeros(len(x), x.dtype), done)
 
     def total(x: Float[Array, "b *x"]) -> tuple[Float[Array, ""], tuple[Forward, Float[Array, " b"]]]:
         now = method.panel(x)

@@ -17,7 +17,7 @@ from xplore.evaluation.sources import Seeds, lazy, opened, streams
 from xplore.inputs.columns import is_frame
 from xplore.inputs.encoding import Encoding, check_one_array
 from xplore.inputs.media import MOST_IN_COLOUR, PNG
-from xplore.model.outputs import EXCLUSIVE
+from xplore.model.outputs import CLASSIFICATION
 from xplore.model.shape_errors import channels_first
 from xplore.panel.panel import Panel
 
@@ -56,10 +56,10 @@ def opened_chart(
     height, width, _ = seeds.first.shape[1:]
     chart = Occlusion.fitted(height, width)
     rectangle = f"Occlusion({chart.height}, {chart.width})"
-    told = (
+    note = (
         f"no constraint was given: {rectangle}, {chart.words}, as suits images of {height} x {width} pixels"
     )
-    return chart, seeds, [told]
+    return chart, seeds, [note]
 
 
 def stored(encoding: Encoding, seeds: Shaped[np.ndarray, "n *x"]) -> list[str]:
@@ -112,7 +112,7 @@ def checked_truth(
     labels: Any, n: int, panel: Panel, classes: int, names: Sequence[Any] = ()
 ) -> Shaped[np.ndarray, " n"]:
     """Labels as the models' outputs can be compared to them: classes, or values (NaN is not known)."""
-    if panel.head in EXCLUSIVE:
+    if panel.head in CLASSIFICATION:
         return checked_labels(labels, n, classes, names)
     array = np.asarray(labels)
     if array.shape != (n,) or array.dtype.kind not in "iuf" or np.isinf(array).any():

@@ -99,19 +99,19 @@ class Reach:
         return {layer.name: float((self.first[start:end] > 0).mean()) for layer, start, end in parts}
 
     def __str__(self) -> str:
-        told = f"{self.model}: {percent(self.share)} of {plural(len(self.first), 'neuron')}"
-        lines = [f"{told} by {plural(self.inputs, 'input')} ({in_words(self.criterion)})"]
+        text = f"{self.model}: {percent(self.share)} of {plural(len(self.first), 'neuron')}"
+        lines = [f"{text} by {plural(self.inputs, 'input')} ({in_words(self.criterion)})"]
         return "\n".join([*lines, *(f"  {name}: {percent(share)}" for name, share in self.by_layer.items())])
 
     def _repr_html_(self) -> str:
         shown, more = self.asleep[:MOST_ASLEEP], len(self.asleep) - MOST_ASLEEP
         row = Markup("<tr><td>{}</td><td style='text-align:right'>{}</td></tr>").format
         rows = Markup().join(row(name, percent(share)) for name, share in self.by_layer.items())
-        told = Markup("<p><b>{}</b></p>").format(str(self).split("\n", 1)[0])
+        page = Markup("<p><b>{}</b></p>").format(str(self).split("\n", 1)[0])
         quiet = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         asleep = Markup("<p>never reached: {}</p>").format(quiet or "none")
         table = Markup("<table style='font:inherit'>{}</table>").format(rows)
-        return str(_boxed(told, _drawn({self.model: self}), table, asleep))
+        return str(_boxed(page, _drawn({self.model: self}), table, asleep))
 
 
 class Chart(Markup):
@@ -196,9 +196,9 @@ def _drawn(reached: Mapping[str, Reach]) -> Markup:
     inputs = max(sizes.values())
     first = {name: one.first.ravel() for name, one in reached.items()}
     criteria = "; ".join(dict.fromkeys(in_words(one.criterion) for one in reached.values()))
-    told = f"{criteria} over {plural(inputs, 'input')}"
+    title = f"{criteria} over {plural(inputs, 'input')}"
     lasts = sizes if {*sizes.values()} != {inputs} else None
-    chart = growth(first, inputs, told, "inputs", lasts=lasts)
+    chart = growth(first, inputs, title, "inputs", lasts=lasts)
     return Markup("<p>Share of cells reached: {}</p>{}").format(criteria, chart)
 
 

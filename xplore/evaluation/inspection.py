@@ -20,7 +20,7 @@ from xplore.evaluation.sources import labelled
 from xplore.evaluation.trial import USUALLY, trial, unseen
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout
-from xplore.model.outputs import EXCLUSIVE
+from xplore.model.outputs import CLASSIFICATION
 from xplore.model.shape_errors import channels_first
 from xplore.panel.panel import BATCH, Panel
 from xplore.report._page import environment
@@ -103,9 +103,9 @@ class Inspection:
         return "\n\n".join([head, *map(self._table, self.models), *(f"warning: {w}" for w in self.warnings)])
 
     def _table(self, model: Inspected) -> str:
-        told = self._right(model)
+        right = self._right(model)
         lines = [
-            f"{model.name}: {', '.join([*model.sizes, told])}",
+            f"{model.name}: {', '.join([*model.sizes, right])}",
             f"  reads {model.reading}",
             *self._shares(model),
         ]
@@ -129,7 +129,7 @@ class Inspection:
         return f"mean distance to the {'label' if self.labelled else 'median'} {error}"
 
     def _repr_html_(self) -> str:
-        told = [
+        rows = [
             {
                 "model": model,
                 "right": self._right(model),
@@ -142,7 +142,7 @@ class Inspection:
         return (
             environment()
             .get_template("inspection.jinja")
-            .render(first=first, told=told, warnings=self.warnings, black_box=BLACK_BOX)
+            .render(first=first, rows=rows, warnings=self.warnings, black_box=BLACK_BOX)
         )
 
     def _shares(self, model: Inspected) -> list[str]:
@@ -151,9 +151,9 @@ class Inspection:
         shares = [(share, name) for share, name in pairs if share is not None]
         if len(shares) > MOST_CLASSES:
             shares = [min(shares)]
-        told = ", ".join(f"{name} {share:.0%}" for share, name in shares)
+        text = ", ".join(f"{name} {share:.0%}" for share, name in shares)
         few = "by class" if len(shares) > 1 else "least on class"
-        return [f"  {few}: {told}"] if shares else []
+        return [f"  {few}: {text}"] if shares else []
 
 
 @own_settings()
@@ -184,7 +184,7 @@ def inspect(
     panel = panel.bind(shape)
     layout = panel.check(shape)
     shapes = panel.shapes(shape).outputs.shape
-    if panel.head not in (*EXCLUSIVE, "values") or len(shapes) != 3:
+    if panel.head not in (*CLASSIFICATION, "values") or len(shapes) != 3:
         came = f"output={panel.head!r} of shape {shapes[2:]}"
         fix = "of other heads, a Panel gives outputs, activations and coverage"
         raise InputError("models", expected="one label or value an input", got=came, fix=fix)
@@ -209,8 +209,8 @@ def inspect(
     of_models = _by_value(outputs, truth) if panel.head == "values" else _by_class(outputs, truth)
     return Inspection(
         tuple(
-            Inspected(model.name, model.parameters, layers, read_as(model), model.unit, *told)
-            for model, (_, layers), told in zip(panel.models, layout.models, of_models, strict=True)
+            Inspected(model.name, model.parameters, layers, read_as(model), model.unit, *said_)
+            for model, (_, layers), said_ in zip(panel.models, layout.models, of_models, strict=True)
         ),
         shape,
         outputs.shape[1],
@@ -263,18 +263,18 @@ def read_as(model: Model) -> str:
 
     def number(value: Any) -> str:
         numbers = np.atleast_1d(np.asarray(value))
-        told = ", ".join(f"{n:g}" for n in numbers)
+        text = ", ".join(f"{n:g}" for n in numbers)
         if numbers.size > MOST_NUMBERS:
-            told = f"{numbers.size} numbers, {numbers.min():g} to {numbers.max():g}"
-        return f"({told})" if numbers.size > 1 else told
+            text = f"{numbers.size} numbers, {numbers.min():g} to {numbers.max():g}"
+        return f"({text})" if numbers.size > 1 else text
 
-    told = "x" if not model.columns else f"columns {', '.join(map(str, model.columns))} of x"
-    told += "" if model.scale is None else f" * {number(model.scale)}"
-    told += "" if model.mean is None else f" - {number(model.mean)}"
+    text = "x" if not model.columns else f"columns {', '.join(map(str, model.columns))} of x"
+    text += "" if model.scale is None else f" * {number(model.scale)}"
+    text += "" if model.mean is None else f" - {number(model.mean)}"
     if model.std is not None:
-        told = f"{told if model.mean is None else f'({told})'} / {number(model.std)}"
-    told += "" if model.size is None else f" at {model.size[0]} x {model.size[1]}"
-    told += "" if model.layout == "NHWC" else f" as {model.layout}"
+        text = f"{text if model.mean is None else f'({text})'} / {number(model.std)}"
+    text += "" if model.size is None else f" at {model.size[0]} x {model.size[1]}"
+    text += "" if model.layout == "NHWC" else f" as {model.layout}"
     order = f", classes {', '.join(map(str, model.classes))}" if model.classes else ""
     mode = "".join(f", called with {name}={value}" for name, value in model.inference.items())
-    return f"{told}, returns {model.output}{order}{mode}"
+    return f"{text}, returns {model.output}{order}{mode}"

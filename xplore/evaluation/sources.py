@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.files import let_go
 from xplore.constraints import Constraint
 from xplore.inputs.columns import is_frame
@@ -36,10 +36,10 @@ class Block:
 
     def digest(self, count: int) -> str:
         """What tells the first `count` from others."""
-        told = hashlib.sha256(np.ascontiguousarray(self.codes[:count]).tobytes())
+        sha = hashlib.sha256(np.ascontiguousarray(self.codes[:count]).tobytes())
         if self.truth is not None:
-            told.update(np.ascontiguousarray(self.truth[:count]).tobytes())
-        return told.hexdigest()
+            sha.update(np.ascontiguousarray(self.truth[:count]).tobytes())
+        return sha.hexdigest()
 
 
 class Seeds(abc.ABC):
@@ -281,4 +281,4 @@ def _codes(read: Callable[[], Any], chart: Constraint, start: int) -> Shaped[np.
         raise
     except (OSError, ValueError) as error:
         what, wanted = f"seeds from number {start} on", "inputs of one shape that can be read"
-        raise InputError(what, expected=wanted, got=told(error)) from error
+        raise InputError(what, expected=wanted, got=one_line(error)) from error

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from xplore._util.errors import InputError, first
 from xplore.model import Model
-from xplore.model.outputs import EXCLUSIVE
+from xplore.model.outputs import CLASSIFICATION
 from xplore.panel import Panel
 
 Ask = Callable[[Panel, Shaped[np.ndarray, "n *x"]], Float[np.ndarray, "m n *o"]]
@@ -61,12 +61,12 @@ def trial(panel: Panel, ask: Ask, codes: Shaped[np.ndarray, "n *x"], truth: Any 
             notes.append(f"{name} answers one and the same input otherwise from call to call")
             continue
         models[at] = models[at].replace(alone=True)
-        told = "its answer to an input depends on the others in its batch: it is asked one at a time"
-        notes.append(f"{name} is judged alone: {told}")
+        why = "its answer to an input depends on the others in its batch: it is asked one at a time"
+        notes.append(f"{name} is judged alone: {why}")
     if any(model.alone for model in models):
         panel = panel.replace(models=tuple(models))
         outputs = ask(panel, codes)
-    if panel.head in EXCLUSIVE and outputs.ndim == 3:
+    if panel.head in CLASSIFICATION and outputs.ndim == 3:
         decisions = outputs.argmax(axis=-1)
         vary = bool((decisions != decisions[:, :1]).any())
         vary |= truth is not None and len(set(truth[truth >= 0].tolist())) > 1
@@ -95,10 +95,10 @@ def _depends(
 ) -> Bool[np.ndarray, " m"]:
     """Which models answer otherwise, once every other input of the batch is another?"""
     found = np.zeros(len(panel.models), bool)
-    for kept in (slice(0, None, 2), slice(1, None, 2)) if len(codes) > 1 else ():
-        mixed = np.repeat(codes[kept][:1], len(codes), axis=0)
-        mixed[kept] = codes[kept]
-        found |= _apart(outputs[:, kept], ask(panel, mixed)[:, kept])
+    for half in (slice(0, None, 2), slice(1, None, 2)) if len(codes) > 1 else ():
+        mixed = np.repeat(codes[half][:1], len(codes), axis=0)
+        mixed[half] = codes[half]
+        found |= _apart(outputs[:, half], ask(panel, mixed)[:, half])
     return found
 
 
@@ -132,9 +132,9 @@ def _meaning(model: Model, rows: Float[np.ndarray, "n k"], truth: Any) -> list[s
     if inside and total and (rows != rows[:1]).any():
         return _against(model, "rows of numbers in [0, 1] that sum to one", "probabilities", certain=True)
     if inside and n > 1 and high - low > 0.5:
-        said = "labels that do not exclude each other are of another kind, multilabel"
+        hint = "labels that do not exclude each other are of another kind, multilabel"
         return [
-            f"{model.name} returns numbers in [0, 1], as of a sigmoid each, read as {model.output}: {said}"
+            f"{model.name} returns numbers in [0, 1], as of a sigmoid each, read as {model.output}: {hint}"
         ]
     return []
 

@@ -63,12 +63,12 @@ class Column:
         """Are its codes whole numbers?"""
         return self.kind != "float"
 
-    def told(self, code: float, digits: int = 4) -> str:
+    def text(self, code: float, digits: int = 4) -> str:
         """A code in the words of the table; fractions to so many digits that matter.
 
-        >>> Column("job", "category", "str", ("clerk", "student")).told(1.0)
+        >>> Column("job", "category", "str", ("clerk", "student")).text(1.0)
         'student'
-        >>> Column("x", "float", "float64").told(2641.4), Column("n", "integer", "int8").told(3.0)
+        >>> Column("x", "float", "float64").text(2641.4), Column("n", "integer", "int8").text(3.0)
         ('2641', '3')
         """
         if np.isnan(code):
@@ -76,7 +76,7 @@ class Column:
         if self.values:
             return str(self.values[int(code)])
         if self.unit:
-            return dates.told(code, self.dtype, self.unit, self.origin)
+            return dates.text(code, self.dtype, self.unit, self.origin)
         if self.dtype in ("bool", "boolean"):
             return str(bool(code))
         if self.whole:
@@ -102,12 +102,12 @@ def recorded(columns: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
     Raises:
         InputError: dates that are counted in no unit, or from no day.
     """
-    told = tuple(Column(**{**column, "values": tuple(column["values"])}) for column in columns)
-    for column in told:
+    made = tuple(Column(**{**column, "values": tuple(column["values"])}) for column in columns)
+    for column in made:
         if column.unit and not dates.sound(column.unit, column.origin):
             came = f"{column.unit!r} after {column.origin!r}"
             raise InputError(f"column {column.name!r}", expected="a unit of time, and a day", got=came)
-    return told
+    return made
 
 
 def changes(
@@ -125,13 +125,13 @@ def changes(
     for row in (before, after):
         check(columns, row)
 
-    def told(column: Column, *codes: float) -> tuple[str, ...]:
+    def texts(column: Column, *codes: float) -> tuple[str, ...]:
         """Both in as many digits as tell them apart."""
-        words = (tuple(column.told(code, digits) for code in codes) for digits in (4, 6, 9))
+        words = (tuple(column.text(code, digits) for code in codes) for digits in (4, 6, 9))
         return next((pair for pair in words if pair[0] != pair[1]), ("", ""))
 
     at = np.flatnonzero((before != after) & ~(np.isnan(before) & np.isnan(after))).tolist()
-    return tuple((str(columns[i].name), *told(columns[i], before[i].item(), after[i].item())) for i in at)
+    return tuple((str(columns[i].name), *texts(columns[i], before[i].item(), after[i].item())) for i in at)
 
 
 def check(columns: Sequence[Column], row: Float32[np.ndarray, " d"]) -> None:

@@ -150,12 +150,12 @@ def read(codes: Float[np.ndarray, " n"], dtype: str, unit: str, origin: str) -> 
     return (series.dt.tz_localize("UTC") if zone else series).astype(dtype)
 
 
-def told(code: float, dtype: str, unit: str, origin: str) -> str:
+def text(code: float, dtype: str, unit: str, origin: str) -> str:
     """A count in words: a date, with its time where the unit is finer than a day; or a duration.
 
-    >>> told(18262.0, "datetime64[us]", "D", EPOCH), told(90.0, "datetime64[us]", "m", "2020-01-01")
+    >>> text(18262.0, "datetime64[us]", "D", EPOCH), text(90.0, "datetime64[us]", "m", "2020-01-01")
     ('2020-01-01', '2020-01-01 01:30')
-    >>> told(3.0, "timedelta64[us]", "h", "")
+    >>> text(3.0, "timedelta64[us]", "h", "")
     '3 hours'
     """
     if not origin:

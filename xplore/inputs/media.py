@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from xplore._util.errors import InputError, told, visible
+from xplore._util.errors import InputError, one_line, visible
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,13 +36,13 @@ def to_png(codes: UInt8[np.ndarray, "h w c"]) -> bytes:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    channels, said = codes.shape[-1], PngInfo()
+    channels, info = codes.shape[-1], PngInfo()
     if channels > MOST_IN_COLOUR:
-        said.add_text(CHANNELS, str(channels))
+        info.add_text(CHANNELS, str(channels))
         codes = _grid(codes)
     image = Image.fromarray(codes[..., 0] if codes.shape[-1] == 1 else codes)
     buffer = io.BytesIO()
-    image.save(buffer, "png", pnginfo=said)
+    image.save(buffer, "png", pnginfo=info)
     return buffer.getvalue()
 
 
@@ -81,12 +81,12 @@ def _grid(codes: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "gh gw 1"]:
     return cells.reshape(rows * high, columns * wide, 1)
 
 
-def _from_grid(pixels: UInt8[np.ndarray, "gh gw *one"], said: str) -> UInt8[np.ndarray, "h w c"]:
+def _from_grid(pixels: UInt8[np.ndarray, "gh gw *one"], text: str) -> UInt8[np.ndarray, "h w c"]:
     """The image whose channels lie side by side, so many as is `said`."""
-    channels = int(said) if said.isascii() and said.isdecimal() and len(said) < 9 else 0
+    channels = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
     rows, columns = _sides(channels) if channels > MOST_IN_COLOUR else (0, 0)
     if pixels.ndim > 2 or not rows or pixels.shape[0] % rows or pixels.shape[1] % columns:
-        came = f"{visible(said[:20])} channels in {pixels.shape}"
+        came = f"{visible(text[:20])} channels in {pixels.shape}"
         raise InputError("a stored picture", expected="a grid of grey channels", got=came)
     cells = pixels.reshape(rows, pixels.shape[0] // rows, columns, -1).transpose(1, 3, 0, 2)
     return cells.reshape(*cells.shape[:2], rows * columns)[..., :channels]
@@ -112,7 +112,7 @@ def opened_png(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         came = "one that could fill the memory"
     except (OSError, ValueError, SyntaxError, OverflowError, struct.error, zlib.error) as error:
-        raise InputError("a stored picture", expected="PNG", got=told(error)) from error
+        raise InputError("a stored picture", expected="PNG", got=one_line(error)) from error
     raise InputError("a stored picture", expected=f"at most {MOST_PIXELS:,} pixels", got=came)
 
 
@@ -155,8 +155,8 @@ def from_set(data: bytes) -> tuple[dict[int, str], int]:
         InputError: it is anything else.
     """
     try:
-        said = json.loads(data)
-        size, ones = said["features"], {int(at): str(name) for at, name in said["ones"].items()}
+        listed = json.loads(data)
+        size, ones = listed["features"], {int(at): str(name) for at, name in listed["ones"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         came = f"{len(data)} other bytes"
         raise InputError("a stored set", expected="features by number, as JSON", got=came) from error

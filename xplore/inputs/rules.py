@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore.inputs.columns import Column
 from xplore.inputs.row import Row, Time
 
@@ -19,11 +19,11 @@ Rule = Callable[[Any], Any]
 
 def holds(rules: Sequence[Rule], columns: Sequence[Column], x: Float[Array, "b d"]) -> Bool[Array, " b"]:
     """Which rows keep all of the rules? One that reads a missing value says nothing of that row."""
-    kept = jnp.ones(len(x), bool)
+    holding = jnp.ones(len(x), bool)
     for rule in rules:
         row = Row(columns, x)
-        kept &= rule(row) | row.unknown
-    return kept
+        holding &= rule(row) | row.unknown
+    return holding
 
 
 def following(
@@ -77,12 +77,12 @@ def check(rule: Rule, columns: Sequence[Column], what: str, gives: Column | None
     rows = jax.ShapeDtypeStruct((2, len(columns)), np.float32)
     fix = "compare columns, and join with & | ~ in brackets: (row.a <= row.b) & (row.b < 3)"
 
-    def told_of(x: Any) -> Any:
+    def value_of(x: Any) -> Any:
         came = rule(Row(columns, x))
         return came if gives is None else _counted(came, gives)
 
     try:
-        came = jax.eval_shape(told_of, rows)
+        came = jax.eval_shape(value_of, rows)
     except InputError:
         raise
     except jax.errors.TracerArrayConversionError as error:
@@ -90,11 +90,11 @@ def check(rule: Rule, columns: Sequence[Column], what: str, gives: Column | None
         raise InputError(what, expected="a function of JAX", got="one of NumPy's in it", fix=fix) from error
     except (jax.errors.ConcretizationTypeError, ValueError) as error:
         if isinstance(error, ValueError) and "truth value" not in str(error):
-            raise InputError(what, expected="a function of a row", got=told(error), fix=fix) from error
+            raise InputError(what, expected="a function of a row", got=one_line(error), fix=fix) from error
         got = "`and`, `or`, `not`, `if` or a chain as in a < b < c, which asks for one truth of many"
         raise InputError(what, expected="a comparison that holds for many rows", got=got, fix=fix) from error
     except Exception as error:
-        raise InputError(what, expected="a function of a row", got=told(error), fix=fix) from error
+        raise InputError(what, expected="a function of a row", got=one_line(error), fix=fix) from error
     kind, wanted = ("b", "a truth value a row") if gives is None else ("f", "a number a row")
     if getattr(came, "shape", None) != (2,) or came.dtype.kind != kind:
         raise InputError(what, expected=wanted, got=str(came), fix=fix)

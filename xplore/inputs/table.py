@@ -77,10 +77,10 @@ class Table(PyTreeNode):
         return {"columns": tables.described(self.columns), "groups": self.groups, **numbers}
 
     @classmethod
-    def recorded(cls, told: dict[str, Any]) -> Table:
+    def recorded(cls, metadata: dict[str, Any]) -> Table:
         """The table that `described` told of, without what may happen to it."""
-        columns, groups = tables.recorded(told["columns"]), tuple(map(tuple, told["groups"]))
-        numbers = (np.array(told[name], np.float32) for name in ("low", "high", "example"))
+        columns, groups = tables.recorded(metadata["columns"]), tuple(map(tuple, metadata["groups"]))
+        numbers = (np.array(metadata[name], np.float32) for name in ("low", "high", "example"))
         return Table(columns, *numbers, frozen=(), grows=(), groups=groups)
 
     def freeze(self: Own, *names: Any) -> Own:
@@ -238,10 +238,12 @@ class Table(PyTreeNode):
 
     def broken(self, rows: Float32[np.ndarray, "n d"]) -> list[list[str]]:
         """The names of the rules that each row breaks."""
-        named, kept = self.names_of_rules, self._keeping(rows)
-        return [[name for name, of in zip(named, kept, strict=True) if not of[i]] for i in range(len(rows))]
+        named, holding = self.names_of_rules, self._holding(rows)
+        return [
+            [name for name, of in zip(named, holding, strict=True) if not of[i]] for i in range(len(rows))
+        ]
 
-    def _keeping(self, rows: Float32[np.ndarray, "n d"]) -> list[np.ndarray]:
+    def _holding(self, rows: Float32[np.ndarray, "n d"]) -> list[np.ndarray]:
         """Of each rule, which rows keep it."""
         return [np.asarray(rule.holds((one,), self.columns, jnp.asarray(rows))) for one in self.rules]
 
@@ -252,14 +254,14 @@ class Table(PyTreeNode):
             if wrong:
                 names = ", ".join(str(self.columns[i].name) for i in group)
                 raise InputError("seeds", expected=f"exactly one of {names}", got=f"others in {wrong} rows")
-        pairs = zip(self.names_of_rules, self._keeping(rows), strict=True)
-        for number, (name, kept) in enumerate(pairs, start=1):
-            wrong = int((~kept).sum())
+        pairs = zip(self.names_of_rules, self._holding(rows), strict=True)
+        for number, (name, holding) in enumerate(pairs, start=1):
+            wrong = int((~holding).sum())
             if wrong:
                 of = "" if len(self.rules) == 1 else f"{number} of {len(self.rules)}"
                 named = rule.words(name) + (f" ({of})" if of else "")
                 named = f"rule {of or number}" if name == f"rule {number}" else named
-                first = ", ".join(map(str, np.flatnonzero(~kept)[:5].tolist()))
+                first = ", ".join(map(str, np.flatnonzero(~holding)[:5].tolist()))
                 raise InputError(
                     "seeds",
                     expected=f"rows that keep {named}",
@@ -312,7 +314,7 @@ class Table(PyTreeNode):
             raise InputError(f"limits of {column.name!r}", expected=wanted, got=repr(end)) from error
 
     def __repr__(self) -> str:
-        told = []
+        lines = []
         for i, column in enumerate(self.columns):
             reach = (
                 f"{len(column.values)} values" if column.values else f"{self._end(i, 0)} to {self._end(i, 1)}"
@@ -320,16 +322,16 @@ class Table(PyTreeNode):
             how = "frozen" if self.frozen[i] else f"{reach}, only up" if self.grows[i] else reach
             may = [word for word, at in (("lost", self.comes), ("found", self.goes)) if i in at]
             gaps = f", may be {' and '.join(may)}" if may else ", some missing" if column.missing else ""
-            told.append(f"{column.name}: {dates.UNITS.get(column.unit, column.kind)} {how}{gaps}")
-        told = [told[i] for i in sorted(range(len(told)), key=lambda i: self.frozen[i])]
-        some = [*told[:6], f"and {len(told) - 6} more"] if len(told) > 7 else told
+            lines.append(f"{column.name}: {dates.UNITS.get(column.unit, column.kind)} {how}{gaps}")
+        lines = [lines[i] for i in sorted(range(len(lines)), key=lambda i: self.frozen[i])]
+        some = [*lines[:6], f"and {len(lines) - 6} more"] if len(lines) > 7 else lines
         rules = [f"{len(self.rules)} rules"] if self.rules else []
         return f"Features({'; '.join([*some, *rules, f'at most {self.changes} changes'])})"
 
     def _end(self, at: int, last: int) -> str:
         """The lowest or the highest value of a column, in words."""
         end, column = float((self.low, self.high)[last][at]), self.columns[at]
-        return column.told(end) if column.unit else f"{end:g}"
+        return column.text(end) if column.unit else f"{end:g}"
 
 
 def _groups(columns: Sequence[Column], rows: Float32[np.ndarray, "n d"]) -> tuple[tuple[int, ...], ...]:

@@ -33,14 +33,14 @@ class HostFunction(abc.ABC):
 def call(function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
     """`function(*arrays)` on the host, of the shapes that are told; row by row under `vmap`."""
 
-    def told(*arrays: Any) -> Any:
+    def on_host(*arrays: Any) -> Any:
         try:
             return function(*arrays)
         except InputError as error:
             _faults.append(error)
             raise
 
-    return jax.pure_callback(told, shapes, *given, vmap_method="sequential")
+    return jax.pure_callback(on_host, shapes, *given, vmap_method="sequential")
 
 
 @contextmanager

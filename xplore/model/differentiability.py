@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from xplore._util.errors import told
+from xplore._util.errors import one_line
 
 UNSEEN = ("pure_callback", "custom_vjp_call")
 """Steps whose derivative is somebody's word: whether it is zero, numbers alone tell."""
@@ -32,7 +32,7 @@ def no_gradient(f: Callable[[Any], Any], x: Any) -> str:
     try:
         traced = jax.make_jaxpr(jax.grad(lambda x: jnp.sum(f(x))))(x)
     except Exception as error:  # a function of the user's own may raise anything
-        return OUTSIDE if "callback" in str(error).lower() else told(error)
+        return OUTSIDE if "callback" in str(error).lower() else one_line(error)
     if _is_zero(traced.jaxpr, traced.jaxpr.outvars[0]):
         return "its gradient is zero everywhere: it reads integers, or compares"
     if isinstance(x, jax.ShapeDtypeStruct) or not any(step in str(jax.make_jaxpr(f)(x)) for step in UNSEEN):

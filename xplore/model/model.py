@@ -54,7 +54,7 @@ class Holder(abc.ABC):
         """The parameters of the user's object."""
 
 
-_TOLD = ("output", "scale", "mean", "std", "layout", "size", "columns", "include", "exclude", "unit")
+_SHOWN = ("output", "scale", "mean", "std", "layout", "size", "columns", "include", "exclude", "unit")
 """The fields that tell how a model is read, in the order of its `repr`."""
 
 
@@ -132,9 +132,13 @@ class Model(PyTreeNode):
 
     def __repr__(self) -> str:
         """Its name, its size, and what is not as it would be by default; weights are not printed."""
-        told = {of.name: repr(getattr(self, of.name)) for of in dataclasses.fields(self) if of.name in _TOLD}
+        shown = {
+            of.name: repr(getattr(self, of.name)) for of in dataclasses.fields(self) if of.name in _SHOWN
+        }
         usual = {of.name: repr(of.default) for of in dataclasses.fields(self)}
-        changed = [f"{name}={told[name]}" for name in _TOLD if name == "output" or told[name] != usual[name]]
+        changed = [
+            f"{name}={shown[name]}" for name in _SHOWN if name == "output" or shown[name] != usual[name]
+        ]
         return f"Model({', '.join([repr(self.name), f'{self.parameters:,} parameters', *changed])})"
 
     @property
@@ -276,9 +280,9 @@ class Model(PyTreeNode):
         head = head_layer(outputs, self.output)
         if head is not None and layers:  # a black box has no neurons, of the head neither
             layers, values = [*layers, Layer(head[0], "head", head[1].shape[1:])], [*values, head[1]]
-        kept = [i for i, layer in enumerate(layers) if self._chosen(layer)]
-        chosen = [layers[i]._replace(unit=self.unit) for i in kept]
-        return outputs, chosen, [values[i] for i in kept], logits
+        seen = [i for i, layer in enumerate(layers) if self._chosen(layer)]
+        chosen = [layers[i]._replace(unit=self.unit) for i in seen]
+        return outputs, chosen, [values[i] for i in seen], logits
 
     def _chosen(self, layer: Layer) -> bool:
         def fits(patterns: tuple[str, ...]) -> bool:

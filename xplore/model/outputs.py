@@ -12,7 +12,7 @@ Head = Literal["logits", "probabilities", "multilabel", "values"]
 """`logits` and `probabilities` are of classes, along the last axis: `[b c]`, or `[b h w c]` in segmentation.
 `multilabel` are logits of labels that do not exclude each other, `values` numbers: regression, embeddings."""
 
-EXCLUSIVE = ("logits", "probabilities")
+CLASSIFICATION = ("logits", "probabilities")
 
 
 def spread(outputs: Float[Array, "b *o"], head: Head) -> Float[Array, "b *c"]:
@@ -21,7 +21,7 @@ def spread(outputs: Float[Array, "b *o"], head: Head) -> Float[Array, "b *c"]:
     >>> spread(jnp.array([[0.25]]), "probabilities").tolist(), spread(jnp.array([2.0]), "logits").tolist()
     ([[0.75, 0.25]], [[0.0, 2.0]])
     """
-    if head not in EXCLUSIVE:
+    if head not in CLASSIFICATION:
         return outputs[:, None] if outputs.ndim == 1 else outputs
     if outputs.ndim == 1:
         outputs = outputs[:, None]

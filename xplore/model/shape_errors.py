@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore.model import Model
 
 _SHAPE = re.compile(
@@ -63,7 +63,7 @@ def fault(model: Model, shape: tuple[int, ...], batch: int, error: Exception) ->
         expected = f"a function of JAX that reads inputs of shape {shape}"
         other = "give seeds of the shape that it reads, say layout= and size=, or mend the model"
         fix = _layout(model, shape, batch) or other
-    return InputError(f"model {model.name}", expected=expected, got=told(error), fix=fix)
+    return InputError(f"model {model.name}", expected=expected, got=one_line(error), fix=fix)
 
 
 def _layout(model: Model, shape: tuple[int, ...], batch: int) -> str:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.errors import InputError
 from xplore._util.pytree import PyTreeNode
-from xplore.model.outputs import EXCLUSIVE, Head
+from xplore.model.outputs import CLASSIFICATION, Head
 from xplore.panel.panel import Forward
 
 Deviate = int | tuple[int, ...] | Literal["random", "weakest"]
@@ -32,7 +32,7 @@ class Objective(PyTreeNode, abc.ABC):
     @property
     def heads(self) -> tuple[Head, ...]:
         """The heads whose outputs it can read."""
-        return EXCLUSIVE
+        return CLASSIFICATION
 
     @property
     def reads_logits(self) -> bool:
@@ -109,7 +109,7 @@ def among(objective: Objective, models: tuple[int, ...]) -> Objective | None:
     return made.replace(deviate=left[0] if len(left) == 1 else left)
 
 
-def sleeping(draws: Float[Array, "b m"], covered: tuple[Bool[Array, " _"], ...]) -> Int[Array, "b k"]:
+def uncovered(draws: Float[Array, "b m"], covered: tuple[Bool[Array, " _"], ...]) -> Int[Array, "b k"]:
     """For each draw in [0, 1) a unit of its model that is not covered; of all, where none is left.
 
     >>> sleeping(jnp.array([[0.0], [0.4], [0.9]]), (jnp.array([True, False, True, False]),)).tolist()
@@ -130,6 +130,6 @@ def sleeping(draws: Float[Array, "b m"], covered: tuple[Bool[Array, " _"], ...])
     return jnp.stack(chosen, axis=1) if chosen else jnp.zeros((len(draws), 0), int)
 
 
-def awake(now: Forward, neurons: Int[Array, "b k"]) -> Float[Array, " b"]:
+def activation(now: Forward, neurons: Int[Array, "b k"]) -> Float[Array, " b"]:
     """The sum of some units' activations."""
     return jnp.take_along_axis(now.activations.values, neurons, axis=1).sum(axis=1)

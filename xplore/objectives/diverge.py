@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from xplore._util.intervals import NOT_NEGATIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.model.outputs import Head
-from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
+from xplore.objectives._base import Deviate, Objective, activation, deviating, uncovered
 from xplore.panel.panel import Forward
 
 
@@ -65,7 +65,7 @@ class Diverge(Objective):
         deviate = deviating(self.deviate, draws[:, 0], -jnp.abs(above), turn)
         is_above = jnp.take_along_axis(above, deviate[None], axis=0)[0] > 0
         down = is_above ^ (turn // models % 2 == 0) if self.both_ways else jnp.ones(turn.shape, bool)
-        return DivergeAim(deviate, jnp.where(down, 1.0, -1.0), sleeping(draws[:, 1:], covered))
+        return DivergeAim(deviate, jnp.where(down, 1.0, -1.0), uncovered(draws[:, 1:], covered))
 
     def score(self, aim: DivergeAim, now: Forward) -> Float[Array, " b"]:
         value = now.outputs[..., 0]
@@ -73,4 +73,4 @@ class Diverge(Objective):
             value = jnp.tan(jnp.clip(value, -3.1, 3.1) / 2)
         deviates = jnp.arange(len(value))[:, None] == aim.deviate[None]
         apart = jnp.where(deviates, -self.lambda1 * value, value).sum(axis=0)
-        return aim.way * apart + self.lambda2 * awake(now, aim.neurons)
+        return aim.way * apart + self.lambda2 * activation(now, aim.neurons)

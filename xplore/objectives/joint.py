@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.intervals import NOT_NEGATIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
-from xplore.objectives._base import Deviate, Objective, awake, deviating, sleeping
+from xplore.objectives._base import Deviate, Objective, activation, deviating, uncovered
 from xplore.panel.panel import Forward
 
 
@@ -61,13 +61,13 @@ class Joint(Objective):
         draws = jax.vmap(lambda k: jax.random.uniform(k, (len(before) + 1,)))(key)
         top = jax.lax.top_k(jax.nn.log_softmax(before), 2)[0]
         deviate = deviating(self.deviate, draws[:, 0], top[..., 0] - top[..., 1], turn)
-        return JointAim(before[0].argmax(axis=-1), deviate, sleeping(draws[:, 1:], covered))
+        return JointAim(before[0].argmax(axis=-1), deviate, uncovered(draws[:, 1:], covered))
 
     def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
         deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate[None]
         agreed = self._read(now.logits, aim.label, deviates)
         differ = jnp.where(deviates, -self.lambda1 * agreed, agreed).sum(axis=0)
-        return differ + self.lambda2 * awake(now, aim.neurons)
+        return differ + self.lambda2 * activation(now, aim.neurons)
 
     def _read(
         self, logits: Float[Array, "m b c"], label: Int[Array, " b"], deviates: Bool[Array, "m b"]

@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import PyTreeNode, field
 from xplore.archive.records import NO_ANSWER
-from xplore.model.outputs import EXCLUSIVE, Head
+from xplore.model.outputs import CLASSIFICATION, Head
 
 
 def finite(outputs: Any) -> Bool[Array, "m b"]:
@@ -118,7 +118,7 @@ class Oracle(PyTreeNode, abc.ABC):
                 fix="choose another of xplore.oracles, or give models with these outputs",
             )
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What a report and a replay need to know of decisions; nothing, of classes."""
         return {}
 
@@ -136,7 +136,7 @@ class OfLabels(Oracle):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return EXCLUSIVE
+        return CLASSIFICATION
 
     def decide(self, outputs: Float[Array, "m b c"]) -> Int[Array, "m b"]:
         return outputs.argmax(axis=-1)
@@ -152,7 +152,7 @@ class OfLabels(Oracle):
     def label(self, truth: Shaped[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
         return truth
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         return {"kind": "labels"}
 
     def margin(self, scores: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:

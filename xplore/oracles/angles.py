@@ -37,5 +37,5 @@ class AnglesDiffer(OfValues):
         angle = outputs[..., 0]
         return 1 + (angle > self.apart / 2).astype(int) - (angle < -self.apart / 2).astype(int)
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         return {"kind": "angles", "apart": self.apart, "unit": "rad", "names": SIDES}

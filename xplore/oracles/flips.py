@@ -24,5 +24,5 @@ class NegativeFlips(OfLabels):
         return (labels != labels[:1]).any(axis=0)
 
     def judge(self, before: Float[Array, "m b c"], after: Float[Array, "m b c"]) -> Bool[Array, " b"]:
-        kept = self.decide(after)[0] == self.decide(before)[0]
-        return self.differ(after) & ~self.differ(before) & kept
+        same = self.decide(after)[0] == self.decide(before)[0]
+        return self.differ(after) & ~self.differ(before) & same

@@ -31,5 +31,5 @@ class ValuesDiffer(OfValues):
     def decide(self, outputs: Float[Array, "m b 1"]) -> Int[Array, "m b"]:
         return jnp.floor(outputs[..., 0] / self.apart).astype(int)
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         return {"kind": "values", "apart": self.apart, "unit": self.unit}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.jax_settings import own_settings
 from xplore._util.pytree import PyTreeNode, field
 from xplore.adapters import adapt
@@ -20,7 +20,7 @@ from xplore.model.capture.jaxpr import primitives
 from xplore.model.differentiability import no_gradient
 from xplore.model.lowering.autotune import Lowering
 from xplore.model.neurons import Activations, Layout, gather
-from xplore.model.outputs import EXCLUSIVE, Head, log_scores, probabilities
+from xplore.model.outputs import CLASSIFICATION, Head, log_scores, probabilities
 from xplore.model.shape_errors import fault
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -127,7 +127,7 @@ class Panel(PyTreeNode):
         Raises:
             InputError: a model that cannot read the shape, or models whose outputs are not of one kind.
         """
-        kinds = {"classes" if model.output in EXCLUSIVE else model.output for model in self.models}
+        kinds = {"classes" if model.output in CLASSIFICATION else model.output for model in self.models}
         if len(kinds) > 1:
             raise InputError(
                 "models",
@@ -142,7 +142,7 @@ class Panel(PyTreeNode):
             failed = error
         else:
             _, *rest = now.outputs.shape
-            if len(rest) > 1 and rest[0] == BATCH and (rest[-1] > 1 or self.head not in EXCLUSIVE):
+            if len(rest) > 1 and rest[0] == BATCH and (rest[-1] > 1 or self.head not in CLASSIFICATION):
                 return now.activations.layout
         raise self._fault(shape, failed) from failed
 
@@ -173,7 +173,7 @@ class Panel(PyTreeNode):
                     shape = np.asarray(model(x)).shape
                 came = "" if len(shape) > 1 and shape[0] == 1 else f"outputs of shape {shape}"
             except Exception as error:  # a function of the user's own may raise anything
-                came = told(error)
+                came = one_line(error)
             if came:
                 raise InputError(
                     f"model {model.name}",
@@ -205,7 +205,7 @@ class Panel(PyTreeNode):
                 return error
             except Exception as error:
                 return fault(model, shape, BATCH, error)
-        least = 2 if self.head in EXCLUSIVE else 1
+        least = 2 if self.head in CLASSIFICATION else 1
         if any(len(s) < 2 or s[0] != BATCH or s[-1] < least for s in shapes.values()):
             return InputError(
                 "models",
@@ -223,7 +223,7 @@ class Panel(PyTreeNode):
         return InputError(
             "models",
             expected="functions of JAX whose activations can be captured",
-            got=told(failed) if failed else "none",
+            got=one_line(failed) if failed else "none",
             fix="the exception that it comes from says where",
         )
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.files import contents, inside, text
 from xplore._util.folders import alone
 from xplore._util.jax_settings import own_settings
@@ -41,7 +41,7 @@ SUFFIXES = {PNG: ".png", NPY: ".csv", SETS: ".json"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class CommittedInput:
     """A regression input: its file, the test that found it, its label, and what was decided then."""
 
     path: Path
@@ -65,17 +65,19 @@ class Regressions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def of(self, test: str) -> list[Kept]:
+    def of(self, test: str) -> list[CommittedInput]:
         """Those that a test found.
 
         Raises:
             InputError: the index is none, or names files outside of the folder.
         """
-        return [kept for kept in self._all() if kept.test == test]
+        return [one for one in self._all() if one.test == test]
 
-    def _all(self) -> Iterator[Kept]:
+    def _all(self) -> Iterator[CommittedInput]:
         for name, test, expected, decisions in self._rows():
-            yield Kept(inside(self.folder, name), test, int(expected) if expected else None, decisions)
+            yield CommittedInput(
+                inside(self.folder, name), test, int(expected) if expected else None, decisions
+            )
 
     def _rows(self) -> Iterator[Row]:
         """The lines of the index, as they stand there."""
@@ -92,7 +94,7 @@ class Regressions:
                 if number:
                     yield (line[0], line[1], line[2], line[3])
         except csv.Error as error:
-            raise _damaged(index, lines.line_num, "CSV", told(error)) from error
+            raise _damaged(index, lines.line_num, "CSV", one_line(error)) from error
 
     def keep(self, test: str, findings: Sequence[Finding], columns: Sequence[str] = ()) -> list[Path]:
         """Write findings of a test beside what is there; the smallest change, where there is one.
@@ -110,7 +112,7 @@ class Regressions:
             paths = []
             for finding in findings:
                 after = finding.after if finding.shrunk is None else finding.shrunk.after
-                data = after if finding.media != NPY else _told(after, columns)
+                data = after if finding.media != NPY else _header(after, columns)
                 path = store(self._place(finding, data), data)
                 expected = "" if finding.expected is None else str(finding.expected)
                 decisions = " ".join(map(str, finding.decisions))
@@ -131,16 +133,16 @@ class Regressions:
 
 @own_settings()
 def judged(
-    kept: Sequence[Kept], models: Sequence[Any], chart: Any = None, oracle: Oracle | None = None
-) -> list[tuple[Kept, tuple[int, ...], bool]]:
+    inputs: Sequence[CommittedInput], models: Sequence[Any], chart: Any = None, oracle: Oracle | None = None
+) -> list[tuple[CommittedInput, tuple[int, ...], bool]]:
     """Of each regression input, what each model decides alone, and whether they differ."""
-    if not kept:
+    if not inputs:
         return []
     table = chart if isinstance(chart, Table) else None
     panel, judge = Panel.of([reading(model, table) for model in models]), oracle or LabelsDiffer()
     bound: dict[tuple[int, ...], Panel] = {}
     answers = []
-    for one in kept:
+    for one in inputs:
         media, data = one.read()
         shape = shape_of(media, data)
         if shape not in bound:
@@ -154,7 +156,7 @@ def _damaged(index: Path, line: int, expected: str, got: str) -> InputError:
     return InputError(f"{index}, line {line}", expected=expected, got=got, fix="mend this line, or delete it")
 
 
-def _told(row: bytes, columns: Sequence[str]) -> bytes:
+def _header(row: bytes, columns: Sequence[str]) -> bytes:
     """A row of a table as CSV, exactly."""
     values = from_npy(row)
     names = columns if len(columns) == len(values) else [f"x{at}" for at in range(len(values))]

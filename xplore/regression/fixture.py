@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import xplore
-from xplore._util.errors import InputError, shell, told, visible
+from xplore._util.errors import InputError, one_line, shell, visible
 from xplore.regression.committed import Regressions
 from xplore.regression.folders import Entry, forget
 from xplore.report.failure import failure
-from xplore.report.gate import verdict as said
+from xplore.report.gate import verdict as gate_verdict
 
 if TYPE_CHECKING:
     from xplore.archive.records import Finding
@@ -45,8 +45,8 @@ class Campaigns:
         self._passed, self._failed = False, True  # until it ends: what is found before an interrupt stays
         config = node.config
         self._start = config.invocation_params.dir  # a test may be anywhere by now
-        committed, kept = Path(config.rootpath, config.getini("xplore_regressions")), config.getoption(KEEP)
-        self._keep = None if kept is None else Regressions(self._start / kept)
+        committed, keep = Path(config.rootpath, config.getini("xplore_regressions")), config.getoption(KEEP)
+        self._keep = None if keep is None else Regressions(self._start / keep)
         places = [committed] if self._keep is None else [committed, self._keep.folder]
         self._places = list(map(Regressions, dict.fromkeys(place.resolve() for place in places)))
 
@@ -84,7 +84,7 @@ class Campaigns:
         self._ran(verdict.result)
         self._verdicts.append(verdict)
         if not verdict:
-            pytest.fail(verdict.told, pytrace=False)
+            pytest.fail(verdict.text, pytrace=False)
         return verdict
 
     def coverage(self, model: Any, inputs: Any, criterion: CellCriterion | None = None) -> float:
@@ -114,7 +114,7 @@ class Campaigns:
         self._passed, self._failed = passed, failed
         if not failed or (self._entry is None and not self._results):
             return []
-        sections = [self._told(number) for number in range(len(self._results))]
+        sections = [self._summary(number) for number in range(len(self._results))]
         lines = [f"search as here:    {self._command('--xplore-rng', str(self._rng))}"]
         if self._results:
             replays = [word for result in self._results for word in ("--xplore-replay", str(result.folder))]
@@ -128,13 +128,13 @@ class Campaigns:
         if self._entry is not None:
             self._entry.end(passed=self._passed, failed=self._failed)
 
-    def _told(self, number: int) -> list[str]:
+    def _summary(self, number: int) -> list[str]:
         """What a campaign found, kept for the next run; where that cannot be, that is told as well."""
         faults = []
         try:
             self._results[number] = self._saved(number)
         except FAULTS as error:
-            faults.append(f"not kept for the next run: {told(error, 500)}")
+            faults.append(f"not kept for the next run: {one_line(error, 500)}")
         result = self._results[number]
         if self._keep is not None:
             try:
@@ -142,11 +142,11 @@ class Campaigns:
                 names = [str(column["name"]) for column in meta.get("columns", ())]
                 self._keep.keep(self._node.nodeid, _examples(result), names)
             except FAULTS as error:
-                faults.append(f"not kept as regression inputs: {told(error, 500)}")
+                faults.append(f"not kept as regression inputs: {one_line(error, 500)}")
         try:
             return [*failure(result), *map(visible, faults)]
         except FAULTS as error:
-            return [*map(visible, [f"not told: {told(error, 500)}", *faults])]
+            return [*map(visible, [f"not told: {one_line(error, 500)}", *faults])]
 
     def _saved(self, number: int) -> Result:
         """A campaign's result in this test's folder, where nothing else is kept of it."""
@@ -154,9 +154,9 @@ class Campaigns:
         if self._node.config.getoption("--xplore-replay") is not None:
             return result
         if result.folder.parent != self.entry.folder:
-            kept = xplore.Result(result.save(self.entry.new(number)))
-            kept.only(finding.id for finding in result.findings)
-            result = kept
+            saved = xplore.Result(result.save(self.entry.new(number)))
+            saved.only(finding.id for finding in result.findings)
+            result = saved
         self.entry.only(number, result.folder)
         return result
 
@@ -167,14 +167,14 @@ class Campaigns:
     def properties(self) -> list[tuple[str, Any]]:
         """Figures for JUnit XML and for the summary."""
         valid = sum(len(result.valid) for result in self._results)
-        told: list[tuple[str, Any]] = [("xplore.campaigns", len(self._results)), ("xplore.valid", valid)]
+        named: list[tuple[str, Any]] = [("xplore.campaigns", len(self._results)), ("xplore.valid", valid)]
         for verdict in self._verdicts:
-            told += [("xplore.gate", verdict.decision), ("xplore.verdict", said(verdict.record))]
+            named += [("xplore.gate", verdict.decision), ("xplore.verdict", gate_verdict(verdict.record))]
             for line in verdict.lines:
                 place = line.where if line.of is None else f"class.{line.name}.{line.where}"
                 figures = {**(line.share or {}), "allowed": line.allowed}
-                told += [(f"xplore.{place}.{key}", value) for key, value in figures.items()]
-        return [*told, ("xplore.rng", self._rng)] if self._results else []
+                named += [(f"xplore.{place}.{key}", value) for key, value in figures.items()]
+        return [*named, ("xplore.rng", self._rng)] if self._results else []
 
     def _how(self, how: dict[str, Any]) -> dict[str, Any]:
         budget = self._budget()
@@ -190,8 +190,8 @@ class Campaigns:
         seeds, time = option("--xplore-seeds"), option("--xplore-time")
         if seeds is not None and not (seeds.isascii() and seeds.isdigit() and int(seeds)):
             raise InputError("--xplore-seeds", expected="a whole number >= 1", got=repr(seeds), fix="use 100")
-        told = {} if seeds is None else {"seeds": int(seeds)}
-        return told if time is None else {**told, "seconds": duration(time, "--xplore-time")}
+        limit = {} if seeds is None else {"seeds": int(seeds)}
+        return limit if time is None else {**limit, "seconds": duration(time, "--xplore-time")}
 
     def _folder(self) -> Path:
         return self.entry.new(len(self._results))
@@ -204,7 +204,7 @@ class Campaigns:
         """The folders to be judged again before this campaign, and whether that was asked for."""
         asked, number = self._node.config.getoption("--xplore-replay"), len(self._results)
         if asked is None:
-            return [(folder, False) for folder in self.entry.kept(number)]
+            return [(folder, False) for folder in self.entry.saved(number)]
         if number >= len(asked):
             raise InputError(
                 "--xplore-replay",
@@ -240,19 +240,19 @@ class Campaigns:
         """Fail where models differ on regression inputs of this test; in a gate, where the new one errs."""
         from xplore.regression.committed import judged
 
-        kept = [one for place in self._places for one in place.of(self._node.nodeid)]
-        if not kept:
+        inputs = [one for place in self._places for one in place.of(self._node.nodeid)]
+        if not inputs:
             return
         models, how = method()
         faults = []
-        for one, decisions, differ in judged(kept, models, how.get("constraint"), how.get("oracle")):
+        for one, decisions, differ in judged(inputs, models, how.get("constraint"), how.get("oracle")):
             wrong = decisions[-1] != one.expected if gated and one.expected is not None else differ
             if wrong:
                 expected = "?" if one.expected is None else one.expected
-                said = f"expected {expected}; answered {', '.join(map(str, decisions))}"
-                faults.append(f"  {visible(str(one.path))}: {said}")
+                text = f"expected {expected}; answered {', '.join(map(str, decisions))}"
+                faults.append(f"  {visible(str(one.path))}: {text}")
         if faults:
-            head = f"{len(faults)} of {len(kept)} regression inputs are still answered wrongly"
+            head = f"{len(faults)} of {len(inputs)} regression inputs are still answered wrongly"
             pytest.fail("\n".join([head, *faults]), pytrace=False)
 
 
@@ -266,16 +266,16 @@ def _examples(result: Result) -> list[Finding]:
     """A valid finding of each fault group; where a gate failed for some classes alone, of those classes."""
     from xplore.report.reading import read
 
-    kept = {finding.id: finding for finding in result.valid}
-    if not kept:
+    by_id = {finding.id: finding for finding in result.valid}
+    if not by_id:
         return []
     reading = read(result.archive)
     gate, groups = reading.gate, reading.groups
     if gate is not None and gate.broken and not any(line.fails for line in gate.whole):
         broken = {line.of for line in gate.broken}
         groups = tuple(group for group in groups if group.expected in broken)
-    rows = [[row for row in group.rows if row.id in kept] for group in groups]
-    return [kept[of[0].id] for of in rows if of]
+    rows = [[row for row in group.rows if row.id in by_id] for group in groups]
+    return [by_id[of[0].id] for of in rows if of]
 
 
 def _slug(nodeid: str) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore._util.folders import alone
 from xplore.archive.tables import FILE
 
@@ -34,7 +34,7 @@ class Entry:
             folder, self.why = Path(tempfile.mkdtemp(prefix="xplore-")), str(error)
         self.folder = folder
 
-    def kept(self, number: int) -> list[Path]:
+    def saved(self, number: int) -> list[Path]:
         """What earlier runs kept of the campaign with this number, the newest first."""
         return [path for path in reversed(self._of(number)) if path not in self._new]
 
@@ -80,7 +80,7 @@ def _check_room(folder: Path) -> None:
     try:
         probe.write_bytes(bytes(ROOM))
     except OSError as error:
-        raise InputError(f"output folder {folder}", expected="room", got=told(error)) from error
+        raise InputError(f"output folder {folder}", expected="room", got=one_line(error)) from error
     finally:
         with suppress(OSError):
             probe.unlink()

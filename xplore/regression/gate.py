@@ -19,7 +19,7 @@ from typing import Any
 
 from xplore._util.errors import InputError, visible
 from xplore._util.jax_settings import own_settings
-from xplore._util.statistics import foreseen, share
+from xplore._util.statistics import prediction_interval, share
 from xplore.adapters import adapt
 from xplore.archive.gate_record import DISAGREEMENTS, FLIPS, WHERE, Decision, GateRecord, Line, decide
 from xplore.archive.records import NO_ANSWER, SeedRecord
@@ -102,14 +102,14 @@ class Verdict:
         return self.passed
 
     def __str__(self) -> str:
-        return "\n".join([self.told, *(failure(self.result) if self.result.valid else ())])
+        return "\n".join([self.text, *(failure(self.result) if self.result.valid else ())])
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The comparisons in words."""
         figures = self.result.summary
         lost = [f"  {line}" for line in not_finite(figures["not_finite"], figures["seeds"])]
-        return "\n".join([*words.told(self.record), *lost])
+        return "\n".join([*words.lines(self.record), *lost])
 
     @property
     def record(self) -> GateRecord:
@@ -131,10 +131,10 @@ class Verdict:
     @property
     def figures(self) -> dict[str, Any]:
         """What a program may read of it, JSON-able."""
-        told = {"passed": self.passed, "decision": self.decision, "kind": self.kind}
-        told["findings"] = len(self.result.valid)
+        values = {"passed": self.passed, "decision": self.decision, "kind": self.kind}
+        values["findings"] = len(self.result.valid)
         whole = {line.where: asdict(line) for line in self.whole}
-        return told | whole | {"classes": [asdict(line) for line in self.by_class]}
+        return values | whole | {"classes": [asdict(line) for line in self.by_class]}
 
     def _repr_html_(self) -> str:
         return self.result._repr_html_()
@@ -204,11 +204,11 @@ def gate(
     called = head(result.archive).class_name
     lines = tuple(line for where in WHERE for line in compared(where, found, others, allow or 0.0, called))
     verdict = Verdict(kind, lines, found, tuple(others), result, allow)
-    _kept(verdict)
+    _store(verdict)
     return verdict
 
 
-def _kept(verdict: Verdict) -> None:
+def _store(verdict: Verdict) -> None:
     """What a gate came to is noted in its campaign's archive, and its reports say so; where that cannot be,
     it is told: the verdict is none the less what it is.
     """
@@ -297,7 +297,7 @@ def compared(
         shares = [[flips / n for flips, n in (one.counts(where, of) for of in group)] for one in null]
         largest = [max([allow, *(row[at] for row in shares)]) for at in range(len(group))]
         if len(null) > 1:
-            upper = foreseen(shares, [n for _, n in counts], chance)
+            upper = prediction_interval(shares, [n for _, n in counts], chance)
             allowed = [max(allow, one) for one in upper]  # with chance over the seeds in it
             limits = ["null" if one > allow else "allow" for one in upper]
         for at, (of, (flips, n), most) in enumerate(zip(group, counts, allowed, strict=True)):
@@ -305,8 +305,8 @@ def compared(
             fails = came is not None and came["low"] > allow and came["share"] > most
             void = _void(where, of, came, most, largest[at])
             trainings = tuple(row[at] for row in shares)
-            told = (where, of, name, flips, n, came, most, fails, void, limits[at], trainings)
-            lines.append(Line(*told))
+            fields = (where, of, name, flips, n, came, most, fails, void, limits[at], trainings)
+            lines.append(Line(*fields))
     return lines
 
 

@@ -99,13 +99,13 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """What was searched, what was found, the random state; and what each gate said."""
     reports = [r for of in terminalreporter.stats.values() for r in of if getattr(r, "when", "") == "call"]
-    told = [(report.nodeid, dict(report.user_properties)) for report in reports]
-    told = [(test, figures) for test, figures in told if "xplore.campaigns" in figures]
-    if told:
+    rows = [(report.nodeid, dict(report.user_properties)) for report in reports]
+    rows = [(test, figures) for test, figures in rows if "xplore.campaigns" in figures]
+    if rows:
         keys = "xplore.campaigns", "xplore.valid"
-        made, valid = (sum(figures[key] for _, figures in told) for key in keys)
+        made, valid = (sum(figures[key] for _, figures in rows) for key in keys)
         line = f"xplore: {made} campaign{'s' * (made != 1)}, {valid} valid finding{'s' * (valid != 1)}"
         terminalreporter.write_line(f"{line}; --xplore-rng {config.stash[_rng]}")
-        for test, figures in told:
+        for test, figures in rows:
             if "xplore.verdict" in figures:
                 terminalreporter.write_line(f"{test}: {figures['xplore.verdict']}")

@@ -73,9 +73,9 @@ class Export(Reporter):
         if not reading.complete:
             return
         for finding in reading.archive.findings(origin=None if self.every else "search"):
-            told = _smallest(finding) if self.shrunk else replace(finding, shrunk=None)
-            if self.every or told.valid:
-                yield told
+            smallest = _smallest(finding) if self.shrunk else replace(finding, shrunk=None)
+            if self.every or smallest.valid:
+                yield smallest
 
 
 def beside(path: Path) -> Path:

@@ -46,7 +46,7 @@ def card(reading: Reading, mode: FailureMode, *, three: bool = True) -> dict[str
         "more_groups": max(len(mode.groups) - MOST_GROUPS, 0),
         "changes": (),
         **shown,
-        "told": wording.told(reading, row),
+        "sentence": wording.sentence(reading, row),
         "answers": _answers(reading, row),
         "badges": badges,
         "command": reading.replay(row),
@@ -73,12 +73,12 @@ def pictures(reading: Reading, row: Row, *, three: bool) -> dict[str, Any]:
     after = stored.shrunk.after if stored.shrunk else stored.after
     change, times = difference(decode(stored.before), decode(after))
     seed, *_, finding = drawn(reading, stored)
-    told: dict[str, Any] = {"times": f"{times:.1f}", "small": max(seed.size) <= SMALL}
+    view: dict[str, Any] = {"times": f"{times:.1f}", "small": max(seed.size) <= SMALL}
     if three:
         parts = {"seed": seed, "finding": finding, "change": change}
-        return told | {name: data_uri(part, CARD_PICTURE) for name, part in parts.items()}
+        return view | {name: data_uri(part, CARD_PICTURE) for name, part in parts.items()}
     strip = sheet([enlarge(reduce(part, 84), 84) for part in (seed, finding, change)], 3, gap=4)
-    return told | {"strip": data_uri(strip, FRAGMENT_PICTURE)}
+    return view | {"strip": data_uri(strip, FRAGMENT_PICTURE)}
 
 
 def mode_named(reading: Reading, mode: FailureMode) -> dict[str, Any]:

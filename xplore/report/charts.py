@@ -62,14 +62,14 @@ def coverage_curve(reading: Reading, criterion: str) -> Markup:
     spans = zip(reading.models, reading.spans, strict=True)  # a black box has no neurons
     first = {model: reading.first[:, span].ravel() for model, span in spans if span.stop > span.start}
     short = dict(zip(reading.models, short_names(reading.models), strict=True))
-    told = f"{criterion} over {plural(reading.seeds.count, 'seed')}"
-    return growth(first, reading.seeds.count, told, "seeds processed", short)
+    title = f"{criterion} over {plural(reading.seeds.count, 'seed')}"
+    return growth(first, reading.seeds.count, title, "seeds processed", short)
 
 
 def growth(
     first: Mapping[str, Int[np.ndarray, " _"]],
     inputs: int,
-    told: str,
+    title: str,
     axis: str,
     short: Mapping[str, str] | None = None,
     lasts: Mapping[str, int] | None = None,
@@ -121,7 +121,7 @@ def growth(
         )
     by = {model: f" by {count(n)} {axis}" for model, n in (lasts or {}).items()}
     ended = ", ".join(f"{model} {percent(final)}{by.get(model, '')}" for _, _, model, final in ends)
-    words = f"{told}; at the end {ended}"
+    words = f"{title}; at the end {ended}"
     return Markup(
         f'<svg class="curve" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
         f"{''.join(parts)}{''.join(lines)}</svg>"

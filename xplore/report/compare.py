@@ -67,29 +67,29 @@ def write(a: Archive, b: Archive, out: Path, format: str = "html") -> Path:
         return store(path, FORMATS[format](*readings, compared(*readings)))
 
 
-def verdict(told: dict[str, Any]) -> str:
+def verdict(comparison: dict[str, Any]) -> str:
     """Two campaigns in one sentence."""
-    gap, groups = told["valid_share"]["b_minus_a"], told["groups"]
+    gap, groups = comparison["valid_share"]["b_minus_a"], comparison["groups"]
     if gap is None:
-        return " ".join(_no_share(told, side) for side in "ab" if not told["valid_share"][side])
-    a, b = (words.percent(told["valid_share"][side]["share"], 1) for side in "ab")
+        return " ".join(_no_share(comparison, side) for side in "ab" if not comparison["valid_share"][side])
+    a, b = (words.percent(comparison["valid_share"][side]["share"], 1) for side in "ab")
     points = f"{abs(100 * gap['difference']):.1f} points {'more' if gap['difference'] > 0 else 'fewer'}"
     points = "no clear difference" if gap["low"] <= 0 <= gap["high"] else points
-    said = (
+    sentences = (
         f"Valid findings near {a} of A's seeds and {b} of B's: {points} (B\xa0−\xa0A: {points_between(gap)})"
     )
     if groups is None:
-        return f"{said}."
+        return f"{sentences}."
     only = [f"{words.count(len(groups[f'only_{side.lower()}']))} only in {side}" for side in "AB"]
-    return f"{said}; fault groups: {', '.join(only)}, {words.count(len(groups['both']))} in both."
+    return f"{sentences}; fault groups: {', '.join(only)}, {words.count(len(groups['both']))} in both."
 
 
-def _no_share(told: dict[str, Any], side: str) -> str:
+def _no_share(comparison: dict[str, Any], side: str) -> str:
     """Why a campaign has no share of seeds."""
-    seeds = told["figures"]["seeds"][side]
+    seeds = comparison["figures"]["seeds"][side]
     if not seeds:
         return f"{side.upper()} has not judged a seed yet."
-    judged, size = words.plural(seeds, "seed"), told["campaigns"][side]["round_size"]
+    judged, size = words.plural(seeds, "seed"), comparison["campaigns"][side]["round_size"]
     return (
         f"{side.upper()} judged {judged} and no whole round{f' of {size}' if size else ''}: seeds that are"
         " divided end first, so that their share is not told. A smaller round_size makes rounds whole."
@@ -105,47 +105,50 @@ def points_between(gap: dict[str, float]) -> str:
     return f"{low} to {high} points"
 
 
-def table(told: dict[str, Any]) -> list[tuple[str, str, str]]:
+def table(comparison: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What was run and what came of it: a line a setting or figure, with A's and B's."""
-    lines = [(label, one, other) for label, one, other in _settings(told) if one != other]
-    lines += [(label, *(_figure(told, key, s) for s in "ab")) for key, label in COUNTS.items()]
-    equal, spent = told["at_equal_queries"], told["figures"]["queries"]
+    lines = [(label, one, other) for label, one, other in _settings(comparison) if one != other]
+    lines += [(label, *(_figure(comparison, key, s) for s in "ab")) for key, label in COUNTS.items()]
+    equal, spent = comparison["at_equal_queries"], comparison["figures"]["queries"]
     if spent["a"] != spent["b"]:
         label = f"seeds with a valid finding at {words.count(equal['queries'])} queries"
         lines.append((label, *(words.count(equal[s]) for s in "ab")))
-    shares = [told["valid_share"][s] for s in "ab"]
+    shares = [comparison["valid_share"][s] for s in "ab"]
     each = [f"{words.percent(x['share'], 1)} ({words.interval(x)})" if x else "–" for x in shares]
     lines.append(("share of seeds with a valid finding", *each))
-    if told["groups"]:
-        groups = (len(told["groups"][f"only_{s}"]) + len(told["groups"]["both"]) for s in "ab")
+    if comparison["groups"]:
+        groups = (len(comparison["groups"][f"only_{s}"]) + len(comparison["groups"]["both"]) for s in "ab")
         lines.append(("fault groups, by disagreement", *map(words.count, groups)))
-    for prefix, sizes in (("median", told["sizes"]), ("median, smallest change", told["smallest"])):
+    for prefix, sizes in (
+        ("median", comparison["sizes"]),
+        ("median, smallest change", comparison["smallest"]),
+    ):
         lines += [(f"{prefix} {label}", *(words.number(sizes[key][s]) for s in "ab")) for label, key in SIZES]
-    seconds, speed = told["figures"]["seconds"], told["figures"]["seeds_per_second"]
+    seconds, speed = comparison["figures"]["seconds"], comparison["figures"]["seeds_per_second"]
     lines.append(("time", *(words.duration(seconds[s]) for s in "ab")))
     lines.append(("seeds a second", *(words.number(speed[s]) for s in "ab")))
     return [(label, a, b) for label, a, b in lines if (a, b) != ("–", "–")]
 
 
-def _figure(told: dict[str, Any], key: str, side: str) -> str:
+def _figure(comparison: dict[str, Any], key: str, side: str) -> str:
     """A count, with the reasons of what does not count; no gradient steps of a search that climbs none."""
-    if key == "steps" and not told["campaigns"][side]["climbs"]:
+    if key == "steps" and not comparison["campaigns"][side]["climbs"]:
         return "–"
-    reasons = told["reasons"].get(key, {}).get(side) or {}
+    reasons = comparison["reasons"].get(key, {}).get(side) or {}
     called = {"in_doubt": wording.doubt, "invalid": wording.reason}.get(key, str)
     why = ", ".join(f"{called(name)} {words.count(n)}" for name, n in reasons.items())
-    return words.count(told["figures"][key][side]) + (f" ({why})" if why else "")
+    return words.count(comparison["figures"][key][side]) + (f" ({why})" if why else "")
 
 
-def same(told: dict[str, Any]) -> list[tuple[str, str]]:
+def same(comparison: dict[str, Any]) -> list[tuple[str, str]]:
     """Settings that both campaigns have."""
-    return [(label, one) for label, one, other in _settings(told) if one == other != "–"]
+    return [(label, one) for label, one, other in _settings(comparison) if one == other != "–"]
 
 
-def otherwise(told: dict[str, Any]) -> str:
+def otherwise(comparison: dict[str, Any]) -> str:
     """In which settings the campaigns differ, in a sentence."""
-    a, b = told["campaigns"]["a"], told["campaigns"]["b"]
-    changed = [(key, SETTINGS[key]) for key in told["settings"]]
+    a, b = comparison["campaigns"]["a"], comparison["campaigns"]["b"]
+    changed = [(key, SETTINGS[key]) for key in comparison["settings"]]
     if not changed:
         return "No setting that is recorded differs."
     return f"They differ in: {', '.join(_both(label, a[key], b[key], key) for key, label in changed)}."
@@ -157,23 +160,23 @@ def _both(label: str, a: Any, b: Any, key: str) -> str:
     return label + values * (len(values) <= LONGEST)
 
 
-def reached_by(told: dict[str, Any]) -> str:
+def reached_by(comparison: dict[str, Any]) -> str:
     """Which inputs reach what is compared as coverage."""
-    a, b = (words.count(told["reaching"][side]) for side in "ab")
+    a, b = (words.count(comparison["reaching"][side]) for side in "ab")
     return f"Neurons' cells, by the {a} inputs of A and the {b} of B on which models differ, valid or not"
 
 
-def how_paired(told: dict[str, Any]) -> str:
+def how_paired(comparison: dict[str, Any]) -> str:
     """What the interval of the difference takes the seeds for (Newcombe, 1998)."""
-    if told["valid_share"]["paired"]:
+    if comparison["valid_share"]["paired"]:
         return "the same seeds, paired"
-    a, b = (told["campaigns"][side]["round_size"] for side in "ab")
+    a, b = (comparison["campaigns"][side]["round_size"] for side in "ab")
     return "independent seeds" if a == b else "seeds as if they were independent"
 
 
-def _settings(told: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _settings(comparison: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What each was run with: a setting's label, and A's and B's."""
-    a, b = told["campaigns"]["a"], told["campaigns"]["b"]
+    a, b = comparison["campaigns"]["a"], comparison["campaigns"]["b"]
     return [(label, _shown(a[key], key), _shown(b[key], key)) for key, label in CAMPAIGNS.items()]
 
 
@@ -187,19 +190,19 @@ def _shown(value: Any, key: str) -> str:
     return "–" if value in (None, "") else names.spoken(str(value))
 
 
-def _html(a: Reading, b: Reading, told: dict[str, Any]) -> str:
-    groups = told["groups"] or {}
+def _html(a: Reading, b: Reading, comparison: dict[str, Any]) -> str:
+    groups = comparison["groups"] or {}
     context = {
         "style": Markup(text("html.css")),
-        "t": told,
-        "verdict": verdict(told),
+        "t": comparison,
+        "verdict": verdict(comparison),
         "between": points_between,
-        "otherwise": otherwise(told),
-        "paired": how_paired(told),
-        "reached_by": reached_by(told),
+        "otherwise": otherwise(comparison),
+        "paired": how_paired(comparison),
+        "reached_by": reached_by(comparison),
         "over_queries": _found_over_queries(a, b),
-        "table": table(told),
-        "same": same(told),
+        "table": table(comparison),
+        "same": same(comparison),
         "kinds": KINDS,
         "cards": {kind: _cards(a, b, groups, kind) for kind in KINDS} if groups else {},
         "others": {kind: groups[kind][PICTURED:LISTED] for kind in KINDS} if groups else {},
@@ -216,8 +219,8 @@ def _found_over_queries(a: Reading, b: Reading) -> Markup:
         return Markup()
     most = max(map(len, until.values()))
     each = {name: np.pad(at, (0, most - len(at))) for name, at in until.items()}
-    told = f"seeds with a valid finding, of {words.count(most)}, over the queries of the models"
-    return growth(each, max(spent.values()), told, "model queries", lasts=spent)
+    title = f"seeds with a valid finding, of {words.count(most)}, over the queries of the models"
+    return growth(each, max(spent.values()), title, "model queries", lasts=spent)
 
 
 def _cards(a: Reading, b: Reading, groups: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -230,7 +233,7 @@ def _cards(a: Reading, b: Reading, groups: dict[str, Any], kind: str) -> list[di
     for group in shown:
         row = rows[group[f"example_{side}"]]
         example = {"changes": row.shown.changes} if reading.in_words else pictures(reading, row, three=False)
-        about = {"told": wording.told(reading, row), "command": reading.replay(row)}
+        about = {"sentence": wording.sentence(reading, row), "command": reading.replay(row)}
         seed = reading.seed_name(row)
         cards.append(
             {**group, "changes": (), "id": reading.short_ids[row.id], "seed": seed, **about, **example}
@@ -238,19 +241,29 @@ def _cards(a: Reading, b: Reading, groups: dict[str, Any], kind: str) -> list[di
     return cards
 
 
-def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
+def _markdown(a: Reading, b: Reading, comparison: dict[str, Any]) -> str:
     from xplore.report.markdown import cell
     from xplore.report.markdown import table as rows
 
-    lines = ["# A and B compared", "", f"**{cell(verdict(told), 400)}**", "", cell(otherwise(told), 400), ""]
-    lines += ["" if not told["valid_share"]["b_minus_a"] else f"The interval is of {how_paired(told)}.", ""]
-    lines += [f"- {cell(said, 400)}" for said in told["differ"]] + [""]
-    lines += [*rows(["", "A", "B"], [[cell(x, 300) for x in line] for line in table(told)]), ""]
-    lines += [f"In both: {'; '.join(f'{label} {cell(value)}' for label, value in same(told))}.", ""]
-    if seeds := told["seeds"]:
+    lines = [
+        "# A and B compared",
+        "",
+        f"**{cell(verdict(comparison), 400)}**",
+        "",
+        cell(otherwise(comparison), 400),
+        "",
+    ]
+    lines += [
+        "" if not comparison["valid_share"]["b_minus_a"] else f"The interval is of {how_paired(comparison)}.",
+        "",
+    ]
+    lines += [f"- {cell(difference, 400)}" for difference in comparison["differ"]] + [""]
+    lines += [*rows(["", "A", "B"], [[cell(x, 300) for x in line] for line in table(comparison)]), ""]
+    lines += [f"In both: {'; '.join(f'{label} {cell(value)}' for label, value in same(comparison))}.", ""]
+    if seeds := comparison["seeds"]:
         lines += [f"Of the same seeds, {_seeds(seeds)}.", ""]
-    for kind, where in KINDS.items() if told["groups"] else ():
-        groups = told["groups"][kind]
+    for kind, where in KINDS.items() if comparison["groups"] else ():
+        groups = comparison["groups"][kind]
         lines += [f"## {where}: {words.plural(len(groups), 'fault group')}", ""]
         shown = groups[:20]
         head = ["expected", "answers", "findings in A", "findings in B", "example"]
@@ -268,18 +281,18 @@ def _markdown(a: Reading, b: Reading, told: dict[str, Any]) -> str:
         lines += (
             [f"and {words.count(len(groups) - len(shown))} smaller ones.", ""] if len(groups) > 20 else []
         )
-    if told["coverage"]:
+    if comparison["coverage"]:
         body = [
             [
                 cell(model),
                 cell(names.criterion(name)),
                 *(n[k] for k in ("only_a", "only_b", "both", "units")),
             ]
-            for model, covered in told["coverage"].items()
+            for model, covered in comparison["coverage"].items()
             for name, n in covered.items()
         ]
         head = ["model", "criterion", "only A", "only B", "both", "cells"]
-        lines += ["## Coverage", "", f"{reached_by(told)}.", "", *rows(head, body, left=2), ""]
+        lines += ["## Coverage", "", f"{reached_by(comparison)}.", "", *rows(head, body, left=2), ""]
     return "\n".join([*lines, *(f"- {note}" for note in NOTES), ""])
 
 
@@ -288,8 +301,8 @@ def _seeds(seeds: dict[str, int]) -> str:
     return f"{a} have a valid finding only in A, {b} only in B, {same} in both and {none} in neither"
 
 
-def _json(a: Reading, b: Reading, told: dict[str, Any]) -> str:
-    return json.dumps(told, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def _json(a: Reading, b: Reading, comparison: dict[str, Any]) -> str:
+    return json.dumps(comparison, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 FORMATS: dict[str, Callable[[Reading, Reading, dict[str, Any]], str]] = {

@@ -83,19 +83,20 @@ def both(a: Archive, b: Archive) -> tuple[Reading, Reading]:
 
 def compared(a: Reading, b: Reading) -> dict[str, Any]:
     """The comparison of two campaigns, JSON-able: each key that tells of both has `a` and `b`."""
-    told = {side: _figures(reading) for side, reading in (("a", a), ("b", b))}
+    values = {side: _figures(reading) for side, reading in (("a", a), ("b", b))}
     pairs = _pairs(a, b)
-    sides = {side: _side(reading, told[side]) for side, reading in (("a", a), ("b", b))}
-    kept = {
+    sides = {side: _side(reading, values[side]) for side, reading in (("a", a), ("b", b))}
+    shared = {
         "campaigns": sides,
         "settings": [key for key in SETTINGS if sides["a"][key] != sides["b"][key]],
         "differ": _differ(sides, a, b),
         "same_seeds": pairs is not None,
         "seeds": pairs,
-        "valid_share": _shares(told, pairs),
-        "figures": {name: {side: told[side][name] for side in told} for name in FIGURES},
+        "valid_share": _shares(values, pairs),
+        "figures": {name: {side: values[side][name] for side in values} for name in FIGURES},
         "reasons": {
-            name: {side: told[side][f"{name}_by_reason"] for side in told} for name in ("in_doubt", "invalid")
+            name: {side: values[side][f"{name}_by_reason"] for side in values}
+            for name in ("in_doubt", "invalid")
         },
         "reaching": {"a": len(a.rows), "b": len(b.rows)},
         "sizes": {
@@ -108,7 +109,7 @@ def compared(a: Reading, b: Reading) -> dict[str, Any]:
         "coverage": _coverage(a, b),
         "groups": _groups(a, b),
     }
-    return clean(kept)
+    return clean(shared)
 
 
 def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
@@ -123,59 +124,59 @@ def key_of(reading: Reading, row: Row, models: tuple[str, ...] | None) -> Key:
 
 
 def _figures(reading: Reading) -> dict[str, Any]:
-    told = figures(reading)
-    shrinks = "no" if told["shrunk"] is None else "yes"
-    return told | {"invalid": told["findings"] - told["valid"] - told["in_doubt"], "shrinks": shrinks}
+    values = figures(reading)
+    shrinks = "no" if values["shrunk"] is None else "yes"
+    return values | {"invalid": values["findings"] - values["valid"] - values["in_doubt"], "shrinks": shrinks}
 
 
-def _side(reading: Reading, told: dict[str, Any]) -> dict[str, Any]:
+def _side(reading: Reading, values: dict[str, Any]) -> dict[str, Any]:
     models = reading.meta.get("models") or []
     digests = {str(model["name"]): str(model.get("digest") or "") for model in models}
-    kept = ("name", "created", "command", "finished", "ended", "labelled", "models", "criteria", "inputs")
+    keys = ("name", "created", "command", "finished", "ended", "labelled", "models", "criteria", "inputs")
     folder = str(reading.archive.path.parent)
-    gate = told["gate"] and (told["gate"]["decision"] or "not finished")
-    figures = {key: told[key] if key in told else reading.meta.get(key) for key in (*kept, *SETTINGS)}
-    climbs = bool(wording.gradient_steps(told))
+    gate = values["gate"] and (values["gate"]["decision"] or "not finished")
+    figures = {key: values[key] if key in values else reading.meta.get(key) for key in (*keys, *SETTINGS)}
+    climbs = bool(wording.gradient_steps(values))
     return {"folder": folder, **figures, "gate": gate, "climbs": climbs, "digests": digests}
 
 
 def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:
     """What keeps two campaigns from being compared plainly."""
     one, other = sides["a"], sides["b"]
-    said = []
+    lines = []
     if one["inputs"] != other["inputs"]:
-        said.append(f"A has {one['inputs']}, B has {other['inputs']}: their fault groups are not compared.")
+        lines.append(f"A has {one['inputs']}, B has {other['inputs']}: their fault groups are not compared.")
     if set(a.models) != set(b.models):
         known = [f"only {side} has {', '.join(names)}" for side, names in _only(a.models, b.models) if names]
-        said.append(
+        lines.append(
             f"The models differ ({'; '.join(known)}): fault groups are compared by their wrong answers."
         )
     changed = [m for m in a.models if m in b.models and _digest(one, m) != _digest(other, m)]
     if changed:
-        said.append(f"The weights differ of {', '.join(changed)}: a neuron of one is not that of the other.")
+        lines.append(f"The weights differ of {', '.join(changed)}: a neuron of one is not that of the other.")
     if any(names for _, names in _only(a.criteria, b.criteria)):
-        said.append("The criteria differ: coverage is compared by those that both have.")
+        lines.append("The criteria differ: coverage is compared by those that both have.")
     apart = [m for m in a.models if m in b.models and _layers(a, m) != _layers(b, m)]
     if apart:
-        said.append(f"The layers differ of {', '.join(apart)}: their coverage is not compared.")
+        lines.append(f"The layers differ of {', '.join(apart)}: their coverage is not compared.")
     for key, names in differing(a.meta, b.meta).items():
         if key in SETTINGS and one[key] == other[key]:
             inside = f", by its {' and '.join(names)}" if names else ""
-            said.append(f"The {SETTINGS[key]} prints the same in both, and is another{inside}.")
+            lines.append(f"The {SETTINGS[key]} prints the same in both, and is another{inside}.")
     if one["labelled"] != other["labelled"]:
-        said.append("One has labels, the other goes by the answer that all models gave on the seed.")
+        lines.append("One has labels, the other goes by the answer that all models gave on the seed.")
     if (a.meta.get("classes") or []) != (b.meta.get("classes") or []):
-        said.append("The classes are called otherwise: groups are compared by their names.")
+        lines.append("The classes are called otherwise: groups are compared by their names.")
     if one["round_size"] != other["round_size"]:
         sizes = f"{one['round_size']} and {other['round_size']}"
-        said.append(
+        lines.append(
             f"Rounds have {sizes} seeds: whether the seeds are the same is not known, so that they are not"
             " paired, and the interval of the difference is wider than it might be."
         )
     for side, campaign in sides.items():
         if not campaign["finished"] or campaign["ended"]:
-            said.append(f"{side.upper()} did not judge all its seeds: {campaign['ended'] or 'unfinished'}.")
-    return said
+            lines.append(f"{side.upper()} did not judge all its seeds: {campaign['ended'] or 'unfinished'}.")
+    return lines
 
 
 def _only(a: tuple[str, ...], b: tuple[str, ...]) -> list[tuple[str, list[str]]]:
@@ -217,8 +218,8 @@ def _at_equal_queries(a: Reading, b: Reading) -> dict[str, int]:
     return {"queries": queries, **found}
 
 
-def _shares(told: dict[str, Any], pairs: dict[str, int] | None) -> dict[str, Any]:
-    a, b = told["a"]["valid_share"], told["b"]["valid_share"]
+def _shares(sides: dict[str, Any], pairs: dict[str, int] | None) -> dict[str, Any]:
+    a, b = sides["a"]["valid_share"], sides["b"]["valid_share"]
     gap = difference(b, a, correlation(pairs) if pairs else 0.0) if a and b else None
     return {"a": a, "b": b, "b_minus_a": gap, "paired": pairs is not None}
 
@@ -236,7 +237,7 @@ def _coverage(a: Reading, b: Reading) -> dict[str, dict[str, dict[str, int]]]:
         return {}
     criteria = [name for name in a.criteria if _cells(a, name) == _cells(b, name)]
     one, other = a.archive.coverage(), b.archive.coverage()
-    told: dict[str, dict[str, dict[str, int]]] = {}
+    by_model: dict[str, dict[str, dict[str, int]]] = {}
     for model in models:
         spans = a.spans[a.models.index(model)], b.spans[b.models.index(model)]
         if spans[0].stop == spans[0].start:  # a black box has no neurons
@@ -244,10 +245,10 @@ def _coverage(a: Reading, b: Reading) -> dict[str, dict[str, dict[str, int]]]:
         for name in criteria:
             x, y = one[a.covered_rows[name], spans[0]], other[b.covered_rows[name], spans[1]]
             counts = {"only_a": x & ~y, "only_b": y & ~x, "both": x & y}
-            told.setdefault(model, {})[name] = {k: int(v.sum()) for k, v in counts.items()} | {
+            by_model.setdefault(model, {})[name] = {k: int(v.sum()) for k, v in counts.items()} | {
                 "units": x.size
             }
-    return told
+    return by_model
 
 
 def _groups(a: Reading, b: Reading) -> dict[str, Any] | None:
@@ -259,7 +260,7 @@ def _groups(a: Reading, b: Reading) -> dict[str, Any] | None:
     for side, reading in (("a", a), ("b", b)):
         for row in reading.valid:
             rows[key_of(reading, row, models)][side].append(row)
-    told: dict[str, list[dict[str, Any]]] = {"only_a": [], "only_b": [], "both": []}
+    by_side: dict[str, list[dict[str, Any]]] = {"only_a": [], "only_b": [], "both": []}
     for (expected, answers), found in rows.items():
         kind = "both" if found["a"] and found["b"] else "only_a" if found["a"] else "only_b"
         counts = {side: len(members) for side, members in found.items()}
@@ -271,10 +272,10 @@ def _groups(a: Reading, b: Reading) -> dict[str, Any] | None:
             "answered": list(dict.fromkeys(answers[i] for i in off)),
             "by": [models[i] for i in off] if models else [],
         }
-        told[kind].append({**names, **counts, **examples})
-    for groups in told.values():
+        by_side[kind].append({**names, **counts, **examples})
+    for groups in by_side.values():
         groups.sort(key=lambda g: (-g["a"] - g["b"], g["expected"], g["answers"]))
-    return {"models": models and list(models), **told}
+    return {"models": models and list(models), **by_side}
 
 
 def _example(rows: list[Row]) -> str | None:

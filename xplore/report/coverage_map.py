@@ -76,8 +76,8 @@ def _cells(layer: str, hits: Int[np.ndarray, " n"], inputs: int, cells: int, eac
         f'<i class="h{level}" title="{_name(i, each)}: {n if n else "never"}"></i>'
         for i, (n, level) in enumerate(zip(hits.tolist(), levels(hits, inputs).tolist(), strict=True))
     )
-    told = escape(_told(layer, hits, inputs, each))
-    return Markup(f'<div class="cells" role="img" aria-label="{told}">{squares}</div>')
+    title = escape(_tooltip(layer, hits, inputs, each))
+    return Markup(f'<div class="cells" role="img" aria-label="{title}">{squares}</div>')
 
 
 def _picture(layer: str, hits: Int[np.ndarray, " n"], inputs: int, cells: int, each: int) -> Markup:
@@ -95,7 +95,7 @@ def _picture(layer: str, hits: Int[np.ndarray, " n"], inputs: int, cells: int, e
     counts += f' data-each="{each}"' if counts and each > 1 else ""
     return Markup(
         f'<img class="neurons" width="{columns * pixels}" height="{rows * pixels}" data-columns="{columns}"'
-        f' src="{embed(png(image), "png")}" alt="{escape(_told(layer, hits, inputs, each))}"{counts}>'
+        f' src="{embed(png(image), "png")}" alt="{escape(_tooltip(layer, hits, inputs, each))}"{counts}>'
     )
 
 
@@ -104,7 +104,7 @@ def _name(number: int, each: int) -> str:
     return f"neuron {number}" if each == 1 else f"neuron {number // each}, cell {number % each}"
 
 
-def _told(layer: str, hits: Int[np.ndarray, " n"], inputs: int, each: int) -> str:
+def _tooltip(layer: str, hits: Int[np.ndarray, " n"], inputs: int, each: int) -> str:
     reached = int((hits > 0).sum())
     of = plural(len(hits), "neuron" if each == 1 else "cell")
     return (

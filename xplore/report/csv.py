@@ -50,16 +50,16 @@ class Csv(Export):
 
     def _lines(self, reading: Reading) -> Iterator[dict[str, Any]]:
         for finding in self.findings(reading):
-            told = line(reading.row(finding), reading)
-            yield told if not self.retraining else exported(finding, reading)
+            cells = line(reading.row(finding), reading)
+            yield cells if not self.retraining else exported(finding, reading)
 
 
 def _store(path: Path, columns: list[str], lines: Iterator[dict[str, Any]]) -> None:
     with storing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(map(safe, columns))
-        for told in lines:
-            writer.writerow([safe(told.get(name)) for name in columns])
+        for cells in lines:
+            writer.writerow([safe(cells.get(name)) for name in columns])
 
 
 def safe(cell: Any) -> Any:

@@ -15,7 +15,7 @@ from xplore.report.pictures import decode, png, triptych
 from xplore.report.png import file_name
 from xplore.report.reading import Reading, read
 from xplore.report.rows import Row, least_changed
-from xplore.report.wording import changed, named, told
+from xplore.report.wording import changed, named, sentence
 from xplore.report.words import plural
 
 SHOWN = 6
@@ -44,21 +44,21 @@ def failure(result: Found) -> list[str]:
 
     Pictures of a result that is temporary would be gone when somebody looks for them: none are written.
     """
-    reading, kept = read(result.archive), {finding.id for finding in result.valid}
-    modes = [(mode, [row for row in mode.rows if row.id in kept]) for mode in reading.failure_modes]
+    reading, valid = read(result.archive), {finding.id for finding in result.valid}
+    modes = [(mode, [row for row in mode.rows if row.id in valid]) for mode in reading.failure_modes]
     modes = [(mode, rows) for mode, rows in modes if rows]
     seeds = plural(reading.seeds.count, "seed")
     if not modes:
         return [f"no valid finding from {seeds}"]
-    lines = [f"{plural(len(kept), 'valid finding')} from {seeds}, in {plural(len(modes), 'failure mode')}"]
-    lines += [_told(result, reading, mode, rows) for mode, rows in modes[:SHOWN]]
+    lines = [f"{plural(len(valid), 'valid finding')} from {seeds}, in {plural(len(modes), 'failure mode')}"]
+    lines += [_line(result, reading, mode, rows) for mode, rows in modes[:SHOWN]]
     if len(modes) > SHOWN:
         where = "result.save(FOLDER) keeps them" if result.temporary else str(result.folder / "report.html")
         lines.append(f"  and {plural(len(modes) - SHOWN, 'more failure mode')}: {where}")
     return list(map(visible, lines))
 
 
-def _told(result: Found, reading: Reading, mode: FailureMode, rows: Sequence[Row]) -> str:
+def _line(result: Found, reading: Reading, mode: FailureMode, rows: Sequence[Row]) -> str:
     row = least_changed(rows)
     length = row.shown.measure("l2")
     size = "" if length is None else f", L2 {length:.3g}"
@@ -71,4 +71,4 @@ def _told(result: Found, reading: Reading, mode: FailureMode, rows: Sequence[Row
         except InputError as error:  # a folder that is only read, a full disk
             place = f"no picture: {error}"
     head = f"  {named(reading, mode)}: {plural(len(rows), 'finding')}, as {row.id} from seed"
-    return f"{head} {reading.seed_name(row)}: {told(reading, row)}{size}  {place}"
+    return f"{head} {reading.seed_name(row)}: {sentence(reading, row)}{size}  {place}"

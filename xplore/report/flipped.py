@@ -79,11 +79,11 @@ def picture(reading: Reading, finding: Finding) -> Image.Image:
 def words(reading: Reading, finding: Finding) -> str:
     """What a row or a set holds, its first features."""
     if finding.media == NPY:
-        told = [
-            f"{column.name}: {column.told(code)}"
+        texts = [
+            f"{column.name}: {column.text(code)}"
             for column, code in zip(reading.columns, from_npy(finding.after).tolist(), strict=False)
         ]
     else:
-        told = list(from_set(finding.after)[0].values())
-    more = f"; and {len(told) - MOST_FEATURES} more" if len(told) > MOST_FEATURES else ""
-    return "; ".join(told[:MOST_FEATURES]) + more
+        texts = list(from_set(finding.after)[0].values())
+    more = f"; and {len(texts) - MOST_FEATURES} more" if len(texts) > MOST_FEATURES else ""
+    return "; ".join(texts[:MOST_FEATURES]) + more

@@ -32,10 +32,10 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
     rows = reading.rows
     if len(rows) > most:
         chosen = sorted(rows, key=_state, reverse=True)[:most]
-        kept = {row.id for row in chosen}
-        rows = tuple(row for row in rows if row.id in kept)
+        ids = {row.id for row in chosen}
+        rows = tuple(row for row in rows if row.id in ids)
     if reading.in_words:
-        return _told(reading, rows, cell=(1, 1), table=True)
+        return _data(reading, rows, cell=(1, 1), table=True)
     cells = 3 if any(row.smallest for row in rows) else 2
     sheets: list[str] = []
     cell, encoding, largest = (0, 0), None, 0
@@ -46,7 +46,7 @@ def gallery(reading: Reading, most: int, budget: int) -> dict[str, Any]:
         encoding = encoding or _encoding(pictured, budget)
         page, cell = _sheet(pictured, *encoding)
         sheets.append(page)
-    return _told(
+    return _data(
         reading,
         rows,
         cell=cell,
@@ -62,7 +62,7 @@ def _cell(reading: Reading, finding: Finding, cells: int) -> list[Image.Image]:
     return [*pictures, *[Image.new("L", pictures[0].size, "white")] * (cells - len(pictures))]
 
 
-def _told(reading: Reading, order: Sequence[Row], **shown: Any) -> dict[str, Any]:
+def _data(reading: Reading, order: Sequence[Row], **shown: Any) -> dict[str, Any]:
     """Findings in the order in which they are `shown`, as the page's script reads them."""
     return {
         "columns": COLUMNS,

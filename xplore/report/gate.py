@@ -10,28 +10,28 @@ from xplore.archive.gate_record import FLIPS, WHERE, GateRecord, Line, undecided
 from xplore.report.words import interval, listing, percent, plural
 
 MOST_SEEDS = 12
-SAID = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED", None: "did not finish"}
+STATES = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED", None: "did not finish"}
 NOT_FINISHED = (
     "The process ended, or is still at work, before anything was compared: this says neither that the new "
     "model may be released nor that it may not. What was searched until then is below."
 )
 
 
-def told(record: GateRecord) -> list[str]:
+def lines(record: GateRecord) -> list[str]:
     """The comparisons in lines, as a terminal shows them."""
-    first = f"gate {SAID[record.decision]}: {record.kind}{versions(record)}"
-    return [first, *(f"  {line_told(line)}" for line in record.whole), *_classes(record), *_flipped(record)]
+    first = f"gate {STATES[record.decision]}: {record.kind}{versions(record)}"
+    return [first, *(f"  {line_text(line)}" for line in record.whole), *_classes(record), *_flipped(record)]
 
 
-def line_told(line: Line) -> str:
+def line_text(line: Line) -> str:
     """A comparison in a line."""
     if line.share is None:
         return f"{WHERE[line.where]}: {line.void}"
-    said = f"{line.flips} of {line.seeds} seeds, {_share(line.share)}"
+    text = f"{line.flips} of {line.seeds} seeds, {_share(line.share)}"
     others = ", ".join(f"{share:.1%}" for share in line.null)
     beside = f", of another training (these: {others})" if line.null else ""
     end = ": above" if line.fails else f": {line.void}" if line.void else ""
-    return f"{name(line)}: {said}; up to {line.allowed:.1%} is allowed{beside}{end}"
+    return f"{name(line)}: {text}; up to {line.allowed:.1%} is allowed{beside}{end}"
 
 
 def name(line: Line) -> str:
@@ -47,8 +47,8 @@ def _classes(record: GateRecord) -> list[str]:
     """Each class that fails, or the one that comes closest to it."""
     if not record.by_class:
         return []
-    failed = [f"  {line_told(line)}" for line in record.broken]
-    return failed or [f"  by class: none is above; the closest, {line_told(closest(record.by_class))}"]
+    failed = [f"  {line_text(line)}" for line in record.broken]
+    return failed or [f"  by class: none is above; the closest, {line_text(closest(record.by_class))}"]
 
 
 def closest(lines: Sequence[Line]) -> Line:
@@ -114,11 +114,11 @@ def verdict(record: GateRecord) -> str:
         if not lines:  # classes alone
             lines = tuple(sorted(record.broken, key=_nearness, reverse=True)[:2])
     limits = {line.allowed for line in lines}
-    said = [_against(record, line, limit=len(limits) > 1) for line in lines]
+    clauses = [_against(record, line, limit=len(limits) > 1) for line in lines]
     same = [f"; {_allowed(lines[0])}"] if len(limits) == 1 else []
     trained = record.decision == "passed" and any(line.limit == "null" for line in lines)
     plain = " The new version breaks no more than another training of the old one does." if trained else ""
-    return f"{start}{': ' if said else ''}{', and '.join(said)}{''.join(same)}.{plain}"
+    return f"{start}{': ' if clauses else ''}{', and '.join(clauses)}{''.join(same)}.{plain}"
 
 
 def _against(record: GateRecord, line: Line, *, limit: bool) -> str:
@@ -128,13 +128,13 @@ def _against(record: GateRecord, line: Line, *, limit: bool) -> str:
     of = f" of class {line.name}" if line.of is not None else ""
     count = f"{line.flips:,} of {plural(line.seeds, 'seed')}{of}"
     if record.kind == FLIPS:
-        said = f"{count} flip from right to wrong"
+        text = f"{count} flip from right to wrong"
         near = f"near {count} the search finds a flip"
     else:
-        said = f"old and new disagree on {count}"
+        text = f"old and new disagree on {count}"
         near = f"near {count} the search finds a disagreement"
     more = f"; {_allowed(line)}" if limit else ""
-    return f"{said if line.where == 'data' else near} ({percent(_part(line), 1)}{more})"
+    return f"{text if line.where == 'data' else near} ({percent(_part(line), 1)}{more})"
 
 
 def _allowed(line: Line) -> str:

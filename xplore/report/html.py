@@ -88,35 +88,35 @@ def fragment(archive: Archive) -> str:
 
 
 def _shared(reading: Reading, *, three: bool = True) -> dict[str, Any]:
-    told, gate = figures(reading), _gate(reading)
+    summary, gate = figures(reading), _gate(reading)
     cards = [card(reading, mode, three=three) for mode in _ordered(reading)[:SHOWN]]
     return {
-        "f": told,
+        "f": summary,
         "gate": gate,
         "meta": {"models": reading.meta.get("models")},
         "models": reading.models,
         "short": words.short_names(reading.models),
-        "verdict": opening.verdict(reading, told),
-        "searched": wording.verdict(told),
-        "state": wording.state(told),
-        "headline": opening.headline(reading, told),
-        "judged": wording.judged(told),
-        "funnel": wording.funnel(told),
-        "searches": wording.searches(told),
-        "gradient_steps": wording.gradient_steps(told),
+        "verdict": opening.verdict(reading, summary),
+        "searched": wording.verdict(summary),
+        "state": wording.state(summary),
+        "headline": opening.headline(reading, summary),
+        "judged": wording.judged(summary),
+        "funnel": wording.funnel(summary),
+        "searches": wording.searches(summary),
+        "gradient_steps": wording.gradient_steps(summary),
         "cards": cards,
-        "shown_modes": wording.shown_modes(told),
+        "shown_modes": wording.shown_modes(summary),
         "is_table": bool(reading.in_words),
         "wordy": any(len(answer["answer"]) > 4 for card in cards for answer in card["answers"]),
-        "compared": wording.compared(told),
+        "compared": wording.compared(summary),
         "no_baseline": wording.NO_BASELINE,
-        "baseline": wording.baseline(told),
+        "baseline": wording.baseline(summary),
         "limits": wording.LIMITS,
-        "criteria": names.criteria(told["criteria"]),
-        "first_notes": wording.first_notes(told),
-        "terms": opening.terms(reading, told),
-        "leaves": wording.leaves(told),
-        "blames": wording.blames(told),
+        "criteria": names.criteria(summary["criteria"]),
+        "first_notes": wording.first_notes(summary),
+        "terms": opening.terms(reading, summary),
+        "leaves": wording.leaves(summary),
+        "blames": wording.blames(summary),
         "deviates": "wrong" if reading.label_stands else "leaves",
     }
 

@@ -30,6 +30,6 @@ class Jsonl(Export):
         named = features(reading)
         with storing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
             for finding in self.findings(reading):
-                told = exported(finding, reading, named)
-                file.write(json.dumps(told, allow_nan=False, ensure_ascii=False) + "\n")
+                cells = exported(finding, reading, named)
+                file.write(json.dumps(cells, allow_nan=False, ensure_ascii=False) + "\n")
         return path

@@ -62,31 +62,31 @@ def _element(tag: str, text: str = "", **attributes: Any) -> ET.Element:
     return element
 
 
-def _suite(reading: Reading, told: dict[str, Any]) -> ET.Element:
-    name, seconds = told["name"] or "campaign", {"time": f"{told['seconds'] or 0:.3f}"}
+def _suite(reading: Reading, summary: dict[str, Any]) -> ET.Element:
+    name, seconds = summary["name"] or "campaign", {"time": f"{summary['seconds'] or 0:.3f}"}
     suite_name = f"xplore.{name}"
     if reading.gate is not None:
         cases = _gate(reading, reading.gate, suite_name)
-        said = [gates.verdict(reading.gate), *gates.told(reading.gate), wording.state(told)]
+        lines = [gates.verdict(reading.gate), *gates.lines(reading.gate), wording.state(summary)]
     else:
         cases = [_failed(reading, mode, suite_name) for mode in reading.failure_modes]
-        cases = cases or [_none_found(told, suite_name, seconds)]
-        said = [wording.verdict(told), wording.state(told)]
+        cases = cases or [_none_found(summary, suite_name, seconds)]
+        lines = [wording.verdict(summary), wording.state(summary)]
     counts = {"tests": len(cases)}
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         counts[key] = sum(case.find(tag) is not None for case in cases)
-    suite = _element("testsuite", name=suite_name, **counts, **seconds, **_timestamp(told["created"]))
+    suite = _element("testsuite", name=suite_name, **counts, **seconds, **_timestamp(summary["created"]))
     properties = _element("properties")
-    properties.extend(_element("property", name=key, value=value) for key, value in _properties(told))
+    properties.extend(_element("property", name=key, value=value) for key, value in _properties(summary))
     suite.append(properties)
     suite.extend(cases)
-    suite.append(_element("system-out", "\n".join(filter(None, said))))
+    suite.append(_element("system-out", "\n".join(filter(None, lines))))
     return suite
 
 
-def _none_found(told: dict[str, Any], suite: str, seconds: dict[str, str]) -> ET.Element:
+def _none_found(summary: dict[str, Any], suite: str, seconds: dict[str, str]) -> ET.Element:
     case = _element("testcase", name=NONE_FOUND, classname=suite, **seconds)
-    case.extend([] if told["seeds"] else [_element("skipped", message="no seed was judged")])
+    case.extend([] if summary["seeds"] else [_element("skipped", message="no seed was judged")])
     return case
 
 
@@ -99,13 +99,13 @@ def _gate(reading: Reading, record: GateRecord, suite: str) -> list[ET.Element]:
     void, cases = {id(line) for line in undecided(record.lines)}, []
     for line in record.lines:
         case = _element("testcase", name=f"gate: {gates.name(line)}", classname=suite, time="0.000")
-        said = gates.line_told(line)
+        text = gates.line_text(line)
         if line.fails:
-            case.append(_element("failure", _found(reading, line), message=said, type="gate"))
+            case.append(_element("failure", _found(reading, line), message=text, type="gate"))
         elif id(line) in void:
-            case.append(_element("error", message=f"undecided: {said}", type="undecided"))
+            case.append(_element("error", message=f"undecided: {text}", type="undecided"))
         elif line.void:
-            case.append(_element("skipped", message=said))
+            case.append(_element("skipped", message=text))
         cases.append(case)
     return cases
 
@@ -129,13 +129,13 @@ def _found(reading: Reading, line: Line) -> str:
 
 def _answers(reading: Reading, group: Group) -> str:
     answers = zip(reading.models, map(reading.class_name, group.decisions), strict=True)
-    said = ", ".join(f"{model} says {answer}" for model, answer in answers)
-    return f"{words.plural(len(group.rows), 'finding')}: {said}{wording.part(group)}"
+    text = ", ".join(f"{model} says {answer}" for model, answer in answers)
+    return f"{words.plural(len(group.rows), 'finding')}: {text}{wording.part(group)}"
 
 
 def _failed(reading: Reading, mode: FailureMode, suite: str) -> ET.Element:
     row = mode.example
-    said, title = wording.told(reading, row), wording.named(reading, mode)
+    sentence, title = wording.sentence(reading, row), wording.named(reading, mode)
     case = _element("testcase", name=title, classname=suite, time="0.000")
     count, seed = words.plural(len(mode.rows), "valid finding"), reading.seed_name(row)
     sizes = [f"{name} {words.number(row.measure(name))}" for name in _SIZES if row.measure(name) is not None]
@@ -146,7 +146,7 @@ def _failed(reading: Reading, mode: FailureMode, suite: str) -> ET.Element:
     ]
     lines = [
         f"{count} of this failure mode; the one with the smallest change is {row.id}, from seed {seed}",
-        said,
+        sentence,
         f"as found: {', '.join(sizes)}" if sizes else "",
         f"smallest change that still shows it: {', '.join(smallest)}" if smallest else "",
         wording.changed(row.shown),
@@ -161,16 +161,20 @@ def _failed(reading: Reading, mode: FailureMode, suite: str) -> ET.Element:
     return case
 
 
-def _properties(told: dict[str, Any]) -> list[tuple[str, Any]]:
-    share = told["valid_share"] or {}
-    called = dict(zip(told["criteria"], names.criteria(told["criteria"]), strict=True))
-    known = [(key, told[key]) for key in ("seeds", "findings", "valid", "steps", "queries", "rng", "device")]
-    known += [("failure_modes", len(told["failure_modes"])), ("groups", len(told["groups"]))]
+def _properties(summary: dict[str, Any]) -> list[tuple[str, Any]]:
+    share = summary["valid_share"] or {}
+    called = dict(zip(summary["criteria"], names.criteria(summary["criteria"]), strict=True))
+    known = [
+        (key, summary[key]) for key in ("seeds", "findings", "valid", "steps", "queries", "rng", "device")
+    ]
+    known += [("failure_modes", len(summary["failure_modes"])), ("groups", len(summary["groups"]))]
     known += [(f"valid_share.{key}", round(value, 6)) for key, value in share.items()]
-    known += [(f"sizes.{name}.median", spread["median"]) for name, spread in told["sizes"].items() if spread]
+    known += [
+        (f"sizes.{name}.median", spread["median"]) for name, spread in summary["sizes"].items() if spread
+    ]
     known += [
         (f"coverage.{model}.{called[criterion]}", round(part, 6))
-        for model, covered in told["coverage"].items()
+        for model, covered in summary["coverage"].items()
         for criterion, part in covered.items()
     ]
     return [(key, value) for key, value in known if value is not None]

@@ -34,7 +34,7 @@ def names(reading: Reading) -> list[str]:
 
 def line(row: Row, reading: Reading) -> dict[str, Any]:
     """All that is one number, one truth value or one text of a finding; None where it is not known."""
-    told: dict[str, Any] = {
+    cells: dict[str, Any] = {
         "id": row.id,
         "origin": row.origin,
         "seed": row.seed,
@@ -47,25 +47,25 @@ def line(row: Row, reading: Reading) -> dict[str, Any]:
         "expected_name": None if row.expected is None else reading.class_name(row.expected),
         "steps": row.steps,
     }
-    told |= {"campaign": row.campaign + 1} if reading.campaigns > 1 else {}
+    cells |= {"campaign": row.campaign + 1} if reading.campaigns > 1 else {}
     if row.changes:
-        told["changes"] = wording.changed(row)
+        cells["changes"] = wording.changed(row)
     if row.settings:
-        told["settings"] = row.settings
+        cells["settings"] = row.settings
     scores = row.values or row.confidences
     for model, decision, value in zip(reading.models, row.decisions, scores, strict=True):
-        told[f"decision:{model}"] = decision
-        told[f"decision_name:{model}"] = reading.class_name(decision)
-        told[f"{score(reading)}:{model}"] = value
+        cells[f"decision:{model}"] = decision
+        cells[f"decision_name:{model}"] = reading.class_name(decision)
+        cells[f"{score(reading)}:{model}"] = value
     if row.smallest is not None:
         sizes = {f"smallest:{name}": row.smallest.measure(name) for name in SHRUNK_SIZES}
-        told |= {name: value for name, value in sizes.items() if value is not None}
-        told |= {"smallest:changes": wording.changed(row.smallest)} if row.changes else {}
+        cells |= {name: value for name, value in sizes.items() if value is not None}
+        cells |= {"smallest:changes": wording.changed(row.smallest)} if row.changes else {}
     for name, value in row.measures.items():
         number = isinstance(value, (bool, int, float))
-        if name != "agreed" and name not in told and (number or isinstance(value, str)):
-            told[name] = finite(value) if number else value
-    return told
+        if name != "agreed" and name not in cells and (number or isinstance(value, str)):
+            cells[name] = finite(value) if number else value
+    return cells
 
 
 def exported(finding: Finding, reading: Reading, named: Iterable[tuple[str, Column]] = ()) -> dict[str, Any]:
@@ -73,19 +73,19 @@ def exported(finding: Finding, reading: Reading, named: Iterable[tuple[str, Colu
 
     A row stands in it by its table's columns.
     """
-    told = line(reading.row(finding), reading)
-    told["label"] = reading.label_of(finding)
+    cells = line(reading.row(finding), reading)
+    cells["label"] = reading.label_of(finding)
     if finding.media == NPY and named:
         row = from_npy(finding.after).tolist()
-        told |= {name: _plain(column, code) for (name, column), code in zip(named, row, strict=True)}
-    return told
+        cells |= {name: _plain(column, code) for (name, column), code in zip(named, row, strict=True)}
+    return cells
 
 
 def row(finding: Finding, reading: Reading) -> dict[str, Any]:
     """A table's row for retraining: its own columns, and the label that is expected of it."""
     codes = from_npy(finding.after).tolist()
-    told = {str(c.name): _plain(c, code) for c, code in zip(reading.columns, codes, strict=True)}
-    return told | {label_name(reading): reading.label_of(finding)}
+    cells = {str(c.name): _plain(c, code) for c, code in zip(reading.columns, codes, strict=True)}
+    return cells | {label_name(reading): reading.label_of(finding)}
 
 
 def label_name(reading: Reading) -> str:
@@ -109,8 +109,8 @@ def features(reading: Reading) -> list[tuple[str, Column]]:
 def kinds(lines: Iterable[dict[str, Any]]) -> dict[str, type]:
     """The type of each column of some lines: a whole number, a number, a truth value, or text."""
     found: dict[str, type] = {}
-    for told in lines:
-        for name, value in told.items():
+    for cells in lines:
+        for name, value in cells.items():
             if value is not None:
                 known = found.setdefault(name, type(value))
                 if known is not type(value):
@@ -128,7 +128,7 @@ def _plain(column: Column, code: float) -> Any:
     if np.isnan(code):
         return None
     if column.unit:
-        return column.told(code)
+        return column.text(code)
     if column.values:
         return column.values[int(code)]
     if column.dtype in ("bool", "boolean"):

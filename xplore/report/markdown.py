@@ -56,15 +56,15 @@ class Markdown(Reporter):
 
     def _write(self, archive: Archive, out: Path) -> Path:
         reading, path = read(archive), self.target(out)
-        told, folder = figures(reading), path.with_name(f"{path.stem}_pictures")
+        summary, folder = figures(reading), path.with_name(f"{path.stem}_pictures")
         shown, most = list(reading.failure_modes[:SHOWN]), MOST_GROUPS
-        while _size(top := _top(reading, told, shown, folder.name, most)) > MOST_BYTES and most:
+        while _size(top := _top(reading, summary, shown, folder.name, most)) > MOST_BYTES and most:
             most -= 1
         for mode in () if reading.in_words else shown:
             _draw(reading, mode, folder)
         for number, group in enumerate(() if reading.in_words else flipped(reading)[:MOST_FLIPPED]):
             _draw_flipped(reading, group, folder, number)
-        return store(path, _fitted(top, _rest(told)))
+        return store(path, _fitted(top, _rest(summary)))
 
 
 def cell(value: Any, most: int = LONGEST_CELL) -> str:
@@ -96,21 +96,21 @@ def code(text: str) -> str:
 
 
 def _top(
-    reading: Reading, told: dict[str, Any], shown: list[FailureMode], folder: str, most: int
+    reading: Reading, summary: dict[str, Any], shown: list[FailureMode], folder: str, most: int
 ) -> list[list[str]]:
     """What comes first, with at most so many of each failure mode's fault groups."""
-    state = [f"**{cell(wording.state(told))}**", ""] if wording.state(told) else []
+    state = [f"**{cell(wording.state(summary))}**", ""] if wording.state(summary) else []
     gate = reading.gate
-    verdict = cell(opening.verdict(reading, told), LONGEST_LINE)
-    head = [f"# {cell(told['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
+    verdict = cell(opening.verdict(reading, summary), LONGEST_LINE)
+    head = [f"# {cell(summary['name'] or 'campaign')}", "", f"**{verdict}**", "", *state]
     head += [
         f"- **{cell(value)}** {cell(means, LONGEST_LINE)}"
-        for value, means, _ in opening.headline(reading, told)
+        for value, means, _ in opening.headline(reading, summary)
     ]
     head += ["", gates.NOT_FINISHED] if gate and gate.decision is None else []
-    notes = [f"Note: {note}" for note in wording.first_notes(told)]
-    said = [opening.terms(reading, told), *wording.judged(told), *notes]
-    head += [line for one in said for line in ("", cell(one, LONGEST_LINE))]
+    notes = [f"Note: {note}" for note in wording.first_notes(summary)]
+    lines = [opening.terms(reading, summary), *wording.judged(summary), *notes]
+    head += [line for one in lines for line in ("", cell(one, LONGEST_LINE))]
     parts = [head, *_gate(reading, folder)]
     if shown:
         more = len(reading.failure_modes) - len(shown)
@@ -119,9 +119,9 @@ def _top(
             _modes(reading, shown, folder),
         ]
         parts += [[f"and {words.count(more)} smaller ones."]] if more > 0 else []
-        parts += [[(EXAMPLES if reading.in_words else PICTURES) + (SMALLEST if told["shrunk"] else "")]]
+        parts += [[(EXAMPLES if reading.in_words else PICTURES) + (SMALLEST if summary["shrunk"] else "")]]
         parts += _groups(reading, shown, most)
-    return [*parts, ["## From seeds to valid findings"], _funnel(told)]
+    return [*parts, ["## From seeds to valid findings"], _funnel(summary)]
 
 
 def _gate(reading: Reading, folder: str) -> list[list[str]]:
@@ -189,36 +189,38 @@ def _draw_flipped(reading: Reading, group: Flipped, folder: Path, number: int) -
     store(folder / _strip(number), png(strip))
 
 
-def _rest(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
+def _rest(summary: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     """What comes after the funnel, each with its heading."""
     parts = []
-    if told["valid"]:
-        rows = [[cell(m), t["alone"], t["with_others"], t["right_alone"]] for m, t in told["wrong"].items()]
-        head = ["model", *wording.blames(told)[:3]]
-        parts.append((f"Who {wording.leaves(told)}", [table(head, rows)]))
-    if sizes := wording.shrunk(told):
+    if summary["valid"]:
+        rows = [
+            [cell(m), t["alone"], t["with_others"], t["right_alone"]] for m, t in summary["wrong"].items()
+        ]
+        head = ["model", *wording.blames(summary)[:3]]
+        parts.append((f"Who {wording.leaves(summary)}", [table(head, rows)]))
+    if sizes := wording.shrunk(summary):
         rows = [
             [f"{s['label']} ({s['means']})", words.number(s["found"]), words.number(s["smallest"])]
             for s in sizes
         ]
         head = ["median", "as found", "smallest change that still shows it"]
         parts.append(("How large the changes are", [table(head, rows)]))
-    searches = [_searches(told), *([cell(line, LONGEST_LINE)] for line in wording.compared(told))]
-    if len(wording.searches(told)) == 1:
-        how, given = wording.baseline(told)
+    searches = [_searches(summary), *([cell(line, LONGEST_LINE)] for line in wording.compared(summary))]
+    if len(wording.searches(summary)) == 1:
+        how, given = wording.baseline(summary)
         searches += [[f"{wording.NO_BASELINE} To run one, {how} {code(given)}."]]
     parts.append(("Against other searches", searches))
-    if told["coverage"]:
+    if summary["coverage"]:
         note = "By the inputs on which models differ (by valid findings; by the seeds as they are)."
-        parts.append(("Coverage", [_coverage(told), [note]]))
+        parts.append(("Coverage", [_coverage(summary), [note]]))
     made = [
-        f"- {key}: {code((names.command if key == 'command' else names.spoken)(told[key]))}"
+        f"- {key}: {code((names.command if key == 'command' else names.spoken)(summary[key]))}"
         for key in ("command", "constraint", "search", "device")
-        if told[key]
+        if summary[key]
     ]
-    versions = ", ".join(f"{name} {version}" for name, version in (told["versions"] or {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in (summary["versions"] or {}).items())
     made += [f"- versions: {cell(versions, LONGEST_LINE)}"] if versions else []
-    made += [f"- note: {cell(note, LONGEST_LINE)}" for note in told["notes"] or ()]
+    made += [f"- note: {cell(note, LONGEST_LINE)}" for note in summary["notes"] or ()]
     limits = [f"- {limit}" for limit in wording.LIMITS]
     return [*parts, ("How this was made", [made]), ("Limits", [limits])]
 
@@ -250,7 +252,7 @@ def _modes(reading: Reading, shown: list[FailureMode], folder: str) -> list[str]
         picture = cell(wording.changed(mode.example.shown), LONGEST_LINE)
         if not reading.in_words:
             link = f"{quote(folder)}/{file_name(mode.example)}"
-            picture = f"![{cell(wording.told(reading, mode.example), LONGEST_LINE)}]({link})"
+            picture = f"![{cell(wording.sentence(reading, mode.example), LONGEST_LINE)}]({link})"
         model = cell(words.short_names(reading.models)[mode.model])
         named = [cell(expected), f"**{cell(answered)}**", model, picture]
         ident = code(reading.short_ids[mode.example.id])
@@ -277,27 +279,27 @@ def _groups(reading: Reading, shown: list[FailureMode], most: int) -> list[list[
     if not rows:
         return []
     models = list(map(cell, words.short_names(reading.models)))
-    told = "Fault groups: what each model answers"
+    heading = "Fault groups: what each model answers"
     if any(len(mode.groups) > most for mode in shown):
-        told += (
+        heading += (
             f", the {most} largest of each failure mode" if most > 1 else ", the largest of each failure mode"
         )
     head = ["failure mode", "expected", *models, "example", "findings"]
-    fold = [f"<details><summary>{told}</summary>"]
+    fold = [f"<details><summary>{heading}</summary>"]
     return [fold, table(head, rows, left=len(models) + 3), ["</details>"]]
 
 
-def _funnel(told: dict[str, Any]) -> list[str]:
+def _funnel(summary: dict[str, Any]) -> list[str]:
     rows = [
         [step["label"], cell(" · ".join(step["left_out"]), LONGEST_LINE), words.count(step["count"])]
-        for step in wording.funnel(told)
+        for step in wording.funnel(summary)
     ]
     return table(["step", "left out before it", "seeds"], rows, left=2)
 
 
-def _searches(told: dict[str, Any]) -> list[str]:
+def _searches(summary: dict[str, Any]) -> list[str]:
     rows = []
-    for row in wording.searches(told):
+    for row in wording.searches(summary):
         share = row["share"]
         part = f"{words.percent(share['share'], 1)} ({words.interval(share)})" if share else "–"
         counts = [words.count(row[key]) for key in ("valid", "groups", "queries", "seeds")]
@@ -317,11 +319,11 @@ def _searches(told: dict[str, Any]) -> list[str]:
     )
 
 
-def _coverage(told: dict[str, Any]) -> list[str]:
-    models, kinds = list(told["coverage"]), ("coverage", "coverage_valid", "coverage_seeds")
+def _coverage(summary: dict[str, Any]) -> list[str]:
+    models, kinds = list(summary["coverage"]), ("coverage", "coverage_valid", "coverage_seeds")
     rows = []
-    for name, called in zip(told["criteria"], names.criteria(told["criteria"]), strict=True):
-        reached = [[words.percent(told[kind][model][name]) for kind in kinds] for model in models]
+    for name, called in zip(summary["criteria"], names.criteria(summary["criteria"]), strict=True):
+        reached = [[words.percent(summary[kind][model][name]) for kind in kinds] for model in models]
         rows.append([cell(called), *(f"{a} ({b}; {c})" for a, b, c in reached)])
     return table(["criterion", *map(cell, words.short_names(models))], rows)
 

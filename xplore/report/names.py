@@ -41,11 +41,11 @@ def criteria(names: Sequence[str]) -> list[str]:
 
 def _flat(text: str) -> str:
     """Text without what stands in brackets."""
-    depth, kept = 0, []
+    depth, letters = 0, []
     for letter in text:
         depth += (letter in "([{<") - (letter in ")]}>")
-        kept += [letter] if depth == 0 else ["…"]
-    return "".join(kept)
+        letters += [letter] if depth == 0 else ["…"]
+    return "".join(letters)
 
 
 def spoken(text: str | None) -> str:

@@ -45,15 +45,15 @@ class Npz(Export):
     def _arrays(self, archive: Archive, file: zipfile.ZipFile) -> dict[str, np.ndarray]:
         """Writes the inputs, and returns what goes with them."""
         reading = head(archive)
-        told = [_told(finding, reading) for finding in self.findings(reading)]
-        columns = zip(*told, strict=True) if told else ((),) * 6
+        rows = [_row(finding, reading) for finding in self.findings(reading)]
+        columns = zip(*rows, strict=True) if rows else ((),) * 6
         media, ids, seeds, campaigns, labels, decisions = map(list, columns)
         kind = (media or [reading.meta.get("media", PNG)])[0]
         found = (finding.after for finding in self.findings(reading))
         words = [reading.label_of(finding) for finding in self.findings(reading)]
         arrays = {
             **_labels(words, np.array(labels, np.int64), reading.of_values),
-            "decisions": np.array(decisions, np.int64).reshape(len(told), len(reading.models)),
+            "decisions": np.array(decisions, np.int64).reshape(len(rows), len(reading.models)),
             "ids": np.array(ids, str),
             "seeds": np.array(seeds, np.int64),
             "campaigns": np.array(campaigns, np.int64),
@@ -62,9 +62,9 @@ class Npz(Export):
             return arrays | _sets(found)
         if kind == NPY:
             arrays["columns"] = np.array([str(column.name) for column in reading.columns], str)
-            _inputs(file, "rows", "<f4", len(told), map(from_npy, found))
+            _inputs(file, "rows", "<f4", len(rows), map(from_npy, found))
         else:
-            _inputs(file, "images", "|u1", len(told), map(from_png, found))
+            _inputs(file, "images", "|u1", len(rows), map(from_png, found))
         return arrays
 
 
@@ -77,7 +77,7 @@ def _labels(words: list[Any], numbers: np.ndarray, of_values: bool) -> dict[str,
     return {"labels": np.array([-1 if word is None else word for word in words], np.int64)}
 
 
-def _told(finding: Finding, reading: Reading) -> tuple[Any, ...]:
+def _row(finding: Finding, reading: Reading) -> tuple[Any, ...]:
     reading.row(finding)  # its models are those of the archive
     label = -1 if finding.expected is None else finding.expected
     whence = (finding.id, finding.seed, finding.campaign + 1)
@@ -113,6 +113,6 @@ def _sets(found: Iterator[bytes]) -> dict[str, np.ndarray]:
 
 def _member(file: zipfile.ZipFile, name: str) -> Any:
     """A file in the archive that may be large, of no particular time: the same findings, the same bytes."""
-    told = zipfile.ZipInfo(f"{name}.npy")
-    told.compress_type = zipfile.ZIP_DEFLATED
-    return file.open(told, "w", force_zip64=True)
+    info = zipfile.ZipInfo(f"{name}.npy")
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return file.open(info, "w", force_zip64=True)

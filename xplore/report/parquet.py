@@ -48,19 +48,21 @@ class Parquet(Export):
         kind = {bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64(), str: arrow.string()}
         scalars = [(name, kind[found.get(name, str)]) for name in ordered(reading, found)]
 
-        def told(batch: list[Finding]) -> list[Any]:
+        def cells(batch: list[Finding]) -> list[Any]:
             lines = [exported(finding, reading) for finding in batch]
-            return [arrow.array([_as(told.get(n), t == kind[str]) for told in lines], t) for n, t in scalars]
+            return [
+                arrow.array([_as(cells.get(n), t == kind[str]) for cells in lines], t) for n, t in scalars
+            ]
 
         if reading.columns:
             gap = self.every and any(reading.label_of(one) is None for one in self.findings(reading))
             rows = arrow.Schema.from_pandas(_frame(reading, [], gap), preserve_index=False)
             self._store(path, reading, rows, lambda batch: _arrays(arrow, _frame(reading, batch), rows))
-            self._store(beside(path), reading, arrow.schema(scalars), told)
+            self._store(beside(path), reading, arrow.schema(scalars), cells)
         else:
             inputs = _inputs(arrow, reading)
             every = arrow.schema([*scalars, inputs])
-            self._store(path, reading, every, lambda batch: [*told(batch), _images(arrow, batch, inputs)])
+            self._store(path, reading, every, lambda batch: [*cells(batch), _images(arrow, batch, inputs)])
         return path
 
     def _store(
@@ -89,8 +91,8 @@ def _frame(reading: Reading, batch: list[Finding], gap: bool = False) -> Any:
     label, words = reading.label, [reading.label_of(finding) for finding in batch]
     dtype = label.get("dtype") or ("float64" if reading.of_values else "int64")
     words = words if batch else [None if gap else (label.get("classes") or [0])[0]]
-    told = series(words, dtype, label.get("categories"), bool(label.get("ordered")))
-    return frame.assign(**{label_name(reading): told})
+    column = series(words, dtype, label.get("categories"), bool(label.get("ordered")))
+    return frame.assign(**{label_name(reading): column})
 
 
 def _arrays(arrow: Any, frame: Any, schema: Any) -> list[Any]:

@@ -44,29 +44,29 @@ def precision(
     (2, 0.667, 0.333, 0.667)
     """
     known = {
-        name: {who: said for who, said in answers[name].items() if said in ANSWERS}
+        name: {who: given for who, given in answers[name].items() if given in ANSWERS}
         for name in (name for group in groups for name in group)
         if name in answers
     }
-    known = {name: said for name, said in known.items() if said}
+    known = {name: given for name, given in known.items() if given}
     if not known:
         return None
     judged = [
         Counter(majority([*known[name].values()]) for name in group if name in known) for group in groups
     ]
-    kept = [index for index, tally in enumerate(judged) if tally]
-    sizes = np.array([len(groups[index]) for index in kept])
-    looked = np.array([judged[index].total() for index in kept])
-    surely = np.array([judged[index]["valid"] for index in kept])
-    perhaps = surely + np.array([judged[index]["unsure"] for index in kept])
+    counted = [index for index, tally in enumerate(judged) if tally]
+    sizes = np.array([len(groups[index]) for index in counted])
+    looked = np.array([judged[index].total() for index in counted])
+    surely = np.array([judged[index]["valid"] for index in counted])
+    perhaps = surely + np.array([judged[index]["unsure"] for index in counted])
     share, low, _ = stratified(sizes, looked, surely)
     _, _, high = stratified(sizes, looked, perhaps)
-    told = sum(judged, Counter())
+    counts = sum(judged, Counter())
     return {
         "reviewed": len(known),
-        **{answer: told[answer] for answer in ANSWERS},
-        "reviewers": len({who for said in known.values() for who in said}),
-        "groups": len(kept),
+        **{answer: counts[answer] for answer in ANSWERS},
+        "reviewers": len({who for given in known.values() for who in given}),
+        "groups": len(counted),
         "of_findings": float(sizes.sum() / sum(map(len, groups))),
         "share": share,
         "low": low,
@@ -132,8 +132,8 @@ def majority(answers: Sequence[str]) -> str:
     >>> majority(["valid", "valid", "invalid"]), majority(["valid", "invalid"])
     ('valid', 'unsure')
     """
-    said, times = Counter(answers).most_common(1)[0]
-    return said if 2 * times > len(answers) else "unsure"
+    answer, times = Counter(answers).most_common(1)[0]
+    return answer if 2 * times > len(answers) else "unsure"
 
 
 def stratified(
@@ -219,18 +219,18 @@ def agreement(answers: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
     >>> agreement([{"kim": "valid", "lee": "valid"}, {"kim": "invalid", "lee": "invalid"}, {"kim": "valid"}])
     {'judged': 2, 'agree': 2, 'kappa': 1.0}
     """
-    shared = [said for said in answers if len(said) > 1]
+    shared = [given for given in answers if len(given) > 1]
     if not shared:
         return None
-    people = sorted({who for said in shared for who in said})
+    people = sorted({who for given in shared for who in given})
     kappas = []
     for one, other in combinations(people, 2):
-        both = [(said[one], said[other]) for said in shared if one in said and other in said]
+        both = [(given[one], given[other]) for given in shared if one in given and other in given]
         kappas += [cohen(*zip(*both, strict=True))] if both else []
     kappas = [kappa for kappa in kappas if kappa is not None]
     return {
         "judged": len(shared),
-        "agree": sum(len(set(said.values())) == 1 for said in shared),
+        "agree": sum(len(set(given.values())) == 1 for given in shared),
         "kappa": math.fsum(kappas) / len(kappas) if kappas else None,
     }
 

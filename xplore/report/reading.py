@@ -195,8 +195,8 @@ class Reading:
     @cached_property
     def evidence(self) -> tuple[str, ...] | None:
         """What could speak against a label: a reference model, training inputs; None is not recorded."""
-        told = self.meta.get("evidence")
-        return None if told is None else tuple(told)
+        recorded = self.meta.get("evidence")
+        return None if recorded is None else tuple(recorded)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -265,8 +265,8 @@ class Reading:
         All of them, where the archive tells of no rounds.
         """
         whole = self.archive.whole_rounds()
-        told = next(self.archive.rounds(), None) is not None
-        if not told or sum(whole.values()) == self.seeds.count:
+        has_rounds = next(self.archive.rounds(), None) is not None
+        if not has_rounds or sum(whole.values()) == self.seeds.count:
             return self.seeds.count, self.archive.seeds_with_valid()
         valid = {row.id for row in self.valid}
         within = [one for one in self.archive.seeds() if (one.campaign, one.round) in whole]
@@ -345,17 +345,17 @@ def read(archive: Archive) -> Reading:
 
 
 def _read(archive: Archive) -> Reading:
-    told = head(archive)
+    opening = head(archive)
     seeds = _seeds(archive.seeds())
-    if not told.complete:
-        return replace(told, seeds=seeds)
-    meta = told.meta
+    if not opening.complete:
+        return replace(opening, seeds=seeds)
+    meta = opening.meta
     main, rows = rows_of(archive.cells)[_main(meta)], []
     units, _ = archive.size
     hits = np.zeros((main.stop - main.start, units), int)
     first = np.full_like(hits, np.iinfo(int).max)
     for finding in archive.findings(origin=None):
-        rows.append(told.row(finding))
+        rows.append(opening.row(finding))
         covered: Bool[np.ndarray, "k u"] = finding.covered[main]
         hits += covered
         at = seeds.processed(finding.campaign, finding.seed)
@@ -380,8 +380,10 @@ def _seeds(records: Iterable[SeedRecord]) -> Seeds:
         if record.agree_wrongly:
             agree += 1
             wrong += [record] if agree <= MOST_AGREED else []
-    kept = np.sort(np.array(order, np.int64))
-    return Seeds(len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, lost, never, kept)
+    chosen = np.sort(np.array(order, np.int64))
+    return Seeds(
+        len(order), labelled, answers, steps, queries, agree, tuple(wrong), fates, lost, never, chosen
+    )
 
 
 def _place(campaign: int, seed: int) -> int:

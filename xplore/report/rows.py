@@ -39,13 +39,13 @@ class Smallest:
 
 def settings_of(measures: dict[str, Any]) -> str:
     """What the chart was set to, as `turned 7.1 degrees, shifted down -2 px`; nothing for others."""
-    told = []
+    texts = []
     settings = measures.get("settings")
     for title, number in settings.items() if isinstance(settings, dict) else ():
         value = finite(number) or 0.0
         name, _, unit = title.removesuffix(")").partition(" (")
-        told += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
-    return ", ".join(told)
+        texts += [f"{name} {value:.2g} {unit}".rstrip()] if abs(value) >= 0.005 else []
+    return ", ".join(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ def row_of(finding: Finding, columns: tuple[Column, ...], of_values: bool) -> Ro
     smallest, shrunk = None, finding.shrunk
     if shrunk is not None:
         sure, values = _answers(finding.decisions, shrunk.probabilities, of_values)
-        told = changes_of(finding.media, columns, finding.before, shrunk.after)
-        smallest = Smallest(sure, _interned(shrunk.measures), shrunk.queries, told, values)
+        changes = changes_of(finding.media, columns, finding.before, shrunk.after)
+        smallest = Smallest(sure, _interned(shrunk.measures), shrunk.queries, changes, values)
     confidences, values = _answers(finding.decisions, finding.probabilities, of_values)
     return Row(
         id=finding.id,

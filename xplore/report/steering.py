@@ -26,9 +26,9 @@ def drawn(reading: Reading, finding: Finding) -> list[Image.Image]:
     pictures = [decode(data) for data in inputs]
     if not reading.steers:
         return pictures
-    said = [finding.probabilities, *([finding.shrunk.probabilities] if finding.shrunk else [])]
-    angles = [finding.measures.get("seed_values") or (), *(outputs[:, 0].tolist() for outputs in said)]
-    return [arrows(picture, told) for picture, told in zip(pictures, angles, strict=True)]
+    angles_ = [finding.probabilities, *([finding.shrunk.probabilities] if finding.shrunk else [])]
+    angles = [finding.measures.get("seed_values") or (), *(outputs[:, 0].tolist() for outputs in angles_)]
+    return [arrows(picture, angle) for picture, angle in zip(pictures, angles, strict=True)]
 
 
 def arrows(image: Image.Image, angles: Sequence[float | None]) -> Image.Image:

@@ -37,7 +37,7 @@ def figures(reading: Reading) -> dict[str, Any]:
     answers = reading.archive.answers()
     doubted = [row.id for row in reading.in_doubt]
     number = {id(group): place for place, group in enumerate(reading.groups)}
-    told = (
+    keys = (
         "name",
         "created",
         "command",
@@ -49,10 +49,10 @@ def figures(reading: Reading) -> dict[str, Any]:
         "lanes",
         "rng",
     )
-    told += ("device", "versions", "config")
+    keys += ("device", "versions", "config")
     return clean(
         {
-            **{key: meta.get(key) for key in told},
+            **{key: meta.get(key) for key in keys},
             "notes": [
                 *(meta.get("notes") or ()),
                 *wording.not_finite(reading.not_finite, seeds),
@@ -160,8 +160,8 @@ def disagree(rows: Sequence[Row], models: int) -> list[list[int]]:
 
 def referee(rows: Sequence[Row]) -> dict[str, int]:
     """How often the reference model, where there is one, gives the expected label to what is shown."""
-    said = [(row.expected, row.shown.measures.get("referee")) for row in rows]
-    judged = [(expected, answer) for expected, answer in said if None not in (expected, answer)]
+    opinions = [(row.expected, row.shown.measures.get("referee")) for row in rows]
+    judged = [(expected, answer) for expected, answer in opinions if None not in (expected, answer)]
     agree = sum(answer == expected for expected, answer in judged)
     return {"agree": agree, "judged": len(judged)}
 

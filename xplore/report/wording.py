@@ -45,18 +45,18 @@ def partial(figures: dict[str, Any]) -> bool:
     return bool(figures["share_of_seeds"] < figures["seeds"])
 
 
-def state(told: dict[str, Any]) -> str:
+def state(summary: dict[str, Any]) -> str:
     """Why a campaign is not all that it was to be; nothing, where it is.
 
     >>> state({"finished": True, "ended": "findings", "seeds": 300, "seeds_total": 1000})
     'ended by its budget of findings: 300 of 1,000 seeds'
     """
-    ended = told.get("ended") or ""
-    if told["finished"] and not ended:
+    ended = summary.get("ended") or ""
+    if summary["finished"] and not ended:
         return ""
-    of = f" of {count(told['seeds_total'])}" if told.get("seeds_total") else ""
-    why = f"ended by its budget of {ended}" if told["finished"] else ended or "unfinished"
-    return f"{why}: {count(told['seeds'])}{of} seeds{'' if ended else ' so far'}"
+    of = f" of {count(summary['seeds_total'])}" if summary.get("seeds_total") else ""
+    why = f"ended by its budget of {ended}" if summary["finished"] else ended or "unfinished"
+    return f"{why}: {count(summary['seeds'])}{of} seeds{'' if ended else ' so far'}"
 
 
 def not_finite(models: dict[str, dict[str, int]], seeds: int) -> list[str]:
@@ -80,8 +80,8 @@ def never_valid(reasons: dict[str, int], seeds: int) -> list[str]:
     ['of 3 of 40 seeds no valid finding can come, and they are searched last: all models agree, and wrongly']
     """
     why = {"agree_wrongly": "all models agree, and wrongly", "no_answer": "no model gives an answer"}
-    told = "no valid finding can come, and they are searched last"
-    return [f"of {count(n)} of {plural(seeds, 'seed')} {told}: {why[name]}" for name, n in reasons.items()]
+    how = "no valid finding can come, and they are searched last"
+    return [f"of {count(n)} of {plural(seeds, 'seed')} {how}: {why[name]}" for name, n in reasons.items()]
 
 
 def part(group: Group) -> str:
@@ -118,9 +118,9 @@ def evidence(figures: dict[str, Any]) -> str:
     if given is None:
         return ""
     if not given:
-        told = "Nothing but the bound vouches for the labels of these findings: no reference model was given"
+        text = "Nothing but the bound vouches for the labels of these findings: no reference model was given"
         also = f", and {plural(n, 'finding')} {'is' if n == 1 else 'are'} in doubt" if n else ""
-        return f"{told}{also}."
+        return f"{text}{also}."
     names = " and ".join(_EVIDENCE.get(name, name.replace("_", " ")) for name in given)
     left = f"{plural(n, 'finding')} {'is' if n == 1 else 'are'} in doubt, and not counted as valid"
     return f"Labels were held against {names}: {left if n else 'no finding is in doubt'}."
@@ -166,9 +166,9 @@ def first_notes(figures: dict[str, Any]) -> list[str]:
 
 def judged(figures: dict[str, Any]) -> list[str]:
     """What vouches for the labels of findings: what people say, and what they were held against."""
-    told = [precision(figures["precision"]), precision(figures["precision_in_doubt"], "in doubt")]
-    told += [evidence(figures)] if figures["findings"] else []
-    return list(filter(None, told))
+    lines = [precision(figures["precision"]), precision(figures["precision_in_doubt"], "in doubt")]
+    lines += [evidence(figures)] if figures["findings"] else []
+    return list(filter(None, lines))
 
 
 def terms(figures: dict[str, Any]) -> str:
@@ -180,28 +180,28 @@ def terms(figures: dict[str, Any]) -> str:
     )
 
 
-def precision(told: dict[str, Any] | None, of: str = "valid") -> str:
+def precision(measured: dict[str, Any] | None, of: str = "valid") -> str:
     """How many findings `of` a verdict keep their label, as people judged; nothing, where no one did."""
-    if not told:
+    if not measured:
         return ""
     valid = of == "valid"
-    reviewed = plural(told["reviewed"], "reviewed finding") + ("" if valid else f" {of}")
-    people = plural(told["reviewers"], "person", "people")
-    part = told["of_findings"] < 1
-    share = percent(told["share"])
-    if told["low"] < told["high"]:
-        share += f" (95\xa0% interval {100 * told['low']:.0f} to {100 * told['high']:.0f}\xa0%)"
-    words = f"{count(told['valid'])} of {reviewed} keep their label (judged by {people})."
+    reviewed = plural(measured["reviewed"], "reviewed finding") + ("" if valid else f" {of}")
+    people = plural(measured["reviewers"], "person", "people")
+    part = measured["of_findings"] < 1
+    share = percent(measured["share"])
+    if measured["low"] < measured["high"]:
+        share += f" (95\xa0% interval {100 * measured['low']:.0f} to {100 * measured['high']:.0f}\xa0%)"
+    words = f"{count(measured['valid'])} of {reviewed} keep their label (judged by {people})."
     counted = "Each failure mode counted by its size, that is" if valid else "That is"
     whole = "the valid findings" if valid else f"those {of}"
     words += f" {counted} {share} of {'the failure modes that were looked at' if part else whole}."
     if part:
-        words += f" They hold {percent(told['of_findings'])} of {whole}."
-    if told["unsure"]:
+        words += f" They hold {percent(measured['of_findings'])} of {whole}."
+    if measured["unsure"]:
         words += (
-            f" {count(told['unsure'])} unsure: not valid in the share, valid in the interval's upper end."
+            f" {count(measured['unsure'])} unsure: not valid in the share, valid in the interval's upper end."
         )
-    if both := told["agreement"]:
+    if both := measured["agreement"]:
         kappa = "" if both["kappa"] is None else f" (Cohen's kappa {both['kappa']:.2f})"
         shared = plural(both["judged"], "finding")
         words += f" Of {shared} that several judged they agree on {count(both['agree'])}{kappa}."
@@ -218,7 +218,7 @@ def enough(what: str, needed: int, findings: int) -> str:
     return f"{some} findings that are {what}"
 
 
-def reached(told: dict[str, Any] | None, left: int) -> str:
+def reached(coverage: dict[str, Any] | None, left: int) -> str:
     """How far the ends of an interval are from the share, and how many more findings would do.
 
     >>> reached({"share": 0.8, "low": 0.72, "high": 0.86, "unsure": 0}, 12)
@@ -226,9 +226,9 @@ def reached(told: dict[str, Any] | None, left: int) -> str:
     >>> print(reached({"share": 0.8, "low": 0.62, "high": 0.9, "unsure": 0}, 12)[-64:])
     look at 12 more for at most 10 points, whatever the answers are.
     """
-    if not told:
+    if not coverage:
         return ""
-    below, above = told["share"] - told["low"], told["high"] - told["share"]
+    below, above = coverage["share"] - coverage["low"], coverage["high"] - coverage["share"]
     words = f"The interval ends {100 * below:.0f} points below the share and {100 * above:.0f} above it: "
     if max(below, above) <= MARGIN:
         return f"{words}it is within {100 * MARGIN:.0f} points."
@@ -273,8 +273,8 @@ def worst_modes(figures: dict[str, Any]) -> list[str]:
     counts = [plural(mode["count"], "finding") for mode in modes[:SHOWN]]
     wide = max(map(len, counts))
     lines = [
-        f"  {told:>{wide}}  {mode['expected_name']} → {mode['answered_name']} by {mode['model']}"
-        for told, mode in zip(counts, modes, strict=False)
+        f"  {count:>{wide}}  {mode['expected_name']} → {mode['answered_name']} by {mode['model']}"
+        for count, mode in zip(counts, modes, strict=False)
     ]
     return [f"failure modes, {shown_modes(figures)}:", *lines]
 
@@ -408,13 +408,13 @@ def compared(figures: dict[str, Any]) -> list[str]:
 
 def shrunk(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """The sizes of changes before and after shrinking, medians; nothing where none was shrunk."""
-    told = figures["shrunk"]
-    if not told:
+    record = figures["shrunk"]
+    if not record:
         return []
     changed = "pixels changed" if figures["inputs"] == "images" else "features changed"
     sizes = [("changed", "L0", changed), ("l1", "L1", "sum of all changes"), ("l2", "L2", "distance")]
     sizes += [("linf", "L∞", "largest change of one value"), ("ssim", "SSIM", "likeness to the seed")]
-    both = [(label, means, told["found"][name], told["smallest"][name]) for name, label, means in sizes]
+    both = [(label, means, record["found"][name], record["smallest"][name]) for name, label, means in sizes]
     return [
         {"label": label, "means": means, "found": found["median"], "smallest": smallest["median"]}
         for label, means, found, smallest in both
@@ -438,15 +438,15 @@ def search_name(row: dict[str, Any]) -> str:
     return spoken(row["search"]).partition("(")[0] or "–"
 
 
-def told(reading: Reading, row: Row) -> str:
+def sentence(reading: Reading, row: Row) -> str:
     """A finding in words: what was expected and what each model answers."""
-    said = [reading.class_name(d) for d in row.decisions]
-    said = list(map(reading.value_name, row.values)) or said
-    answers = [f"{model} says {answer}" for model, answer in zip(reading.models, said, strict=True)]
+    decided = [reading.class_name(d) for d in row.decisions]
+    decided = list(map(reading.value_name, row.values)) or decided
+    answers = [f"{model} says {answer}" for model, answer in zip(reading.models, decided, strict=True)]
     return f"expected {reading.class_name(row.expected)}; {', '.join(answers)}"
 
 
 def changed(row: Row | Smallest) -> str:
     """A row's changes in a line: `age: 31 → 44; job: clerk → student`; what was added has nothing before."""
-    told = ((name, f"{before} → {after}" if before else after) for name, before, after in row.changes)
-    return "; ".join(f"{name}: {change}" for name, change in told)
+    changes = ((name, f"{before} → {after}" if before else after) for name, before, after in row.changes)
+    return "; ".join(f"{name}: {change}" for name, change in changes)

@@ -1,6 +1,6 @@
 """How the latents move, one search a file; imports `constraints`."""
 
-from xplore._util.factory import Recipe as Recipe
+from xplore._util.recipe import Recipe as Recipe
 from xplore.search._base import Blind as Blind
 from xplore.search._base import Search as Search
 from xplore.search.flips import Flips as Flips

@@ -20,7 +20,7 @@ class Start(PyTreeNode):
     turn: Int[Array, " b"]
 
 
-class Seen(PyTreeNode):
+class Feedback(PyTreeNode):
     """What one step saw: the score's slope (zero, unless the search climbs), the score (zero, unless it
     reads it), and how many steps were done before."""
 
@@ -76,7 +76,7 @@ class Search(PyTreeNode, abc.ABC):
         constraint: Constraint,
         point: Any,
         start: Start,
-        seen: Seen,
+        seen: Feedback,
     ) -> Any:
         """The next point, from what was seen at the proposal."""
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from xplore._util.pytree import PyTreeNode, field
 from xplore.constraints import Constraint
-from xplore.search._base import Blind, Seen, Start, where_rows
+from xplore.search._base import Blind, Feedback, Start, where_rows
 
 
 class FlipsPoint(PyTreeNode):
@@ -52,7 +52,7 @@ class Flips(Blind):
     def latents(self, point: FlipsPoint) -> Any:
         return point.now
 
-    def advance(self, constraint: Constraint, point: FlipsPoint, start: Start, seen: Seen) -> FlipsPoint:
+    def advance(self, constraint: Constraint, point: FlipsPoint, start: Start, seen: Feedback) -> FlipsPoint:
         better = seen.score >= point.score
         z, fixed = best = where_rows(better, point.now, point.best)
         keys = jax.vmap(jax.random.fold_in)(start.key, seen.done + 1)

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from xplore._util.factory import Recipe
+from xplore._util.recipe import Recipe
 from xplore._util.pytree import PyTreeNode, field
 from xplore.constraints import Constraint
-from xplore.search._base import Search, Seen, Start, where_rows
+from xplore.search._base import Search, Feedback, Start, where_rows
 
 
 class GradientPoint(PyTreeNode):
@@ -57,7 +57,7 @@ class Gradient(Search):
         return GradientPoint(z, fixed, jax.vmap(self._optimizer(constraint).init)(z))
 
     def _optimizer(self, constraint: Constraint) -> optax.GradientTransformation:
-        return (self.optimizer or constraint.ascent)()
+        return (self.optimizer or constraint.default_optimizer)()
 
     def _at_seed(self, constraint: Constraint, start: Start) -> Bool[Array, " b"]:
         """Which tries begin at the seed?"""
@@ -74,7 +74,7 @@ class Gradient(Search):
         constraint: Constraint,
         point: GradientPoint,
         start: Start,
-        seen: Seen,
+        seen: Feedback,
     ) -> GradientPoint:
         placed = constraint.init(start.key, start.x0, seen.slope, start.turn)
         begins = (seen.done == 0) & self._at_seed(constraint, start)

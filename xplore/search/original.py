@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.intervals import COUNT, POSITIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.constraints import Additions, Constraint, Features
-from xplore.search._base import Search, Seen, Start
+from xplore.search._base import Search, Feedback, Start
 
 Edit = Literal["light", "occlusion", "blackout", "features", "manifest"]
 
@@ -84,7 +84,7 @@ class Original(Search):
         constraint: Constraint,
         point: OriginalPoint,
         start: Start,
-        seen: Seen,
+        seen: Feedback,
     ) -> OriginalPoint:
         slope, done, corner = seen.slope, seen.done, point.corner
         if self.edit == "features":

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from xplore._util.pytree import field
 from xplore.constraints import Constraint
-from xplore.search._base import Blind, Seen, Start
+from xplore.search._base import Blind, Feedback, Start
 
 
 class Random(Blind):
@@ -37,7 +37,7 @@ class Random(Blind):
         constraint: Constraint,
         point: Any,
         start: Start,
-        seen: Seen,
+        seen: Feedback,
     ) -> Any:
         keys = jax.vmap(jax.random.fold_in)(start.key, seen.done + 1)
         return constraint.sample(keys, start.x0)

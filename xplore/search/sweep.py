@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from xplore._util.pytree import field
 from xplore.constraints import Constraint
 from xplore.constraints.lighting import rungs
-from xplore.search._base import Blind, Seen, Start
+from xplore.search._base import Blind, Feedback, Start
 
 
 class Sweep(Blind):
@@ -53,6 +53,6 @@ class Sweep(Blind):
         constraint: Constraint,
         point: Float[Array, " b"],
         start: Start,
-        seen: Seen,
+        seen: Feedback,
     ) -> Float[Array, " b"]:
         return self._latent(constraint, start, seen.done + 1).astype(point.dtype)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from xplore.campaign.judge import Judge
-from xplore.campaign.messages import News, Task
-from xplore.campaign.settings import Plan
+from xplore.campaign.messages import WorkResult, WorkItem
+from xplore.campaign.settings import RunOptions
 from xplore.engine.step import Method
 
 
@@ -40,7 +40,7 @@ class Backend(Protocol):
         """Compile what will run, or find out that it cannot."""
         ...
 
-    def open(self, task: Task) -> None:
+    def open(self, task: WorkItem) -> None:
         """Take a task: its seeds are read, and searched from once their round aims."""
         ...
 
@@ -48,11 +48,11 @@ class Backend(Protocol):
         """What the seeds of a round that is open aim beside."""
         ...
 
-    def news(self) -> News:
+    def news(self) -> WorkResult:
         """Wait for news, for some seconds at most."""
         ...
 
-    def finish(self) -> News:
+    def finish(self) -> WorkResult:
         """Start nothing any more; what else came."""
         ...
 
@@ -61,5 +61,5 @@ class Backend(Protocol):
         ...
 
 
-Backends = Callable[[Method, Judge, Plan, Callable[[News], None]], Backend]
+Backends = Callable[[Method, Judge, RunOptions, Callable[[WorkResult], None]], Backend]
 """Makes a backend for a campaign."""

@@ -23,12 +23,12 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from xplore._util.errors import InputError, MissingExtraError, told
+from xplore._util.errors import InputError, MissingExtraError, one_line
 from xplore._util.jax_settings import own_settings
 from xplore.campaign.judge import Judge
-from xplore.campaign.messages import News, Seed, Task
-from xplore.campaign.settings import Plan
-from xplore.campaign.worker import Fates
+from xplore.campaign.messages import WorkResult, Seed, WorkItem
+from xplore.campaign.settings import RunOptions
+from xplore.campaign.worker import Worker
 from xplore.engine.devices import compilation_cache
 from xplore.engine.step import Method
 from xplore.evaluation.sources import Block
@@ -41,7 +41,7 @@ WAIT = 5.0
 """Seconds until a cluster has to take a connection."""
 CLIENT_PORT = 10001
 """Of an address that begins with ray://, where it names none."""
-_held: dict[str, Fates] = {}
+_held: dict[str, Worker] = {}
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class Ray:
             else:
                 socket.create_connection((place.hostname, port), timeout=WAIT).close()
         except (OSError, ValueError) as error:
-            fault = told(error)
+            fault = one_line(error)
         if fault:
             raise _no_cluster(address, fault)
 
-    def __call__(self, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None]) -> Cluster:
+    def __call__(self, method: Method, judge: Judge, plan: RunOptions, keep: Callable[[WorkResult], None]) -> Cluster:
         return Cluster(self, method, judge, plan, keep)
 
 
@@ -99,7 +99,7 @@ class Cluster:
     """The tasks of one campaign that wait or run on a cluster."""
 
     def __init__(
-        self, how: Ray, method: Method, judge: Judge, plan: Plan, keep: Callable[[News], None]
+        self, how: Ray, method: Method, judge: Judge, plan: RunOptions, keep: Callable[[WorkResult], None]
     ) -> None:
         self._ray = ray = _imported()
         self._how, self._plan, self._keep = how, plan, keep
@@ -111,15 +111,15 @@ class Cluster:
                 try:
                     ray.init(how.address, log_to_driver=False, logging_level="error", **started)
                 except (Exception, SystemExit) as error:
-                    raise _no_cluster(how.address or "local", told(error)) from error
+                    raise _no_cluster(how.address or "local", one_line(error)) from error
         has_gpus = bool(ray.cluster_resources().get("GPU"))
         self._needs = {"CPU": how.cpus, "GPU": float(has_gpus) if how.gpus is None else how.gpus}
         self._campaign = uuid.uuid4().hex
         self._given: Any = (method, judge, plan)
         self._size = plan.lanes
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[WorkItem] = deque()
         self._left: list[Seed] = []
-        self._running: dict[Any, Task] = {}
+        self._running: dict[Any, WorkItem] = {}
         self._aims: dict[int, Any] = {}
         self.load = 0
 
@@ -156,7 +156,7 @@ class Cluster:
         places = [self._remote[_warm].remote(self._campaign, [self._given]) for _ in range(self._places())]
         self._get(places)
 
-    def open(self, task: Task) -> None:
+    def open(self, task: WorkItem) -> None:
         """Take a round; it is cut into tasks as they start, by the speed that was seen until then."""
         self.load += len(task.block) - len(task.closed)
         self._waiting.append(task)
@@ -165,12 +165,12 @@ class Cluster:
         """Let the tasks of a round start."""
         self._aims[index] = self._ray.put(aims)
 
-    def news(self) -> News:
+    def news(self) -> WorkResult:
         """Wait until a task has ended, for a second at most."""
         self._start()
         return self._ended(timeout=1.0)
 
-    def finish(self) -> News:
+    def finish(self) -> WorkResult:
         """What has ended; what runs is given up."""
         self._waiting.clear()
         return self._ended(timeout=0.0)
@@ -189,7 +189,7 @@ class Cluster:
                 task = self._cut()
             elif self._left and (not self._running or len(self._left) >= self._plan.lanes):
                 seed = self._left[0]
-                task = Task(seed.round, seed.number, Block(seed.codes[None][:0], None))
+                task = WorkItem(seed.round, seed.number, Block(seed.codes[None][:0], None))
             else:
                 return
             left, self._left = self._left[: self._plan.lanes], self._left[self._plan.lanes :]
@@ -199,7 +199,7 @@ class Cluster:
             ended = self._remote[_searched].remote(self._campaign, [self._given], task)
             self._running[ended] = task
 
-    def _cut(self) -> Task:
+    def _cut(self) -> WorkItem:
         """The next seeds of the oldest round: the work of about so many seconds, and of all places some.
 
         The last round is cut ever finer, so that all places come to the end together.
@@ -212,8 +212,8 @@ class Cluster:
             self._waiting.appendleft(rest)
         return first
 
-    def _ended(self, timeout: float) -> News:
-        came = News()
+    def _ended(self, timeout: float) -> WorkResult:
+        came = WorkResult()
         running = list(self._running)
         if running:
             ended, _ = self._ray.wait(running, num_returns=1, timeout=timeout)
@@ -267,14 +267,14 @@ def _warm(campaign: str, given: list[Any]) -> None:
         _held.pop(other).close()
     method, judge, plan, first, aims = ray.get(given[0])
     single = (os.environ.get("NPROC") or "1") == "1" and jax.default_backend() == "cpu"
-    fates = Fates(method, judge, plan, beside=not single)
+    fates = Worker(method, judge, plan, beside=not single)
     fates.warm_up(first, aims)
     _held[campaign] = fates
 
 
 @own_settings()
 @compilation_cache()
-def _searched(campaign: str, given: list[Any], task: Task) -> tuple[News, float]:
+def _searched(campaign: str, given: list[Any], task: WorkItem) -> tuple[WorkResult, float]:
     """What became of a task's seeds, and the seconds that it took."""
     import ray
 

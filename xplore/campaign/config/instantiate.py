@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from xplore._util.errors import InputError, told
-from xplore._util.factory import Recipe
+from xplore._util.errors import InputError, one_line
+from xplore._util.recipe import Recipe
 
 Part = dict[str, Any]
 READING: dict[str, Any] = {
@@ -33,7 +33,7 @@ READING: dict[str, Any] = {
     "unit": Literal["mean", "max", "position", "token"],
 }
 """What a config may say of any model, beside the arguments of what it names; `weights` is a file."""
-READING_TOLD = {
+READING_HELP = {
     "name": "what it is called in reports",
     "weights": "a .safetensors file with the paths of the parameters as keys",
     "output": "what it returns: logits, probabilities, multilabel, values",
@@ -64,7 +64,7 @@ def build(part: Part) -> Any:
         raise InputError(
             part["use"],
             expected="a part that can be built",
-            got=told(error),
+            got=one_line(error),
             fix="mend its arguments; the exception that it comes from says where",
         ) from error
 
@@ -83,10 +83,10 @@ def build_model(part: Part) -> Any:
     own, reading = _split(part)
     weights = reading.pop("weights", None)
     made = build(own)
-    said = {key: _value(value, READING[key]) for key, value in reading.items()}
+    options = {key: _value(value, READING[key]) for key, value in reading.items()}
     if not isinstance(made, Model) and not getattr(made, "name", ""):  # it is called as its factory is
-        said = {"name": part["use"].rpartition(":")[2], **said}
-    model = adapt(made, **said)
+        options = {"name": part["use"].rpartition(":")[2], **options}
+    model = adapt(made, **options)
     return model if weights is None else with_weights(model, weights)
 
 
@@ -127,7 +127,7 @@ def named(use: str, key: str = "") -> Any:
         raise InputError(
             what,
             expected='"module:Name" that can be imported',
-            got=f"{use!r} ({told(error)})",
+            got=f"{use!r} ({one_line(error)})",
             fix="name a module on Python's path, or one beside the config or in src there",
         ) from error
     if not name or not hasattr(found, name):

@@ -13,7 +13,7 @@ from xplore._util.files import let_go
 from xplore.campaign.config.file import Config, build, build_model
 from xplore.campaign.result import Result
 from xplore.campaign.run import run
-from xplore.campaign.settings import Budget, Plan
+from xplore.campaign.settings import Budget, RunOptions
 from xplore.campaign.validation import checked_search
 from xplore.constraints import Constraint
 from xplore.coverage import CellCriterion
@@ -81,7 +81,7 @@ def method(config: Config) -> dict[str, Any]:
         **given,
         **(_search(config.search or {})),
         "criteria": [checked_part("criteria", build(part), CellCriterion) for part in config.criteria],
-        "plan": Plan(
+        "plan": RunOptions(
             settings.lanes or 0,
             settings.rng,
             settings.round_size,

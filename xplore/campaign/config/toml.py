@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 
 PATHS = ("path", "folder", "file", "weights")
 """Arguments of parts that name a file or a folder."""
@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, too many digits
         raise InputError(
-            str(path), expected="a TOML file", got=told(error), fix="mend what it names"
+            str(path), expected="a TOML file", got=one_line(error), fix="mend what it names"
         ) from error
 
 
@@ -65,7 +65,9 @@ def put(data: dict[str, Any], setting: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     except (ValueError, RecursionError) as error:
-        raise InputError(f"--set {path}", expected="a plain value", got=told(error), fix="mend it") from error
+        raise InputError(
+            f"--set {path}", expected="a plain value", got=one_line(error), fix="mend it"
+        ) from error
     *parents, last = path.strip().split(".")
     place: Any = data
     try:
@@ -79,7 +81,7 @@ def put(data: dict[str, Any], setting: str) -> None:
         raise InputError(
             f"--set {path}",
             expected="a path of tables, and of indices from 0 into lists",
-            got=told(error),
+            got=one_line(error),
             fix="write --set search.steps=20 or --set criteria.0.t=0.1",
         ) from error
 

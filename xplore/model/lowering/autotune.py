@@ -24,7 +24,7 @@ import jax
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
-from xplore._util.files import kept_between_runs
+from xplore._util.files import cache_folder
 from xplore.model.lowering.convolution import AS_WRITTEN, Convolution, convolve
 from xplore.model.lowering.pooling import MaxPool, as_written, parted, parted_slope
 
@@ -60,7 +60,7 @@ def chosen() -> dict[str, str]:
 
 def remembered() -> Path:
     """The file that remembers what was measured; it may be deleted at any time."""
-    return kept_between_runs() / "lowering.json"
+    return cache_folder() / "lowering.json"
 
 
 def fastest(step: Step, dtype: Any) -> str:
@@ -87,8 +87,8 @@ def _step(eqn: Any, args: Sequence[Any]) -> Step | None:
     p, kind = eqn.params, eqn.primitive.name
     shapes = [tuple(map(int, np.shape(arg))) for arg in args]
     if kind == "conv_general_dilated":
-        told = p["preferred_element_type"] in (None, args[0].dtype) and args[0].dtype == args[1].dtype
-        if p["batch_group_count"] > 1 or p["precision"] is not None or not told or 0 in shapes[0]:
+        plain = p["preferred_element_type"] in (None, args[0].dtype) and args[0].dtype == args[1].dtype
+        if p["batch_group_count"] > 1 or p["precision"] is not None or not plain or 0 in shapes[0]:
             return None
         settings = p["window_strides"], p["padding"], p["lhs_dilation"], p["rhs_dilation"]
         lhs, rhs = shapes
@@ -107,8 +107,8 @@ def _convolve_forward(conv: Convolution, lhs: Any, rhs: Any) -> tuple[Any, Any]:
     return _convolve(conv, lhs, rhs), (lhs, rhs)
 
 
-def _convolve_back(conv: Convolution, kept: Any, slope: Any) -> tuple[Any, Any]:
-    lhs, rhs = kept
+def _convolve_back(conv: Convolution, residuals: Any, slope: Any) -> tuple[Any, Any]:
+    lhs, rhs = residuals
     back = conv.transposed()
     (of_weights,) = jax.vjp(lambda rhs: convolve(conv, AS_WRITTEN, lhs, rhs), rhs)[1](slope)
     return alone(convolve, back, fastest(back, lhs.dtype), slope, conv.turned(rhs)), of_weights
@@ -124,8 +124,8 @@ def _pool_forward(pool: MaxPool, x: Any) -> tuple[Any, Any]:
     return y, (x, y)
 
 
-def _pool_back(pool: MaxPool, kept: Any, slope: Any) -> tuple[Any]:
-    return (alone(parted_slope, pool, *kept, slope),)
+def _pool_back(pool: MaxPool, residuals: Any, slope: Any) -> tuple[Any]:
+    return (alone(parted_slope, pool, *residuals, slope),)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_back)

@@ -48,16 +48,16 @@ def blind(finding: Finding) -> dict[str, Any]:
 
 
 def card(
-    reading: Reading, row: Row, finding: Finding, said: str = "", read_as: int | None = None
+    reading: Reading, row: Row, finding: Finding, answer: str = "", read_as: int | None = None
 ) -> dict[str, Any]:
     """A finding as the template shows it; with what was `said`, where a class was asked for, all of it."""
     smallest = finding.shrunk.after if finding.shrunk is not None else finding.after
-    told = _pictures(finding, smallest) if finding.media == PNG else _words(reading, row, finding, smallest)
+    view = _pictures(finding, smallest) if finding.media == PNG else _words(reading, row, finding, smallest)
     return {
-        "question": _outcome(reading, row, said, read_as) if said else question(reading, row),
-        "answers": _answers(reading, row) if said else (),
+        "question": _outcome(reading, row, answer, read_as) if answer else question(reading, row),
+        "answers": _answers(reading, row) if answer else (),
         "blind": False,
-        "asked": "smallest change" if said and smallest != finding.after else "finding",
+        "asked": "smallest change" if answer and smallest != finding.after else "finding",
         "expected": reading.class_name(row.expected),
         "id": reading.short_ids[row.id],
         "seed": reading.seed_name(row),
@@ -66,18 +66,18 @@ def card(
         "changes": (),
         "others": (),
         "smallest": smallest != finding.after,
-        **told,
+        **view,
     }
 
 
-def _outcome(reading: Reading, row: Row, said: str, read_as: int | None) -> str:
+def _outcome(reading: Reading, row: Row, answer: str, read_as: int | None) -> str:
     """What was answered, beside what is expected."""
     expected = reading.class_name(row.expected)
     answered = (
         "could not tell"
-        if said == "unsure"
+        if answer == "unsure"
         else "called it valid"
-        if said == "valid"
+        if answer == "valid"
         else "called it invalid"
     )
     answered = answered if read_as is None else f"said {reading.class_name(read_as)}"
@@ -86,8 +86,8 @@ def _outcome(reading: Reading, row: Row, said: str, read_as: int | None) -> str:
 
 def _answers(reading: Reading, row: Row) -> list[tuple[str, str, bool]]:
     """What each model answers, and whether that is not what is expected."""
-    said = zip(reading.models, row.decisions, strict=True)
-    return [(model, reading.class_name(decision), decision != row.expected) for model, decision in said]
+    pairs = zip(reading.models, row.decisions, strict=True)
+    return [(model, reading.class_name(decision), decision != row.expected) for model, decision in pairs]
 
 
 def _pictures(finding: Finding, smallest: bytes) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _words(reading: Reading, row: Row, finding: Finding, smallest: bytes) -> dic
         rows = [(name, old, new, least.get(name, old)) for name, old, new in row.changes]
         changed = {name for name, *_ in rows}
         codes = zip(reading.columns, before.tolist(), strict=True)
-        others = [(str(c.name), c.told(code)) for c, code in codes if str(c.name) not in changed]
+        others = [(str(c.name), c.text(code)) for c, code in codes if str(c.name) not in changed]
     else:
         least = {name for name in from_set(smallest)[0].values()}
         rows = [(name, old, new, new if name in least else "–") for name, old, new in row.changes]

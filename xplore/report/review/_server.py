@@ -20,7 +20,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from xplore._util.errors import InputError, told
+from xplore._util.errors import InputError, one_line
 from xplore.report._page import environment, script_data, script_hash, text
 from xplore.report.precision import ANSWERS
 from xplore.report.review._session import RevealedError, Session
@@ -58,7 +58,7 @@ class Server(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             wanted = "a free port, 0 for any"
             raise InputError(
-                f"--port {port}", expected=wanted, got=told(error), fix="leave --port out"
+                f"--port {port}", expected=wanted, got=one_line(error), fix="leave --port out"
             ) from error
         self.hosts = {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
 
@@ -140,8 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != JSON or "Content-Type" not in self.headers:
             raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         try:
-            told = json.loads(body)
-            finding, answer = told["finding"], told["answer"]
+            given = json.loads(body)
+            finding, answer = given["finding"], given["answer"]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise RefusedError(HTTPStatus.BAD_REQUEST) from None
         if not isinstance(finding, str) or not self.server.session.takes(answer):
@@ -193,7 +193,7 @@ def _page(session: Session) -> str:
         reviewer=session.reviewer,
         style=Markup(_style()),
         script=Markup(_text("page.js")),
-        queue=script_data(session.said()),
+        queue=script_data(session.answers()),
         aim=session.aim(),
         classes=session.classes,
         keys=_keys(session.classes),
@@ -234,15 +234,15 @@ def _card(session: Session, finding: str) -> dict[str, Any]:
 
 
 def _end(session: Session) -> str:
-    answers = [answer for _, answer in session.said()]
+    answers = [answer for _, answer in session.answers()]
     return _render(
         "end.jinja",
         tally=[(answer, answers.count(answer)) for answer in ANSWERS],
         left=answers.count(None),
         total=len(answers),
         findings=(findings := sum(one.size for one in session.populations)),
-        shares=[(one.of, told["share"]) for one, told in session.precisions() if told],
-        told=session.told(),
+        shares=[(one.of, precision["share"]) for one, precision in session.precisions() if precision],
+        summary=session.summary(),
         classes=session.classes,
         path=session.archive.path,
         further=session.command(sample=min(2 * len(answers), findings)),

@@ -128,7 +128,7 @@ class Session:
                 raise InputError(str(self.archive.path), expected="valid findings to review", got="none")
             undo.pop_all()
 
-    def said(self) -> list[tuple[str, str | None]]:
+    def answers(self) -> list[tuple[str, str | None]]:
         """The queue, each finding with the reviewer's answer, where there is one."""
         with self._lock:
             answers = self.archive.answers()
@@ -151,9 +151,9 @@ class Session:
         with self._lock:
             if finding in self._revealed:
                 raise RevealedError(finding)
-            said, read_as = self._judged(finding, answer)
+            judged, read_as = self._judged(finding, answer)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            self.archive.answer(finding, self.reviewer, said, now, read_as)
+            self.archive.answer(finding, self.reviewer, judged, now, read_as)
 
     def takes(self, answer: Any) -> bool:
         """Is this an answer?"""
@@ -183,12 +183,12 @@ class Session:
             stored, row = next(self.archive.take([finding])), self._rows[finding]
             if not self.classes:
                 return card(self.reading, row, stored)
-            said = self.archive.answers().get(finding, {}).get(self.reviewer)
-            if said not in ANSWERS:
+            answer = self.archive.answers().get(finding, {}).get(self.reviewer)
+            if answer not in ANSWERS:
                 return blind(stored)
             self._revealed.add(finding)
             read_as = self.archive.read_as().get(finding, {}).get(self.reviewer)
-            return card(self.reading, row, stored, said, read_as)
+            return card(self.reading, row, stored, answer, read_as)
 
     def precisions(self) -> list[tuple[Population, dict[str, Any] | None]]:
         """Of each population how many keep their label, by the answers of all reviewers so far."""
@@ -213,12 +213,12 @@ class Session:
         words = ["xplore", "review", self.archive.path.parent, "--reviewer", self.reviewer]
         return shell(*words, "--sample", str(sample), *(["--rng", str(self.rng)] if self.rng else []))
 
-    def told(self) -> list[str]:
+    def precision(self) -> list[str]:
         """How many findings keep their label, and how narrow the interval is; a line a population."""
-        judged = [(one, told) for one, told in self.precisions() if told]
+        judged = [(one, precision) for one, precision in self.precisions() if precision]
         return [
-            f"{wording.precision(told, one.of)} {wording.reached(told, self.missing(one))}"
-            for one, told in judged
+            f"{wording.precision(precision, one.of)} {wording.reached(precision, self.missing(one))}"
+            for one, precision in judged
         ]
 
     def close(self) -> None:
