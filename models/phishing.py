@@ -51,4 +51,4 @@ def forest() -> "RandomForestClassifier":
         raise MissingExtraError("scikit-learn", extra="tabular", purpose="the random forest") from error
     features, seen = phishing.realistic(), phishing.load("train")
     model = RandomForestClassifier(100, min_samples_leaf=2, random_state=0)
-    return model.fit(features.frame(features.codes(seen.images)), seen.labels)
+    return model.fit(features.frame(features.encode_inputs(seen.images)), seen.labels)

@@ -68,7 +68,7 @@ def config_keys() -> str:
     from xplore.campaign.config.instantiate import READING as HINTS
     from xplore.campaign.config.instantiate import READING_HELP
 
-    told = (*PACKAGES, "models", "seeds", "campaign", "referee")
+    told = (*PACKAGES, "models", "seeds", "campaign", "reference_model")
     of_config = [
         (
             f"[`{name}`](#{name})" if name in told else f"`{name}`",
@@ -106,8 +106,8 @@ def config_keys() -> str:
         load = getattr(importlib.import_module(f"xplore.data.{module.name}"), "load", None)
         if load is not None and not module.name.startswith("_"):
             parts += _part(f"xplore.data.{module.name}:load", load)
-    parts.append("## referee")
-    for use in _named("referee"):
+    parts.append("## reference_model")
+    for use in _named("reference_model"):
         parts += _part(use, _found(use))
     return "\n\n".join(parts) + "\n"
 

@@ -67,7 +67,7 @@ class Domain(NamedTuple):
     models: Callable[[], list[Any]]
     seeds: Callable[[], Inputs]
     lanes: int
-    referee: Callable[[], Any] | None = None
+    reference_model: Callable[[], Any] | None = None
 
 
 def digits() -> Inputs:
@@ -112,7 +112,7 @@ def campaign(constraint: Constraint, domain: Domain, search: Search) -> xplore.R
         seeds.labels,
         constraint=constraint,
         search=search,
-        referee=domain.referee and domain.referee(),
+        reference_model=domain.reference_model and domain.reference_model(),
         lanes=domain.lanes,
         classes=seeds.classes,
     )
@@ -140,7 +140,7 @@ def section(constraint: Constraint, domain: Domain, search: Search) -> str:
     result = campaign(constraint, domain, search)
     reading = read(result.archive)
     row = max(reading.valid, key=lambda row: (row.shown.measure("margin") or 0, row.id), default=None)
-    lines = [f"## {title}", "", f"Bound: {constraint.words}.", ""]
+    lines = [f"## {title}", "", f"Bound: {constraint.description}.", ""]
     if row is None:
         return "\n".join([*lines, f"No {domain.name} divided the models within this budget.", ""])
     path = drawn(reading, row, title.lower())

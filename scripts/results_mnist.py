@@ -42,14 +42,14 @@ BEFORE = {
 """Valid findings before doubt was a verdict, and with rectangles that hid up to a quarter (c1ee588)."""
 
 LIGHTING = {
-    "both ends": ["search.use=xplore.search:Sweep", "search.first=farthest", "search.steps=2"],
+    "both ends": ["search.use=xplore.search:GridSearch", "search.first=farthest", "search.steps=2"],
     "8 points, the farthest first": [
-        "search.use=xplore.search:Sweep",
+        "search.use=xplore.search:GridSearch",
         "search.first=farthest",
         "search.steps=8",
     ],
     "32 points, the farthest first: the default": [],
-    "256 points, the nearest first: each level": ["search.use=xplore.search:Sweep", "search.steps=256"],
+    "256 points, the nearest first: each level": ["search.use=xplore.search:GridSearch", "search.steps=256"],
     "the gradient, 16 tries of 4 steps": [
         "search.use=xplore.search:Gradient",
         "search.steps=4",

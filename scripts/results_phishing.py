@@ -32,11 +32,11 @@ from xplore.inputs.encoding import encoding_of  # noqa: E402
 from xplore.models import phishing as zoo  # noqa: E402
 from xplore.objectives import Joint  # noqa: E402
 from xplore.panel import Panel  # noqa: E402
-from xplore.search import Flips, Gradient, Random, Search  # noqa: E402
+from xplore.search import Gradient, HillClimb, Random, Search  # noqa: E402
 
 SEARCHES: tuple[tuple[str, Search], ...] = (
     ("Gradient", Gradient(steps=10, tries=5)),
-    ("Flips", Flips(steps=20, tries=5)),
+    ("Flips", HillClimb(steps=20, tries=5)),
     ("Random", Random(steps=100, tries=1)),
 )
 """At most 100 model queries a seed each: a gradient step is two."""
@@ -76,10 +76,10 @@ def within_reach(
 def recall(models: Sequence[Any], features: Features, search: Search) -> Recall:
     """A search from every held-out page on which the models agree, beside all that could be found."""
     pages = phishing.load("test")
-    space = features.codes(phishing.every())
+    space = features.encode_inputs(phishing.every())
     panel = Panel.of([reading(model, features) for model in models])
     differ = differing(panel, space)
-    codes = features.codes(pages.images)
+    codes = features.encode_inputs(pages.images)
     agree = [code for code, apart in zip(codes, differing(panel, codes), strict=True) if not apart]
     reach = np.stack([within_reach(code, space, features.changes) & differ for code in agree])
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ def main() -> None:
         for changes in chosen.changes or (1, 2, 3):
             features = phishing.realistic(changes)
             for name, search in SEARCHES:
-                if search.climbs and len(models) > 3:
+                if search.needs_grad and len(models) > 3:
                     continue  # trees have no slope
                 came = recall(models, features, search)
                 lines.append(

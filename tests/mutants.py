@@ -125,8 +125,8 @@ USES = [
         "tiny:seeds",
     ),
     *(
-        "xplore.search:Sweep",
-        "xplore.search:Flips",
+        "xplore.search:GridSearch",
+        "xplore.search:HillClimb",
         "xplore.search:Original",
         "builtins:dict",
         "builtins:print",
@@ -339,7 +339,7 @@ def ran(out: Path, path: Path, told: list[tuple[Path_, Any]]) -> str:
     return "" if code == 0 else f"replay, exit code {code}: {said[-300:]} {error[-300:]}"
 
 
-OPTIONAL = ("objective", "oracle", "baseline", "referee", "training", "backend")
+OPTIONAL = ("objective", "oracle", "baseline", "reference_model", "training", "backend")
 
 
 def _rooted(at: Path_, value: Any, kept: Any) -> bool:

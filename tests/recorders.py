@@ -269,7 +269,7 @@ def told(folder: Path, meta: dict[str, Any], base: dict[str, Any], out: Path) ->
         with closing(Session(folder, "ann")) as session:
             for name in session.queue[:2]:
                 session.card(name)
-            session.aim()
+            session.goal()
             session.answer(session.queue[-1], 0 if session.classes else "valid")
             session.card(session.queue[-1])
             session.summary()

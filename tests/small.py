@@ -68,7 +68,9 @@ def campaign(
     training = pictures(1, 300, SHAPE)
     judge = Judge(panel, method.oracle, method.constraint, criteria, brightest, training, batch=16)
     layout = panel.check(SHAPE)
-    return Campaign(method, judge, layout, Held(codes), RunOptions(lanes, rng, round_size=32), budget, backend)
+    return Campaign(
+        method, judge, layout, Held(codes), RunOptions(lanes, rng, round_size=32), budget, backend
+    )
 
 
 def archive(running: Campaign, folder: Path) -> Archive:

@@ -114,7 +114,7 @@ name = "bank"
 seeds = {use = "tables:seeds"}
 models = [{use = "tables:straight"}, {use = "tables:forest"}]
 constraint = {use = "tables:features"}
-search = {use = "xplore.search:Flips", steps = 10, tries = 2}
+search = {use = "xplore.search:HillClimb", steps = 10, tries = 2}
 campaign = {lanes = 8}
 """
 

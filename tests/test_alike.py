@@ -15,8 +15,8 @@ import tiny
 
 import xplore
 from xplore._util.errors import InputError
-from xplore._util.recipe import Recipe
 from xplore._util.pytree import Number
+from xplore._util.recipe import Recipe
 from xplore.archive import Archive
 from xplore.archive.tables import FILE
 from xplore.archive.trusted import make
@@ -90,7 +90,7 @@ def alike(n: int) -> dict[str, dict[str, Any]]:
         "an optimizer of the same name": {"search": Gradient(Recipe.of(descent(1.0 + n), learning_rate=0.1))},
         "one of many numbers": {"oracle": Sure(MANY + n * (MANY == 1000))},
         "a criterion's number": {"criteria": (NeuronCoverage(), Half(0.5, at=float(n)))},
-        "a referee": {"referee": (lambda images: images[:, 0], lambda images: images[:, 1])[n]},
+        "a referee": {"reference_model": (lambda images: images[:, 0], lambda images: images[:, 1])[n]},
         "training inputs": {"training": ROWS + n},
     }
 
@@ -99,7 +99,7 @@ def account(**given: Any) -> dict[str, Any]:
     running = small.campaign(seeds=8)
     parts = {key: given[key] for key in ("constraint", "oracle", "search") if key in given}
     method, criteria = running.method.replace(**parts), given.get("criteria", running.judge.criteria)
-    beside = {key: given.get(key) for key in ("referee", "training")}
+    beside = {"referee": given.get("reference_model"), "training": given.get("training")}
     meta = record(method, running.layout, criteria, running.plan, 4, beside)
     return {**meta, "labelled": False, "seeds_total": 8, "classes": [], "notes": []}
 
@@ -179,6 +179,6 @@ def test_what_is_recorded_of_a_constraint_makes_it_again() -> None:
         assert part is not None
         given = {"table": constraint.described()} if isinstance(constraint, Features) else {}
         again = make({**part, **given}, "constraint")
-        assert repr(again) == repr(constraint) and again.words == constraint.words
+        assert repr(again) == repr(constraint) and again.description == constraint.description
     unnamed = [Latent(decode(1.0), encode), table().where(limited(2)), Chain((Latent(decode(1.0), encode),))]
     assert [named(constraint) for constraint in unnamed] == [None] * 3

@@ -39,12 +39,12 @@ from xplore.coverage import NeuronCoverage
 from xplore.engine.step import Method
 from xplore.objectives import Joint
 from xplore.oracles import LabelsDiffer
-from xplore.search import Sweep
+from xplore.search import GridSearch
 from xplore.evaluation.sources import Held
 from xplore.campaign.judge import Judge
 
 panel, codes = relatives(1, (8, 8, 1), channels=()), pictures(0, 4000, (8, 8, 1))
-method = Method(panel, Joint(), Lighting(), LabelsDiffer(), Sweep(steps=8))
+method = Method(panel, Joint(), Lighting(), LabelsDiffer(), GridSearch(steps=8))
 judge = Judge(panel, method.oracle, method.constraint, (NeuronCoverage(),))
 layout = panel.check(codes.shape[1:])
 layers = [{"name": m, "layers": [{"units": la.units} for la in each]} for m, each in layout.models]

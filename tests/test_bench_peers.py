@@ -18,7 +18,7 @@ from xplore.data import mnist
 from xplore.inputs.encoding import decode
 from xplore.models import lenet
 from xplore.objectives import Joint
-from xplore.objectives.joint import JointAim
+from xplore.objectives.joint import JointGoal
 from xplore.panel import Panel
 from xplore.search import Original
 from xplore.search._base import Feedback, Start
@@ -85,7 +85,7 @@ def test_a_step_of_the_loop_in_torch_is_one_of_original(clip, bench, digits):
     panel, models = ours(), [lenets.LeNet(name) for name in NAMES]
     neurons, label, deviate = (3, 60, 200), 7, 1  # a convolution's, a dense layer's, another's
     starts = np.cumsum([0, 52, 148])
-    aim = JointAim(
+    aim = JointGoal(
         jnp.array([label]),
         jnp.array([deviate]),
         jnp.array([[n + s for n, s in zip(neurons, starts, strict=True)]]),
@@ -97,7 +97,7 @@ def test_a_step_of_the_loop_in_torch_is_one_of_original(clip, bench, digits):
         Original("light", step=loop.STEP, clip=clip),
         Start(x0, jax.random.split(jax.random.key(0), 1), jnp.array([0])),
     )
-    point = search.advance(
+    point = search.update(
         Lighting(), search.init(Lighting(), start), start, Feedback(slope, jnp.zeros(1), jnp.array([0]))
     )
     theirs = loop.stepped(models, lenets.in_torch(digits[:1]), label, deviate, list(neurons), clip)

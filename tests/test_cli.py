@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 XPLORE = [str(Path(sysconfig.get_path("scripts")) / "xplore")]
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "run_campaign.py")]
 SMALL = ["mnist", "--seeds", "20", "--steps", "3", "--lanes", "16"]
-SMALL += [word for part in ("baseline", "referee", "training") for word in ("--set", f"{part}=none")]
+SMALL += [word for part in ("baseline", "reference_model", "training") for word in ("--set", f"{part}=none")]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def test_summary_has_what_a_program_needs(finished: object, first: Path) -> None
     assert told["lanes"] == 16 and "cpu" in told["device"] and {"xplore", "jax"} <= set(told["versions"])
     config = told["config"]
     assert config["search"]["steps"] == 3 and config["campaign"]["lanes"] == 16
-    assert (config["baseline"], config["referee"], config["training"]) == (None, None, None)
+    assert (config["baseline"], config["reference_model"], config["training"]) == (None, None, None)
     assert told["baselines"] == []
     assert told["command"].startswith("xplore run mnist --seeds 20 ")
 

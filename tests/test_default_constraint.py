@@ -48,7 +48,7 @@ def test_images_of_any_size_are_searched_and_the_choice_is_told(
     images = np.random.default_rng(0).integers(0, 256, (6, *shape), dtype=np.uint8)
     result = xplore.run(models(shape), images, steps=2, tries=1, lanes=8, out=tmp_path / "run")
     chosen = Occlusion.fitted(*shape[:2])
-    told = f"no constraint was given: Occlusion({chosen.height}, {chosen.width}), {chosen.words}"
+    told = f"no constraint was given: Occlusion({chosen.height}, {chosen.width}), {chosen.description}"
     assert told in capsys.readouterr().err
     assert [note for note in result.summary["notes"] if note.startswith(told)]
     assert told in (tmp_path / "run" / "report.html").read_text("utf-8")

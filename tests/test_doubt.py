@@ -82,7 +82,7 @@ def agrees(images: np.ndarray) -> np.ndarray:
 
 
 def test_findings_that_the_reference_model_contradicts_are_apart(tmp_path: Path) -> None:
-    told, free = run(referee=contradicts, out=tmp_path / "run"), run()
+    told, free = run(reference_model=contradicts, out=tmp_path / "run"), run()
     figures, kept = told.summary, [f for f in told.findings if f.verdict == "in_doubt"]
     assert len(kept) == len(free.valid) > 3 and not told.valid
     assert all(finding.doubts == (REFERENCE,) and not finding.reasons for finding in kept)
@@ -117,7 +117,7 @@ def test_what_is_shown_decides_not_what_was_found() -> None:
     sizes = [(f.measures["l2"], f.shrunk.measures["l2"]) for f in run().valid if f.shrunk]
     limit = float(np.median([small for _, small in sizes])) + 1e-3
     assert any(found > limit >= small for found, small in sizes) and any(small > limit for _, small in sizes)
-    whole, as_found = run(referee=doubts_far), run(referee=doubts_far, shrink=False)
+    whole, as_found = run(reference_model=doubts_far), run(reference_model=doubts_far, shrink=False)
     for finding in whole.findings:
         assert finding.shrunk is not None
         if not finding.reasons:
@@ -172,7 +172,9 @@ def test_tables_have_doubts_too() -> None:
     y = (table.to_numpy() @ np.array([[1, -1], [0.5, 0], [0, 1]])).argmax(axis=1)
     how: dict[str, Any] = {"constraint": Features.infer(table), "steps": 6, "tries": 2, "progress": False}
     free = xplore.run([model(0), model(0.6)], table, y, **how)
-    told = xplore.run([model(0), model(0.6)], table, y, referee=lambda rows: np.full(len(rows), 7), **how)
+    told = xplore.run(
+        [model(0), model(0.6)], table, y, reference_model=lambda rows: np.full(len(rows), 7), **how
+    )
     assert free.valid and not told.valid and told.summary["in_doubt"] == len(free.valid)
 
 
@@ -195,7 +197,7 @@ def test_a_record_that_contradicts_itself_is_damage(recorded: Any, tmp_path: Pat
 
 
 def test_doubts_that_do_not_hold_are_seen_by_a_replay(tmp_path: Path) -> None:
-    result = run(referee=agrees, out=tmp_path / "run")
+    result = run(reference_model=agrees, out=tmp_path / "run")
     finding: Finding = next(one for one in result.valid if one.shrunk)
     assert finding.shrunk is not None
     result.archive.close()

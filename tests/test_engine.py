@@ -53,8 +53,8 @@ def fates(method, codes, width, order, **how):
         if batch:
             runs.push(batch, covered)
         for outcome in runs.advance():
-            assert (outcome.seed, outcome.turn) not in ended, "each try ends once"
-            ended[outcome.seed, outcome.turn] = (outcome.found, outcome.steps, outcome.codes.tobytes())
+            assert (outcome.seed, outcome.attempt) not in ended, "each try ends once"
+            ended[outcome.seed, outcome.attempt] = (outcome.found, outcome.steps, outcome.codes.tobytes())
     assert len(ended) == len(agree) * method.search.tries
     return ended
 
@@ -155,7 +155,9 @@ def run(panel, codes, constraint, numbers):
     method = Method(panel, Joint(lambda1, lambda2), constraint(bound), LabelsDiffer(), search)
     judge = validity.Judge(panel, method.oracle, method.constraint, (NeuronCoverage(t),))
     layout = panel.check(codes.shape[1:])
-    runs = campaign.Campaign(method, judge, layout, Held(codes), campaign.RunOptions(lanes=8, round_size=16, lag=1))
+    runs = campaign.Campaign(
+        method, judge, layout, Held(codes), campaign.RunOptions(lanes=8, round_size=16, lag=1)
+    )
     for _ in runs.run():
         pass
     return runs.tally

@@ -56,6 +56,11 @@ def test_it_has_an_example(name: str) -> None:
 
 
 def test_all_kinds_of_names_are_asked() -> None:
-    wanted = ("xplore.run", "xplore.constraints.Chain", "xplore.oracles.OfLabels", "xplore.data.mnist.load")
+    wanted = (
+        "xplore.run",
+        "xplore.constraints.Chain",
+        "xplore.oracles.ClassificationOracle",
+        "xplore.data.mnist.load",
+    )
     assert {*wanted, "xplore.adapters.keras.load", "xplore.report.npz:Npz"} <= set(NAMES)
     assert len(NAMES) > 80

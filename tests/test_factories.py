@@ -74,7 +74,7 @@ def test_any_json_is_refused_or_made_by_the_dictionary(part: Any) -> None:
     ],
 )
 def test_what_is_made_is_what_was_named(part: dict[str, Any], wanted: str) -> None:
-    assert wanted in make(part, "constraint").words
+    assert wanted in make(part, "constraint").description
 
 
 @pytest.mark.parametrize(

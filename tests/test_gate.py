@@ -208,7 +208,7 @@ def test_the_command_keeps_what_it_names(
 
 
 def test_flips_whose_label_is_in_doubt_do_not_count() -> None:
-    plain, held = gate(tiny.two()), gate(tiny.two(), referee=tiny.doubter())
+    plain, held = gate(tiny.two()), gate(tiny.two(), reference_model=tiny.doubter())
     every = held.result.archive.findings()
     doubted = [finding for finding in every if finding.verdict == "in_doubt"]
     near, without = held.whole[1], plain.whole[1]
@@ -216,7 +216,9 @@ def test_flips_whose_label_is_in_doubt_do_not_count() -> None:
     assert near.flips + len({finding.seed for finding in doubted}) == without.flips
 
 
-@pytest.mark.parametrize("evidence", [{}, {"referee": tiny.doubter()}, {"training": (images(), None)}])
+@pytest.mark.parametrize(
+    "evidence", [{}, {"reference_model": tiny.doubter()}, {"training": (images(), None)}]
+)
 def test_other_trainings_are_judged_by_what_judges_the_new_version(evidence: dict[str, Any]) -> None:
     """One of them answers as the new version does: the same seeds flip, whatever is in doubt."""
     if "training" in evidence:
@@ -228,7 +230,7 @@ def test_other_trainings_are_judged_by_what_judges_the_new_version(evidence: dic
 def test_a_config_gives_a_gate_its_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plain.toml").write_text(tiny.CONFIG)
-    Path("held.toml").write_text(tiny.CONFIG + '[referee]\nuse = "tiny:doubter"\n')
+    Path("held.toml").write_text(tiny.CONFIG + '[reference_model]\nuse = "tiny:doubter"\n')
     flips = {}
     for name in ("plain", "held"):
         command = ["gate", "tiny:one", "tiny:two", "--config", f"{name}.toml", "--out", name]

@@ -20,7 +20,7 @@ from xplore.model import Model
 from xplore.model.capture.jaxpr import capture
 from xplore.model.lowering import autotune as lowering
 from xplore.model.lowering.convolution import AS_WRITTEN, SHIFTED, Convolution, convolve
-from xplore.model.lowering.pooling import MaxPool, parted, parted_slope
+from xplore.model.lowering.pooling import MaxPool, parted, pooled_grad
 from xplore.models import lenet
 from xplore.panel import Panel
 
@@ -150,7 +150,7 @@ def test_parted_pools_are_xlas_bit_for_bit(window, ties):
     y, back = jax.vjp(lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID"), x)
     assert len(pool.ways()) == 2 and float(jnp.abs(slope).min()) > 0
     np.testing.assert_array_equal(parted(pool, x), y)
-    np.testing.assert_array_equal(parted_slope(pool, x, y, slope), back(slope)[0])
+    np.testing.assert_array_equal(pooled_grad(pool, x, y, slope), back(slope)[0])
 
 
 def test_pools_whose_windows_overlap_stay_as_written():

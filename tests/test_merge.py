@@ -40,7 +40,7 @@ KNOWN: dict[str, Any] = {
     "classes": ["0", "1", "2"],
     "main_criterion": 0,
     "constraint": "Ball()",
-    "search": "Sweep()",
+    "search": "GridSearch()",
 }
 IDS = ("9c", "0a", "5f")
 TABLES = ("meta", "artefacts", "rounds", "seeds", "findings", "shrunk", "answers")

@@ -56,7 +56,7 @@ def test_every_line_may_be_taken_in(tmp_path: Path) -> None:
     assert all(build(part) is not None for key, part in parts(as_it_is) if not key.startswith("models"))
     file.write_text(re.sub(rf"(?m)^# (?={KEY}|\[)", "", file.read_text()))
     whole = load(str(file))
-    assert whole.oracle and whole.referee and whole.training and whole.campaign.until_coverage == 0.9
+    assert whole.oracle and whole.reference_model and whole.training and whole.campaign.until_coverage == 0.9
     assert {*READING} < {*whole.models[2]} and whole.search["optimizer"]["use"] == "optax:adam"
     assert build(whole.search).optimizer is not None and build(whole.oracle) is not None
 

@@ -108,7 +108,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> xplore.Result:
         "constraint": Lighting(0.3),
         "steps": 8,
         "tries": 4,
-        "referee": lambda x: np.zeros(len(x), int),
+        "reference_model": lambda x: np.zeros(len(x), int),
     }
     out = tmp_path_factory.mktemp("nan") / "run"
     return xplore.run([model(), model(edge, "new")], IMAGES, LABELS, out=out, **how)

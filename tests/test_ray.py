@@ -158,7 +158,7 @@ def test_what_fails_on_a_worker_is_told_as_what_it_is(on_it: Ray, tmp_path: Path
         raise InputError("referee", expected="digits", got="others")
 
     running = small.campaign(backend=on_it)
-    object.__setattr__(running.judge, "referee", refuses)
+    object.__setattr__(running.judge, "reference_model", refuses)
     with pytest.raises(InputError, match="referee: expected digits"):
         for _ in running.run():
             pass

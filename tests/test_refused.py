@@ -60,7 +60,7 @@ REFUSED: list[dict[str, Any]] = [
     {"name": 3},
     {"classes": 3},
     {"classes": "ab"},
-    {"referee": 3},
+    {"reference_model": 3},
     {"plan": "p"},
     {"criteria": 3},
     {"criteria": [3]},
@@ -83,7 +83,9 @@ def test_a_refused_run_leaves_nothing(how: dict[str, Any], nothing_new: Callable
         assert nothing_new()
 
 
-@pytest.mark.parametrize("how", [{"referee": Fails()}, {"backend": Fails()}], ids=lambda how: next(iter(how)))
+@pytest.mark.parametrize(
+    "how", [{"reference_model": Fails()}, {"backend": Fails()}], ids=lambda how: next(iter(how))
+)
 def test_a_run_that_fails_before_any_seed_leaves_nothing(
     how: dict[str, Any], nothing_new: Callable[[], bool]
 ) -> None:
@@ -131,7 +133,7 @@ def test_other_calls_that_are_refused_leave_nothing(nothing_new: Callable[[], bo
         "run mine.toml --out new/run --set search.steps=0",
         "run mine.toml --out new/run --set campaign.lanes=0",
         "run mine.toml --out new/run --set models.0.use=nowhere:none",
-        'run mine.toml --out new/run --set referee={use="math:pi"}',
+        'run mine.toml --out new/run --set reference_model={use="math:pi"}',
         "run mine.toml --out file/run",
         "merge nowhere other --out new/merged",
         "migrate nowhere --out new",

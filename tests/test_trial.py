@@ -14,7 +14,7 @@ from xplore._util.errors import InputError
 from xplore.constraints import Ball, Lighting
 from xplore.model import Model
 from xplore.objectives import Joint
-from xplore.search import Flips, Gradient, Random
+from xplore.search import Gradient, HillClimb, Random
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
@@ -210,7 +210,7 @@ class TestGradients:
     def test_without_any_the_search_needs_none(self, kind: str) -> None:
         models = [flat(kind, name) for name in "ab"]
         result = xplore.run(models, IMAGES[:8], **HOW)
-        assert result.summary["search"].startswith("Flips")
+        assert result.summary["search"].startswith("HillClimb")
         assert sum("no gradient" in note for note in result.summary["notes"]) == 1
         with pytest.raises(InputError, match=r"model a: .*with a gradient.*does without"):
             xplore.run(models, IMAGES[:8], search=Gradient(), **{**HOW, "steps": 1})
@@ -218,13 +218,13 @@ class TestGradients:
     def test_who_is_to_deviate_must_have_one(self) -> None:
         models = [model(linear, name="smooth"), flat("rounded", "flat")]
         result = xplore.run(models, IMAGES[:8], objective=Joint(deviate=1), **HOW)
-        assert result.summary["search"].startswith("Flips")
+        assert result.summary["search"].startswith("HillClimb")
         verdict = xplore.gate(*models, IMAGES[:8], LABELS[:8], **HOW)
-        assert verdict.result.summary["search"].startswith("Flips")
+        assert verdict.result.summary["search"].startswith("HillClimb")
 
     def test_a_search_that_needs_none_is_left(self) -> None:
         models = [flat("rounded", name) for name in "ab"]
-        result = xplore.run(models, IMAGES[:8], search=Flips(), **HOW)
+        result = xplore.run(models, IMAGES[:8], search=HillClimb(), **HOW)
         assert [note for note in result.summary["notes"] if "constraint" not in note] == []
 
 
@@ -267,11 +267,11 @@ def test_light_is_swept_unless_a_search_is_named() -> None:
     how = HOW | {"constraint": Lighting(0.2), "steps": None, "tries": None}
     models = [ending(linear, 0.0), ending(linear, 0.1)]
     result = xplore.run(models, IMAGES, **how)
-    assert result.summary["search"].startswith("Sweep(steps=32, tries=1, first='farthest')")
+    assert result.summary["search"].startswith("GridSearch(steps=32, tries=1, first='farthest')")
     agree = len(IMAGES) - result.summary["already_differ"]
     assert result.summary["queries"] <= 32 * agree
     few = xplore.run(models, IMAGES, **how | {"steps": 2})
-    assert few.summary["search"].startswith("Sweep(steps=2") and few.summary["queries"] <= 2 * agree
+    assert few.summary["search"].startswith("GridSearch(steps=2") and few.summary["queries"] <= 2 * agree
     # Each level by hand: which seeds can be divided, and by both ends alone?
     weights = [np.asarray(one.params["w"], np.float64) for one in models]
 
@@ -295,9 +295,9 @@ def test_some_models_alone_deviate_in_turn() -> None:
     before = jnp.asarray(RANDOM.normal(size=(4, 5, 3)), jnp.float32)
     keys = jax.random.split(jax.random.key(0), 5)
     for turn in range(4):
-        aim = Joint(deviate=(1, 3)).aim(keys, before, (), jnp.full(5, turn))
+        aim = Joint(deviate=(1, 3)).goal(keys, before, (), jnp.full(5, turn))
         assert set(aim.deviate.tolist()) <= {1, 3}
-        after = Joint(deviate=(1, 3)).aim(keys, before, (), jnp.full(5, turn + 1))
+        after = Joint(deviate=(1, 3)).goal(keys, before, (), jnp.full(5, turn + 1))
         assert (aim.deviate != after.deviate).all()
     with pytest.raises(InputError, match=r"deviate"):
         Joint(deviate=(0, 4)).fits(4, "logits")

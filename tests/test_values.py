@@ -82,7 +82,7 @@ def test_findings_replay_by_the_recorded_oracle(run: xplore.Result) -> None:
 
 def test_a_users_own_oracle_is_asked_for(tmp_path: Path) -> None:
     class Own(AnglesDiffer):
-        def told(self) -> dict[str, Any]:
+        def metadata(self) -> dict[str, Any]:
             return {}
 
     given = {"constraint": Ball(0.2), "lanes": 8, "steps": 6, "progress": False, "out": tmp_path / "own"}

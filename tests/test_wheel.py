@@ -15,7 +15,8 @@ import xplore
 
 ROOT = Path(xplore.__file__).parents[1]
 EXTRAS = "demo,tabular,phishing,driving,imagenet"
-SMALL = "run mnist --seeds 10 --steps 2 --lanes 8 --set baseline=none --set referee=none --set training=none"
+SMALL = "run mnist --seeds 10 --steps 2 --lanes 8 --set baseline=none --set training=none"
+SMALL += " --set reference_model=none"
 
 ROWS = "--seeds 10 --steps 2 --lanes 8 --set baseline=none"
 AWAY = {"driving": "udacity_ch2", "pdf": "."}

@@ -62,11 +62,13 @@ def prepared(
     parts["oracle"] = checked_oracle(parts["oracle"], panel, inputs.images.shape[1:])
     method = Method(panel.replace(lowering=lowering), **parts)
     criteria = tuple(config.build(part) for part in chosen.criteria)
-    referee = None if chosen.referee is None else config.build(chosen.referee)
+    reference_model = None
+    if chosen.reference_model is not None:
+        reference_model = config.build(chosen.reference_model)
     known = None if chosen.training is None else config.build(chosen.training)
     training = (None, None) if known is None else (known.images, known.labels)
     judge = Judge(
-        panel, method.oracle, method.constraint, criteria, referee, *training, batch=min(BATCH, lanes)
+        panel, method.oracle, method.constraint, criteria, reference_model, *training, batch=min(BATCH, lanes)
     )
     kept = np.arange(len(inputs.images))
     if agreed:
@@ -100,7 +102,7 @@ def bare_gradient(campaign: Campaign) -> Callable[[], Any]:
     x = decode(campaign.seeds.read(0, lanes).codes)
     before = jnp.asarray(campaign.judge.read(campaign.seeds.read(0, lanes).codes)[0])
     keys = jax.random.split(jax.random.key(0), lanes)
-    aim = method.objective.aim(
+    aim = method.objective.goal(
         keys, before, tuple(map(jnp.asarray, uncovered(campaign))), jnp.zeros(lanes, int)
     )
     gradient = jax.jit(jax.grad(lambda x, method, aim: method.objective.score(aim, method.panel(x)).sum()))

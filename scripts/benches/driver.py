@@ -22,7 +22,7 @@ from benches._prepared import prepared
 from xplore.archive import Archive
 from xplore.archive.records import content_hash
 from xplore.campaign import Campaign
-from xplore.campaign.messages import WorkResult, Reading, WorkItem
+from xplore.campaign.messages import SeedBatch, WorkItem, WorkResult
 from xplore.campaign.provenance import record
 from xplore.campaign.worker import Worker
 from xplore.evaluation.sources import Held
@@ -76,9 +76,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def one_task(campaign: Campaign, size: int) -> WorkResult:
     """What comes of a task."""
     fates = Worker(campaign.method, campaign.judge, campaign.plan)
-    aims = campaign.aims(0)
-    fates.warm_up(campaign.seeds.first, aims)
-    came = fates.through(WorkItem(0, 0, campaign.seeds.read(0, size), {0: aims}))
+    coverage = campaign.coverage(0)
+    fates.warm_up(campaign.seeds.first, coverage)
+    came = fates.through(WorkItem(0, 0, campaign.seeds.read(0, size), {0: coverage}))
     fates.close()
     return came
 
@@ -90,7 +90,9 @@ def noisy(code: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return changed
 
 
-def arriving(campaign: Campaign, real: WorkResult, codes: np.ndarray, first: int, rng: np.random.Generator) -> WorkResult:
+def arriving(
+    campaign: Campaign, real: WorkResult, codes: np.ndarray, first: int, rng: np.random.Generator
+) -> WorkResult:
     """The result of a task of other seeds, like a real one."""
     encoding = campaign.method.constraint.encoding
     index = first // campaign.plan.round_size
@@ -109,7 +111,7 @@ def arriving(campaign: Campaign, real: WorkResult, codes: np.ndarray, first: int
     findings = [other(finding) for finding in real.findings]
     (read,) = real.read
     differ = [other(finding) for finding in read.findings]
-    reading = Reading(index, read.seeds, read.covered, [same(r) for r in read.records], differ)
+    reading = SeedBatch(index, read.seeds, read.covered, [same(r) for r in read.records], differ)
     records = [same(record) for record in real.records]
     return WorkResult(
         steps=real.steps, lane_steps=real.lane_steps, read=[reading], records=records, findings=findings
@@ -126,14 +128,14 @@ class Arriving:
         self._ready: deque[bytes] = deque()
         self.load = 0
 
-    def warm_up(self, first: Any, aims: Any) -> None:
-        del first, aims
+    def warm_up(self, first: Any, coverage: Any) -> None:
+        del first, coverage
 
     def open(self, task: WorkItem) -> None:
         for first in range(task.first, task.first + len(task.block), self._size):
             self._ready.append(self._results[first])
 
-    def aim(self, index: int, aims: Any) -> None:
+    def set_coverage(self, index: int, coverage: Any) -> None:
         """What comes has aimed already."""
 
     def news(self) -> WorkResult:

@@ -99,12 +99,12 @@ def durations(options: argparse.Namespace) -> list[float]:
     """Seconds that real tasks take here, one after the other."""
     campaign = prepared(options.config, options.task * options.tasks, options.lanes)
     fates = Worker(campaign.method, campaign.judge, campaign.plan, beside=False)
-    aims = campaign.aims(0)
-    fates.warm_up(campaign.seeds.first, aims)
+    coverage = campaign.known(0)
+    fates.warm_up(campaign.seeds.first, coverage)
     took = []
     for first in range(0, options.task * options.tasks, options.task):
         start = time.perf_counter()
-        fates.through(WorkItem(0, first, campaign.seeds.read(first, options.task), {0: aims}))
+        fates.through(WorkItem(0, first, campaign.seeds.read(first, options.task), {0: coverage}))
         took.append(time.perf_counter() - start)
     fates.close()
     return took

@@ -29,7 +29,7 @@ from xplore.inputs.encoding import decode, encode
 from xplore.model.lowering.autotune import Lowering
 from xplore.models import lenet
 from xplore.objectives import Joint
-from xplore.oracles import OfLabels
+from xplore.oracles import ClassificationOracle
 from xplore.panel import Panel
 from xplore.search import Gradient
 
@@ -44,7 +44,7 @@ class Attacked(NamedTuple):
     gradients: int
 
 
-class LabelFlips(OfLabels):
+class LabelFlips(ClassificationOracle):
     """A model decides otherwise than on the seed; with `wait`, no walk ends by that."""
 
     wait: bool = False

@@ -30,11 +30,11 @@ def train(chosen: argparse.Namespace) -> None:
     """Train, score and write each chosen model."""
     features, seen, held = phishing.realistic(), phishing.load("train"), phishing.load("test")
     x, y, (name_of, check_x, check_y) = (
-        features.codes(seen.images),
+        features.encode_inputs(seen.images),
         seen.labels,
         (held.name, None, held.labels),
     )
-    check_x = features.codes(held.images)
+    check_x = features.encode_inputs(held.images)
     if chosen.check:
         tenth = len(x) // 10
         name_of, check_x, check_y, x, y = "phishing/check", x[:tenth], y[:tenth], x[tenth:], y[tenth:]

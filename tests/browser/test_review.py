@@ -170,7 +170,7 @@ def test_what_is_it_by_digits(browser, digits):
     browser.open(digits.url, 1280, 800)
     assert browser.run(READY) == "What is it?"
     assert browser.run("document.images.length") == 1 and "seed" not in text(browser, "#card")
-    assert text(browser, "#aim") == digits.session.aim()
+    assert text(browser, "#aim") == digits.session.goal()
     right = expected(digits, queue[0])
     pressed(browser, right)
     assert answers(digits) == ["valid", *[None] * 5] and browser.run(READY) == "What is it?"

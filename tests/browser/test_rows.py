@@ -26,14 +26,14 @@ def page(tmp_path_factory):
     table = frame(2, 40).rename(columns={"rate": SCRIPT, "age": "a feature of quite a long name, in years"})
     table["job"] = table["job"].replace({"clerk": f"clerk {SCRIPT}"})
     features = Features.infer(table, changes=4)
-    rows, folder = features.codes(table), tmp_path_factory.mktemp("rows") / "bank"
+    rows, folder = features.encode_inputs(table), tmp_path_factory.mktemp("rows") / "bank"
     keys, x0 = jax.random.split(jax.random.key(0), 40), features.encoding.decode(rows)
     after = np.asarray(features.encoding.encode(features.render(*features.sample(keys, x0), x0)))
     meta = {
         "name": "bank", "models": [{"name": "forest"}, {"name": "straight"}], "classes": ["no", "yes"],
         "layout": [{"name": name, "layers": []} for name in ("forest", "straight")],
         "criteria": ["NeuronCoverage(t=0.0)"], "main_criterion": 0, "labelled": True, "finished": True,
-        "table": features.described(), "bound": features.words,
+        "table": features.described(), "bound": features.description,
     }  # fmt: skip
     archive = Archive.create(folder, meta)
     findings = []

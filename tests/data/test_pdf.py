@@ -53,7 +53,7 @@ def test_33_only_grow_35_move_either_way_67_are_never_chosen():
     assert set(pdf.FOLLOW) <= {
         name for name, frozen in zip(pdf.NAMES, features.frozen, strict=True) if frozen
     }
-    assert "49 frozen; 18 that follow" in features.words
+    assert "49 frozen; 18 that follow" in features.description
     kinds = [column.kind for column in features.columns]
     assert (kinds.count("float"), kinds.count("binary"), kinds.count("integer")) == (23, 2, 110)
 
@@ -63,7 +63,7 @@ def test_in_every_file_of_contagio_what_follows_does_and_the_rules_hold():
     rows = np.concatenate([pdf.load(part, CONTAGIO).images for part in pdf.PARTS])
     assert rows.shape == (9999, 135)
     features = zoo.realistic()
-    features.check(features.codes(rows))
+    features.check(features.encode_inputs(rows))
     row = Row(features.columns, jnp.asarray(rows))
     for name, value in pdf.FOLLOW.items():
         theirs, ours = rows[:, pdf.NAMES.index(name)], np.asarray(value(row))

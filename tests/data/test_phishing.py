@@ -21,7 +21,7 @@ from xplore._util.errors import InputError, MissingExtraError
 from xplore.data import phishing
 from xplore.models import phishing as zoo
 from xplore.panel import Panel
-from xplore.search import Flips
+from xplore.search import HillClimb
 
 FILE = f"{importlib.util.find_spec('river').submodule_search_locations[0]}/datasets/phishing.csv.gz"
 
@@ -101,7 +101,7 @@ def by_hand(seed, changes):
 @pytest.fixture(scope="module")
 def judged():
     """Every page, the panel, and on which pages its models differ."""
-    space = phishing.realistic().codes(phishing.every())
+    space = phishing.realistic().encode_inputs(phishing.every())
     panel = Panel.of([zoo.phishing1(), zoo.phishing2(), zoo.phishing3()])
     return space, panel, results.differing(panel, space)
 
@@ -110,7 +110,7 @@ def judged():
 def test_the_enumeration_is_what_brute_force_gives(changes, judged):
     space, panel, differ = judged
     assert 0 < differ.mean() < 0.5
-    for seed in phishing.realistic().codes(phishing.load("test").images[:3]):
+    for seed in phishing.realistic().encode_inputs(phishing.load("test").images[:3]):
         reach = results.within_reach(seed, space, changes)
         pages = by_hand(seed, changes)
         assert {tuple(page.tolist()) for page in space[reach]} == pages and len(pages) > 10
@@ -123,5 +123,5 @@ def test_the_enumeration_is_what_brute_force_gives(changes, judged):
 
 def test_a_search_finds_no_more_than_there_is():
     models = [zoo.phishing1(), zoo.phishing2(), zoo.phishing3()]
-    came = results.recall(models, phishing.realistic(1), Flips(steps=10, tries=3))
+    came = results.recall(models, phishing.realistic(1), HillClimb(steps=10, tries=3))
     assert 0 < came.divided <= came.seeds and 0 < came.found_rows <= came.rows

@@ -35,7 +35,7 @@ from xplore.model import Model
 from xplore.objectives import Diverge, Joint
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, ValuesDiffer
 from xplore.panel import Panel
-from xplore.search import Flips, Gradient, Original, Random, Sweep
+from xplore.search import Gradient, GridSearch, HillClimb, Original, Random
 
 
 def encode_rows(x: jax.Array) -> jax.Array:
@@ -140,10 +140,10 @@ SEARCHES = [
     (Original("light", steps=6), Lighting()),
     (Original("blackout", step=1.0, size=3, clip=True, steps=6), Blackout(6, 3, None)),
     (Random(steps=12), Blackout(3, 3, 0.6)),
-    (Flips(steps=12), Occlusion(5, 5, 0.6)),
-    (Flips(steps=12), Photometric()),
+    (HillClimb(steps=12), Occlusion(5, 5, 0.6)),
+    (HillClimb(steps=12), Photometric()),
     (Random(steps=12), Chain((Rain(), Photometric()))),
-    (Sweep(steps=12), Lighting()),
+    (GridSearch(steps=12), Lighting()),
 ]
 GREY, COLOUR = (13, 16, 1), (16, 11, 3)
 

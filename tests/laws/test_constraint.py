@@ -28,7 +28,7 @@ from xplore.constraints import (
     Snow,
     _base,
 )
-from xplore.constraints._dials import Dials
+from xplore.constraints._parameters import Parametric
 from xplore.constraints._windows import cover, windows
 from xplore.inputs.encoding import decode, encode
 
@@ -121,7 +121,7 @@ def test_a_first_try_starts_at_the_seed_or_where_its_slope_points(constraint):
             jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3)),
         )
         np.testing.assert_array_equal(moved > 0, gain[0] >= gain[1])
-    elif isinstance(constraint, Dials):
+    elif isinstance(constraint, Parametric):
         with double():
             ahead, turned = ends(constraint, key, x0.astype(float), slope.astype(float))
             assert (ahead > -1e-12).all() and ((ahead > 1e-9).any() or not turned.any())
@@ -311,7 +311,7 @@ def ways_back(constraint, key, x0, weights, share):
     """Slopes of a linear score at the border towards the seed: by the gradient, and by a small step."""
     z, fixed = constraint.init(key, x0, weights, jnp.ones(ROWS, jnp.int32))
     far = noise(key, z, 100)
-    far = jnp.abs(far) if isinstance(constraint, Dials) else far
+    far = jnp.abs(far) if isinstance(constraint, Parametric) else far
     border = constraint.project(far, fixed, x0)
     inward = jax.tree.map(lambda z: -z * share[: z.size].reshape(z.shape), border)
 

@@ -222,7 +222,7 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     begun = search.init(both, start)
     begun = begun.replace(z=jax.tree.map(jnp.zeros_like, begun.z))
     seen = Feedback(slope, jnp.zeros(3), jnp.ones(3, jnp.int32))
-    light, ball = search.advance(both, begun, start, seen).z
+    light, ball = search.update(both, begun, start, seen).z
     np.testing.assert_allclose(jnp.abs(light), 0.05 * 76 / 255, rtol=1e-5)
     lit = jnp.clip(x0 + jnp.round(255 * light)[:, None, None, None] / 255, 0, 1)
     np.testing.assert_allclose(ball, jnp.clip(0.35 * 25 / 255 * jnp.sign(slope), -lit, 1 - lit), atol=1e-6)
@@ -236,7 +236,7 @@ def test_a_chain_places_its_rectangle_by_the_slope():
     point = search.init(chain, start)
     np.testing.assert_array_equal(search.propose(chain, point, start), x0)
     seen = Feedback(slope, jnp.zeros(3), jnp.zeros(3, jnp.int32))
-    mask = search.advance(chain, point, start, seen).fixed[1]
+    mask = search.update(chain, point, start, seen).fixed[1]
     assert (mask[:, 5:8, 6:9] == 1).all() and (mask.sum(axis=(1, 2, 3)) == 9).all()
 
 

@@ -16,7 +16,7 @@ from xplore.panel.panel import Forward
 MODELS, ROWS, CLASSES, UNITS = 3, 5, 4, 6
 LAYOUT = Layout(tuple((f"m{i}", (Layer("all", "dense", (UNITS,)),)) for i in range(MODELS)))
 each = pytest.mark.parametrize("objective", [*OBJECTIVES, *DIVERGE], ids=repr)
-draw = jax.jit(lambda objective, *given: objective.aim(*given))
+draw = jax.jit(lambda objective, *given: objective.goal(*given))
 
 
 def said(logits, values):

@@ -10,7 +10,7 @@ from laws.parts import ORACLES, missing
 import xplore.oracles
 from xplore._util.errors import InputError
 from xplore.oracles import AnglesDiffer, LabelsDiffer, NegativeFlips, Oracle, ValuesDiffer
-from xplore.oracles._base import OfValues
+from xplore.oracles._base import RegressionOracle
 
 each = pytest.mark.parametrize("oracle", ORACLES, ids=repr)
 
@@ -18,7 +18,7 @@ each = pytest.mark.parametrize("oracle", ORACLES, ids=repr)
 def outputs(oracle, seed, models=3):
     """Answers of which some agree, some are equal and some tie."""
     rng = np.random.default_rng(seed)
-    if isinstance(oracle, OfValues):
+    if isinstance(oracle, RegressionOracle):
         answers = (oracle.apart * rng.integers(-4, 5, (models, 60, 1)) / 4).astype(np.float32)
     else:
         answers = rng.integers(0, 3, (models, 60, 4)).astype(np.float32)
@@ -71,7 +71,7 @@ def test_equal_models_agree_on_what_each_decides_with_no_margin(oracle):
 @each
 def test_a_margin_shows_where_models_differ(oracle):
     answers = np.random.default_rng(3).dirichlet(np.ones(4), (3, 50)).astype(np.float32)
-    answers = 4 * (answers[..., :1] - 0.25) if isinstance(oracle, OfValues) else answers
+    answers = 4 * (answers[..., :1] - 0.25) if isinstance(oracle, RegressionOracle) else answers
     differ = np.asarray(oracle.differ(jnp.asarray(answers)))
     assert differ.any() and not differ.all()
     np.testing.assert_array_equal(oracle.margin(answers) > 0, differ)

@@ -20,7 +20,7 @@ from xplore.model import Model
 from xplore.model.neurons import Layer, Layout, gather
 from xplore.models import lenet
 from xplore.objectives import Joint
-from xplore.objectives.joint import JointAim
+from xplore.objectives.joint import JointGoal
 from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.search import Original
@@ -36,7 +36,7 @@ seeds = st.integers(0, 2**32 - 1)
 forward = jax.jit(Panel.__call__)
 locate = jax.jit(NeuronCoverage.locate)
 slope_at = jax.jit(look)
-advance = jax.jit(Original.advance)
+advance = jax.jit(Original.update)
 
 
 def disagreements(panel, x, layers):
@@ -182,7 +182,7 @@ def test_edits_of_rows_want_the_constraint_that_says_what_may_change():
         search = Original(edit)
         point = search.init(Lighting(), start)
         with pytest.raises(InputError, match=f"the constraint {wanted}, got Lighting"):
-            search.advance(Lighting(), point, start, Feedback(x, x[:, 0], jnp.zeros(2, int)))
+            search.update(Lighting(), point, start, Feedback(x, x[:, 0], jnp.zeros(2, int)))
     with pytest.raises(InputError, match="expected images, got rows"):
         Original("light").init(Lighting(), start)
     images = start.replace(x0=jnp.zeros((2, 6, 6, 1)))
@@ -219,7 +219,7 @@ def joint(weights, aim, row, lambda1, lambda2):
 
 def random_aim(rng, panel, rows):
     spans = panel.check((6, 6, 1)).spans().values()
-    return JointAim(
+    return JointGoal(
         jnp.asarray(rng.integers(0, 4, rows)),
         jnp.asarray(rng.integers(0, 3, rows)),
         jnp.asarray(np.stack([rng.integers(span.start, span.stop, rows) for span in spans], axis=1)),
@@ -236,7 +236,7 @@ def test_the_joint_objective_and_its_slope_are_the_originals(seed, lambda1, lamb
         objective = Joint(lambda1, lambda2, on="logits")
         scores = objective.score(aim, forward(panel, x))
         method = Method(panel, objective, Lighting(), LabelsDiffer(), Original())
-        slopes = slope_at(method, x, aim, jnp.zeros(len(x), int))[1].slope
+        slopes = slope_at(method, x, aim, jnp.zeros(len(x), int))[1].grad
     for row in range(2):
         score = joint(weights, aim, row, lambda1, lambda2)
         assert scores[row] == pytest.approx(score(np.asarray(x[row])), rel=1e-9, abs=1e-9)

@@ -83,17 +83,17 @@ def test_no_pixel_leaves_the_domain_and_no_row_sees_another(search, constraint, 
     units = panel.check(SHAPE).spans().values()
     covered = tuple(jnp.zeros(span.stop - span.start, bool) for span in units)
     method = Method(panel, Joint(), constraint, LabelsDiffer(), search)
-    move = jax.jit(lambda m, point, start, seen: m.search.advance(m.constraint, point, start, seen))
+    move = jax.jit(lambda m, point, start, seen: m.search.update(m.constraint, point, start, seen))
 
     @jax.jit
     def begin(method, start, before):
-        aim = method.objective.aim(start.key, before, covered, start.turn)
+        aim = method.objective.goal(start.key, before, covered, start.attempt)
         return aim, method.search.init(method.constraint, start)
 
     @jax.jit
     def see(method, point, start, aim, done):
         x = method.search.propose(method.constraint, point, start)
-        stored = decode(encode(x)) if method.search.as_stored else x
+        stored = decode(encode(x)) if method.search.quantize_steps else x
         return x, look(method, stored, aim, done)[1]
 
     def walk(x0, keys, turn):
@@ -111,7 +111,7 @@ def test_no_pixel_leaves_the_domain_and_no_row_sees_another(search, constraint, 
     turn = jnp.asarray(rng.integers(0, search.tries, 3), jnp.int32)
     path = walk(x0, keys, turn)
     assert np.isfinite(path).all() and (path != path[:1]).any()
-    if search.as_stored:
+    if search.quantize_steps:
         assert path.min() >= 0 and path.max() <= 1
     mixed = walk(jnp.concatenate([x0[:1], other[1:]]), jnp.concatenate([keys[:1], others[1:]]), turn)
     np.testing.assert_allclose(mixed[:, 0], path[:, 0], atol=1e-5)

@@ -41,7 +41,7 @@ def held_out(domain):
         return part.images, part.labels
     if domain == "phishing":
         part = pages.load("test")
-        return pages.realistic().codes(part.images), part.labels
+        return pages.realistic().encode_inputs(part.images), part.labels
     part = apps.load("test")
     return Sparse(len(part.names), part.images.shape[1]).decode(part.images), part.labels
 
@@ -88,9 +88,11 @@ def test_weights_are_stored_in_half_precision_and_read_in_single():
 def test_the_forest_is_the_same_every_time():
     rows = pages.load("test").images
     table = pages.realistic()
-    first = phishing.forest().predict_proba(table.frame(table.codes(rows)))
+    first = phishing.forest().predict_proba(table.frame(table.encode_inputs(rows)))
     phishing.forest.cache_clear()
-    np.testing.assert_array_equal(first, phishing.forest().predict_proba(table.frame(table.codes(rows))))
+    np.testing.assert_array_equal(
+        first, phishing.forest().predict_proba(table.frame(table.encode_inputs(rows)))
+    )
     assert (first.argmax(axis=1) == pages.load("test").labels).mean() > 0.9
 
 

@@ -46,7 +46,7 @@ def vectors(folder: Path, media: str, columns: pd.DataFrame | None = None) -> Ar
     meta = {"models": [{"name": name} for name in "ab"], "layout": layout, "criteria": ["one"]}
     meta |= {"media": media, "classes": ["no", "yes"], "table": table and table.described()}
     if table is not None and columns is not None:
-        inputs = [to_npy(row) for row in table.codes(columns)]
+        inputs = [to_npy(row) for row in table.encode_inputs(columns)]
     else:
         inputs = [to_set(ones, [f"f{i}" for i in ones], 9) for ones in ([0, 4], [0, 4, 8], [1], [1, 2, 3])]
     archive = Archive.create(folder, meta)

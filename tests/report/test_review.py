@@ -487,7 +487,7 @@ def test_as_many_are_asked_as_a_narrow_interval_needs_and_those_in_doubt_first(a
         (valid,) = session.populations
         assert len(session.queue) == valid.needed < valid.size == len(every.queue)
         assert every.queue[: valid.needed] == session.queue
-        assert f"look at {valid.needed} of {valid.size} findings that are valid" in session.aim()
+        assert f"look at {valid.needed} of {valid.size} findings that are valid" in session.goal()
     doubted = Population("in doubt", [[f"d{i}" for i in range(40)]])
     known = Population("valid", [[f"a{i}" for i in range(300)], [f"b{i}" for i in range(50)]])
     asked = queue([doubted, known], rng=3)

@@ -82,7 +82,7 @@ def walk(constraint, key, x0, size):
     sampled, fixed = constraint.sample(keys, x0)
     noise = size * jax.random.normal(key, sampled.shape, x0.dtype)
     far = constraint.project(noise, fixed, x0)
-    z = {"sampled": sampled, "near": constraint.near(keys, sampled, fixed, x0)[0], "far": far}
+    z = {"sampled": sampled, "near": constraint.mutate(keys, sampled, fixed, x0)[0], "far": far}
     return {
         "x": {name: constraint.render(latent, fixed, x0) for name, latent in z.items()},
         "still": constraint.render(jnp.zeros_like(far), fixed, x0),
@@ -164,11 +164,11 @@ FULL = np.array([[0, 1, 2, 3]], np.int32)
         (lambda: Additions.of(NAMES, [0], 4, changes=4), ("changes", "1 to 3")),
         (lambda: Additions.of(NAMES, [], 4), ("allowed features", "one at least")),
         (lambda: Additions.of(NAMES, [4], 4), ("allowed features", "4 features")),
-        (lambda: SMALL.codes(np.zeros((2, 4))), ("int32 [n 4]", "float64 [2, 4]")),
-        (lambda: SMALL.codes(np.zeros((0, 4), np.int32)), ("int32 [n 4]",)),
-        (lambda: SMALL.codes(np.array([[2, 1, 4, 4]], np.int32)), ("another order",)),
-        (lambda: SMALL.codes(np.array([[1, 1, 4, 4]], np.int32)), ("another order",)),
-        (lambda: SMALL.codes(np.array([[-1, 1, 4, 4]], np.int32)), ("another order",)),
+        (lambda: SMALL.encode_inputs(np.zeros((2, 4))), ("int32 [n 4]", "float64 [2, 4]")),
+        (lambda: SMALL.encode_inputs(np.zeros((0, 4), np.int32)), ("int32 [n 4]",)),
+        (lambda: SMALL.encode_inputs(np.array([[2, 1, 4, 4]], np.int32)), ("another order",)),
+        (lambda: SMALL.encode_inputs(np.array([[1, 1, 4, 4]], np.int32)), ("another order",)),
+        (lambda: SMALL.encode_inputs(np.array([[-1, 1, 4, 4]], np.int32)), ("another order",)),
         (lambda: SMALL.check(FULL), ("room for 1 more",)),
     ],
 )

@@ -109,9 +109,9 @@ def test_trees_on_real_data_at_more_than_one_lane_width():
     assert [f.id for f in ran[0].findings] == [f.id for f in ran[1].findings]
     valid = ran[0].valid
     assert len(valid) > 6 and "Features.infer" in ran[0].archive.meta["notes"][0]
-    assert ran[0].coverage == {} and ran[0].archive.meta["search"].startswith("Flips")
+    assert ran[0].coverage == {} and ran[0].archive.meta["search"].startswith("HillClimb")
     assert all(f.measures["nearest_row"] < training.sum() for f in valid)
-    with pytest.raises(InputError, match=r"gradient.*Flips"):
+    with pytest.raises(InputError, match=r"gradient.*HillClimb"):
         xplore.run(models, seeds, search=Gradient(), progress=False)
 
 
@@ -126,7 +126,7 @@ def test_functions_and_columns_are_read_as_told():
         return (frame["income"] > 20).astype(float)
 
     model = predictor(ask, features, columns=["income", "age"], classes=["poor", "rich"])
-    answers = np.asarray(jax.jit(model)(features.codes(table)))
+    answers = np.asarray(jax.jit(model)(features.encode_inputs(table)))
     np.testing.assert_array_equal(answers[:, 1], table["income"].astype("float32") > 20)
     assert all(columns == ["income", "age"] for columns in seen) and model.classes == ("poor", "rich")
 
@@ -135,7 +135,7 @@ def test_an_estimator_fitted_to_an_array_is_asked_by_arrays():
     table, y, _ = cancer()
     features = Features.infer(table)
     forest = RandomForestClassifier(5, random_state=0).fit(table.to_numpy(), y)
-    rows = features.codes(table[:50])
+    rows = features.encode_inputs(table[:50])
     answers = predictor(forest, features).f.answers(rows)  # a warning would be an error
     np.testing.assert_allclose(answers, forest.predict_proba(features.frame(rows).to_numpy()))
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_asked_is_told_before_compute(model, words):
 def test_without_pandas_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not installed
     features = Features.infer(np.array([[0.25, 7], [1.0, 9]]))
-    assert features.codes(np.array([[0.5, 8]])).tolist() == [[0.5, 8.0]]
+    assert features.encode_inputs(np.array([[0.5, 8]])).tolist() == [[0.5, 8.0]]
     for ask in (
         lambda: predictor(lambda frame: frame["x0"], features),
         lambda: features.frame(features.probes(2)),

@@ -41,7 +41,7 @@ sizes_of = jax.jit(lambda features, before, after: features.sizes(before, after)
 
 def seeds_of(features, table):
     """The rows that keep the rules, as models read them."""
-    rows = features.codes(table[table["job"] != "student"].iloc[:8])
+    rows = features.encode_inputs(table[table["job"] != "student"].iloc[:8])
     return jnp.asarray(rows), jnp.asarray(features.encoding.decode(rows))
 
 
@@ -50,7 +50,7 @@ def walk(features, key, x0, size):
     """Latents of several origins, and what they render."""
     keys = jax.random.split(key, len(x0))
     sampled, fixed = features.sample(keys, x0)
-    near = features.near(keys, sampled, fixed, x0)[0]
+    near = features.mutate(keys, sampled, fixed, x0)[0]
     far = features.project(size * jax.random.normal(key, x0.shape, x0.dtype), fixed, x0)
     start = features.init(keys, x0, jnp.ones_like(x0), jnp.zeros(len(x0), int))[0]
     z = {
@@ -98,11 +98,11 @@ def test_laws(table, seed, changes, size):
 @given(frames)
 def test_a_table_survives_being_stored(table):
     features = Features.infer(table)
-    rows = features.codes(table)
+    rows = features.encode_inputs(table)
     back = features.frame(rows)
     single = table.assign(rate=table["rate"].astype("float32").astype("float64"))
     pd.testing.assert_frame_equal(back, single)
-    np.testing.assert_array_equal(features.codes(back), rows)
+    np.testing.assert_array_equal(features.encode_inputs(back), rows)
     again = Table.recorded(features.described())
     assert again.columns == features.columns and again.groups == features.groups
     np.testing.assert_array_equal(again.probes(9), features.probes(9))
@@ -183,13 +183,13 @@ def test_laws_hold_in_float64():
 def test_distances_are_shares_of_ranges():
     table = pd.DataFrame({"n": [0, 10], "job": ["clerk", "nurse"], "a": [1, 0], "b": [0, 1]})
     features = Features.infer(table)
-    x = jnp.asarray(features.codes(table))
+    x = jnp.asarray(features.encode_inputs(table))
     other = jnp.array([[5.0, 0, 0, 1]])
     sizes = jax.tree.map(float, {k: v[0] for k, v in features.sizes(x[:1], other).items()})
     assert sizes == {"changed": 2, "l1": pytest.approx(1.5), "l2": pytest.approx(1.25**0.5)}
-    points = features.coordinates(np.concatenate([x[:1], other]))
+    points = features.embed(np.concatenate([x[:1], other]))
     assert np.linalg.norm(points[0] - points[1]) == pytest.approx(1.25**0.5)
-    whole = features.coordinates(np.asarray(x))
+    whole = features.embed(np.asarray(x))
     assert np.linalg.norm(whole[0] - whole[1]) == pytest.approx(3**0.5)
 
 
@@ -207,7 +207,7 @@ def test_whatever_is_stored_can_be_told(table, data):
     for column, code in zip(features.columns, row, strict=True):
         assert not column.values or told[column.name].iloc[0] in column.values
         assert not column.whole or code == round(code)
-    changes(features.columns, features.codes(table)[0], row)
+    changes(features.columns, features.encode_inputs(table)[0], row)
 
 
 @pytest.mark.parametrize(
@@ -239,10 +239,10 @@ def test_whatever_is_stored_can_be_told(table, data):
         (lambda f: Features.infer(TABLE.iloc[:0]), ("a row and a column",)),
         (lambda f: Features.infer(np.array([["a"]])), ("DataFrame",)),
         (lambda f: Features.infer(np.zeros(3)), ("[n d]",)),
-        (lambda f: f.codes(TABLE.drop(columns="age")), ("age",)),
-        (lambda f: f.codes(TABLE.assign(job="pilot")), ("'pilot'", "clerk")),
-        (lambda f: f.codes(TABLE.assign(age=1.5)), ("'age'", "whole numbers")),
-        (lambda f: f.codes(TABLE.assign(age="old")), ("'age'", "numbers")),
+        (lambda f: f.encode_inputs(TABLE.drop(columns="age")), ("age",)),
+        (lambda f: f.encode_inputs(TABLE.assign(job="pilot")), ("'pilot'", "clerk")),
+        (lambda f: f.encode_inputs(TABLE.assign(age=1.5)), ("'age'", "whole numbers")),
+        (lambda f: f.encode_inputs(TABLE.assign(age="old")), ("'age'", "numbers")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told(told, words):
@@ -254,8 +254,8 @@ def test_what_cannot_be_used_is_told(told, words):
 def test_seeds_that_break_a_rule_are_counted():
     features = Features.infer(TABLE).where(lambda row: row.age > 1000)
     with pytest.raises(InputError, match=r"rule 1, got 24 of 24 that break it \(rows 0, 1, 2, 3, 4, …\)"):
-        features.check(features.codes(TABLE))
-    rows = Features.infer(TABLE).codes(TABLE.assign(town_a=1))
+        features.check(features.encode_inputs(TABLE))
+    rows = Features.infer(TABLE).encode_inputs(TABLE.assign(town_a=1))
     with pytest.raises(InputError, match="exactly one of town_a, town_b, town_c"):
         Features.infer(TABLE).check(rows)
 
@@ -285,20 +285,20 @@ def test_numbers_that_become_one_are_refused(kind, seed):
     with pytest.raises(InputError, match=r"'lost'.*stay apart in float32.*become one; subtract an origin"):
         Features.infer(table)
     first = table.assign(lost=table.lost - table.lost.min())
-    assert Features.infer(first).codes(first).shape == (200, 2)
+    assert Features.infer(first).encode_inputs(first).shape == (200, 2)
     single = table.assign(lost=table.lost.astype("float32"))
-    assert Features.infer(single).codes(single).shape == (200, 2)  # nothing is lost any more
+    assert Features.infer(single).encode_inputs(single).shape == (200, 2)  # nothing is lost any more
 
 
 @pytest.mark.parametrize("kind", HARMLESS)
 @given(st.integers(0, 99))
 def test_others_are_not(kind, seed):
     table = pd.DataFrame({"kept": HARMLESS[kind](np.random.default_rng(seed))})
-    np.testing.assert_allclose(Features.infer(table).codes(table)[:, 0], table.kept, rtol=1e-6)
+    np.testing.assert_allclose(Features.infer(table).encode_inputs(table)[:, 0], table.kept, rtol=1e-6)
 
 
 def test_seeds_are_refused_that_become_one():
     r = np.random.default_rng(0)
     features = Features.infer(pd.DataFrame({"time": r.uniform(0, 2e9, 300)}))
     with pytest.raises(InputError, match=r"'time'.*stay apart in float32"):
-        features.codes(pd.DataFrame({"time": 1.7e9 + r.uniform(0, 600, 300)}))
+        features.encode_inputs(pd.DataFrame({"time": 1.7e9 + r.uniform(0, 600, 300)}))

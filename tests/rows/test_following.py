@@ -51,7 +51,7 @@ def walk(features, key, x0, size):
     sampled, fixed = features.sample(keys, x0)
     z = {
         "sampled": sampled,
-        "near": features.near(keys, sampled, fixed, x0)[0],
+        "near": features.mutate(keys, sampled, fixed, x0)[0],
         "far": features.project(size * jax.random.normal(key, x0.shape, x0.dtype), fixed, x0),
     }
     x = {name: features.render(latent, fixed, x0) for name, latent in z.items()}
@@ -64,7 +64,7 @@ def walk(features, key, x0, size):
 def test_what_follows_does_and_is_no_change_of_its_own(seed, size):
     rows = table(seed)
     features = told(rows)
-    x0 = jnp.asarray(features.codes(rows))
+    x0 = jnp.asarray(features.encode_inputs(rows))
     x, within, sizes = walk(features, jax.random.key(seed), x0, size)
     moved = 0
     for name in x:
@@ -87,7 +87,7 @@ def test_what_follows_does_and_is_no_change_of_its_own(seed, size):
 def test_a_total_that_does_not_follow_is_beyond_the_bound():
     rows = table(3)
     features = told(rows)
-    x0 = jnp.asarray(features.codes(rows))
+    x0 = jnp.asarray(features.encode_inputs(rows))
     assert features.within(x0, x0).all()
     assert not features.within(x0, x0.at[:, 1].set((x0[:, 1] + 1) % 9)).any(), "the total stayed"
     assert not features.within(x0, x0.at[:, 2].add(1)).any(), "the total moved alone"
@@ -96,7 +96,7 @@ def test_a_total_that_does_not_follow_is_beyond_the_bound():
 
 def test_a_seed_keeps_a_total_that_was_rounded_otherwise():
     features = told(table(3))
-    x0 = jnp.asarray(features.codes(table(3))).at[:, 3].multiply(1.001)
+    x0 = jnp.asarray(features.encode_inputs(table(3))).at[:, 3].multiply(1.001)
     x = features.render(jnp.zeros_like(x0).at[:, 4].set(0.5), (), x0)
     assert (x[:, 4] != x0[:, 4]).any()
     np.testing.assert_array_equal(x[:, 3], x0[:, 3])
@@ -120,7 +120,7 @@ def test_the_slope_is_the_ranges_by_the_chain_rule_and_none_out_of_it(seed):
     rows = table(seed)
     with double():
         features = told(rows, changes=7)
-        x0 = jnp.asarray(features.codes(rows), float)
+        x0 = jnp.asarray(features.encode_inputs(rows), float)
         weights = jnp.asarray(rng.normal(size=x0.shape))
         slope = np.asarray(slopes(features, jnp.zeros_like(x0), x0, weights))
     low, high = rows.min(axis=0).astype(float), rows.max(axis=0).astype(float)

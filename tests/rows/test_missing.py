@@ -49,7 +49,7 @@ def walk(features, key, x0, size):
     keys = jax.random.split(key, len(x0))
     sampled, fixed = features.sample(keys, x0)
     near, steps = (
-        features.near(keys, sampled, fixed, x0)[0],
+        features.mutate(keys, sampled, fixed, x0)[0],
         size * jax.random.normal(key, x0.shape, x0.dtype),
     )
     z = {
@@ -64,7 +64,7 @@ def walk(features, key, x0, size):
     within = {name: features.within(x0, rows) for name, rows in x.items()}
     sizes = {name: features.sizes(x0, rows) for name, rows in x.items()}
     back = {
-        name: features.settled(features.changed(x0, features.change(x0, rows)), x0)
+        name: features.repaired(features.changed(x0, features.change(x0, rows)), x0)
         for name, rows in x.items()
     }
     return z, x, twice, start, within, sizes, back
@@ -83,7 +83,7 @@ def same(before, after):
 @given(gaps, seeds, st.sampled_from([1, 4]), st.sampled_from([0.1, 1.0, 30.0]))
 def test_laws(table, seed, most, size):
     features = told(table, most)
-    codes = kept(features, features.codes(table))
+    codes = kept(features, features.encode_inputs(table))
     x0 = jnp.asarray(features.encoding.decode(codes))
     z, x, twice, start, within, sizes, back = walk(features, jax.random.key(seed), x0, size)
     np.testing.assert_array_equal(start, x0, "latents of zero render the seed")
@@ -127,10 +127,10 @@ def test_laws(table, seed, most, size):
 @given(gaps)
 def test_a_table_survives_being_stored(table):
     features = Features.infer(table)
-    rows = features.codes(table)
+    rows = features.encode_inputs(table)
     pd.testing.assert_frame_equal(features.frame(rows), table, rtol=1e-6)
     assert [type(v) for v in features.frame(rows)["born"]] == [type(v) for v in table["born"]]
-    np.testing.assert_array_equal(features.codes(features.frame(rows)), rows)
+    np.testing.assert_array_equal(features.encode_inputs(features.frame(rows)), rows)
     again = Table.recorded(features.described())
     assert again.columns == features.columns
     np.testing.assert_array_equal(again.probes(9), features.probes(9))
@@ -158,7 +158,7 @@ def test_missing_values_beyond_what_was_declared_are_seen():
     table = gappy(3)
     features = told(table)
     names = [column.name for column in features.columns]
-    x0 = jnp.asarray(kept(features, features.codes(table)))
+    x0 = jnp.asarray(kept(features, features.encode_inputs(table)))
     within = jax.jit(lambda x: features.within(x0, x))
     assert within(x0).all()
     for name in names:
@@ -173,7 +173,7 @@ def test_missing_values_beyond_what_was_declared_are_seen():
 def test_distances_count_a_missing_value_as_one():
     table = pd.DataFrame({"n": [0.0, 10, np.nan], "job": ["clerk", "nurse", None]})
     features = Features.infer(table)
-    codes = features.codes(table)
+    codes = features.encode_inputs(table)
     x = jnp.asarray(codes)
     sizes = features.sizes(x[:1], x[2:])
     assert {name: float(value[0]) for name, value in sizes.items()} == {
@@ -181,9 +181,9 @@ def test_distances_count_a_missing_value_as_one():
         "l1": 2,
         "l2": pytest.approx(2**0.5),
     }
-    at = features.coordinates(codes)
+    at = features.embed(codes)
     assert np.linalg.norm(at[0] - at[2]) == pytest.approx(2**0.5)
-    middle = features.coordinates(np.array([[5, 0]], np.float32))[0]
+    middle = features.embed(np.array([[5, 0]], np.float32))[0]
     assert np.linalg.norm((middle - at[2])[:2]) == pytest.approx(0.75**0.5)
     assert all(float(size[0]) == 0 for size in features.sizes(x[2:], x[2:]).values())
 
@@ -192,9 +192,9 @@ def test_a_rule_says_nothing_of_a_row_in_which_a_value_that_it_reads_is_missing(
     table = pd.DataFrame({"age": [20.0, np.nan, 5.0], "job": ["a", None, "b"], "n": [1, 2, 3]})
     features = Features.infer(table)
     of_age = features.where(lambda row: row.age >= 18, "of age").where(lambda row: row.job == "a", "is a")
-    assert of_age.broken(features.codes(table)) == [[], [], ["of age", "is a"]]
+    assert of_age.broken(features.encode_inputs(table)) == [[], [], ["of age", "is a"]]
     given_age = features.where(lambda row: ~row.missing("age") | (row.n > 2), name="the age is given")
-    assert given_age.broken(features.codes(table)) == [[], ["the age is given"], []]
+    assert given_age.broken(features.encode_inputs(table)) == [[], ["the age is given"], []]
 
 
 @examples(20)
@@ -233,7 +233,7 @@ def test_dates_compare_as_in_pandas_whatever_their_units(table):
     for name, (rule, holds) in rules.items():
         features = features.where(rule, name)
         rules[name] = holds.fillna(False) | table[read[name]].isna().any(axis=1)
-    broken = features.broken(features.codes(table))
+    broken = features.broken(features.encode_inputs(table))
     for i, names in enumerate(broken):
         assert names == [name for name, holds in rules.items() if not holds.iloc[i]]
 
@@ -242,7 +242,7 @@ def test_a_date_follows_from_another_in_its_own_unit():
     table = pd.DataFrame({"start": pd.to_datetime(["2024-01-01", "2025-06-01"]), "n": [1, 30]})
     table["end"] = table["start"] + pd.to_timedelta(table["n"], unit="D") + pd.Timedelta("12h")
     features = Features.infer(table).follow("end", lambda row: row.start + row.n + 0.5)
-    x0 = jnp.asarray(features.codes(table))
+    x0 = jnp.asarray(features.encode_inputs(table))
     x = features.render(jnp.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]]), (), x0)
     after = features.frame(np.asarray(x))
     assert after["n"].tolist() == [30, 1] and after["end"].tolist() == [
@@ -262,7 +262,7 @@ def test_kinds_and_words():
     assert [column.name for column in features.columns if not column.missing] == ["start", "a", "zero_one"]
     two = Features.infer(table[["start", "age"]]).missing("age", may_be_lost=True, may_be_found=True)
     assert "start: days 2024-" in repr(two) and "may be lost and found" in repr(two)
-    assert "age may be lost; age may be found, where missing" in two.words
+    assert "age may be lost; age may be found, where missing" in two.description
     column = features.columns[list(table).index("end")]
     assert column.text(float("nan")) == MISSING and column.text(19753.0) == "2024-01-31"
 
@@ -284,7 +284,7 @@ ONE_HOT = pd.get_dummies(pd.Series(["a", "b"]), dtype=float)
         (lambda: Features.infer(MANY.assign(t=MANY.n.map(lambda n: f"2020-01-{n:02.0f}"))), ("to_datetime",)),
         (lambda: Features.infer(MANY.assign(none=None)), ("'none'", "60 missing ones", "drop it")),
         (lambda: Features.infer(MANY.assign(two=TWO)), ("'two'", "NaN and None")),
-        (lambda: Features.infer(MANY).codes(MANY.assign(n=np.nan)), ("'n'", "60 missing", "infer")),
+        (lambda: Features.infer(MANY).encode_inputs(MANY.assign(n=np.nan)), ("'n'", "60 missing", "infer")),
         (lambda: Features.infer(MANY).missing("m", may_be_lost=True), ("'m'", "no such column")),
         (lambda: Features.infer(MANY.astype(int)).missing("n", may_be_lost=True), ("'n'", "'Int64'")),
         (lambda: Features.infer(MANY > 3).missing("n", may_be_found=True), ("'n'", "'boolean'")),
@@ -300,8 +300,11 @@ ONE_HOT = pd.get_dummies(pd.Series(["a", "b"]), dtype=float)
         (lambda: Features.infer(gappy(0)).follow("end", lambda row: row.a), ("a date", "a number")),
         (lambda: Features.infer(MANY).follow("n", lambda row: np.log(row.n)), ("'n' follows", "jax.numpy")),
         (lambda: Features.infer(MANY.assign(t=FAR)), ("'t'", "seconds", "dt.round")),
-        (lambda: Features.infer(gappy(0)).codes(gappy(0).assign(start=FAR[0])), ("whole days",)),
-        (lambda: Features.infer(gappy(0)).codes(gappy(0).assign(start=3)), ("'start'", "dates", "int64")),
+        (lambda: Features.infer(gappy(0)).encode_inputs(gappy(0).assign(start=FAR[0])), ("whole days",)),
+        (
+            lambda: Features.infer(gappy(0)).encode_inputs(gappy(0).assign(start=3)),
+            ("'start'", "dates", "int64"),
+        ),
         (lambda: Features.infer(gappy(0)).freeze("a").only("a"), ("only", "a, frozen")),
         (lambda: Features.infer(gappy(0)).only(), ("only", "none")),
         (lambda: Features.infer(gappy(0)).only("aa"), ("'aa'", "no such column")),

@@ -10,9 +10,9 @@ import xplore
 from xplore._util.errors import InputError
 from xplore.constraints import Features
 from xplore.inputs.encoding import Rows
-from xplore.search import Flips, Gradient, Original, Random, Sweep
+from xplore.search import Gradient, GridSearch, HillClimb, Original, Random
 
-SEARCHES = [Flips(steps=12, tries=2), Random(steps=24), Gradient(steps=8, tries=3)]
+SEARCHES = [HillClimb(steps=12, tries=2), Random(steps=24), Gradient(steps=8, tries=3)]
 
 
 def ends_later(row):
@@ -36,7 +36,7 @@ def no_kept_programs(monkeypatch):
 @pytest.fixture(scope="module")
 def models():
     """Two networks that mostly agree."""
-    rng, rows = np.random.default_rng(0), FEATURES.codes(TABLE)
+    rng, rows = np.random.default_rng(0), FEATURES.encode_inputs(TABLE)
     scale = {"mean": rows.mean(axis=0), "std": rows.std(axis=0) + 0.1}
     first = {"in": rng.normal(size=(rows.shape[1], 8)), "out": rng.normal(size=(8, 3))}
     near = jax.tree.map(lambda w: w + 0.1 * rng.normal(size=w.shape), first)
@@ -49,7 +49,7 @@ def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
     result = xplore.run(models, TABLE, constraint=FEATURES, search=search, lanes=16, out=tmp_path / "out",
                         progress=False)  # fmt: skip
     plain = jax.jit(lambda x: jnp.stack([model(x) for model in models]))
-    seeds, encoding = FEATURES.codes(TABLE), Rows()
+    seeds, encoding = FEATURES.encode_inputs(TABLE), Rows()
     assert len(result.findings) > 5, "a search that finds nothing shows nothing"
     for found in result.findings:
         before, after = encoding.unpack(found.before), encoding.unpack(found.after)
@@ -69,13 +69,15 @@ def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
 
 def test_flips_find_more_than_chance(models):
     """At the same number of queries; chance is another search of the same campaign."""
-    result = xplore.run(models, TABLE, constraint=FEATURES, search=Flips(), baseline=Random(), progress=False)
+    result = xplore.run(
+        models, TABLE, constraint=FEATURES, search=HillClimb(), baseline=Random(), progress=False
+    )
     other = result.summary["baselines"][0]
     assert other["queries"] >= result.summary["queries"]
     assert result.summary["valid"] >= 0.8 * other["valid"]
 
 
-@pytest.mark.parametrize("search", [Original(), Sweep()], ids=lambda search: type(search).__name__)
+@pytest.mark.parametrize("search", [Original(), GridSearch()], ids=lambda search: type(search).__name__)
 def test_searches_that_need_images_say_so(search, models):
     with pytest.raises(InputError, match=r"search \w+.*Features"):
         xplore.run(models, TABLE, constraint=FEATURES, search=search, progress=False)

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from xplore._util import moved
+
 MOST = 200_000
 """Values that are looked at; what lies beyond is known by its type."""
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, type(Ellipsis), type(NotImplemented))
@@ -365,7 +367,8 @@ def _name(value: Any) -> str:
     """A class or a function by its name; of a library, where in it is not said: versions differ in that."""
     module = str(getattr(value, "__module__", "") or "")
     place = module.partition(".")[0] if installed(value) else module
-    return f"{place} {value.__qualname__}"
+    name = moved.former(value.__qualname__) if place == "xplore" else value.__qualname__
+    return f"{place} {name}"
 
 
 def found(f: types.FunctionType) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar, cast
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 MODULES: dict[str, str] = {
     "xplore.account": "xplore.archive.metadata",
     "xplore.api": "xplore.campaign.run",
@@ -101,9 +104,41 @@ MODULES: dict[str, str] = {
 }
 """The module of now, by the name that one of version 0.1 had."""
 NAMES: dict[str, str] = {
-    "xplore.model.neurons.Number": "xplore._util.pytree.Number",
+    "xplore.campaign.settings.Plan": "xplore.campaign.settings.RunOptions",
+    "xplore.model.neurons.Number": "xplore.Number",
+    "xplore.oracles.OfLabels": "xplore.oracles.ClassificationOracle",
+    "xplore.oracles.OfValues": "xplore.oracles.RegressionOracle",
+    "xplore.search.Blind": "xplore.search.GradientFree",
+    "xplore.search.Flips": "xplore.search.HillClimb",
+    "xplore.search.Sweep": "xplore.search.GridSearch",
 }
 """The name of now, by an old name at the place where its module is now."""
+PARTS: dict[str, str] = {"Flips": "HillClimb", "Sweep": "GridSearch"}
+"""Classes of parts by the names that archives of version 0.1 hold."""
+ARGUMENTS: dict[str, str] = {"referee": "reference_model"}
+"""Arguments of functions, and keys of configs, by their old names."""
+ATTRIBUTES: dict[str, str] = {
+    "advance": "update",
+    "aim": "goal",
+    "as_stored": "quantize_steps",
+    "ascent": "default_optimizer",
+    "climbs": "needs_grad",
+    "codes": "encode_inputs",
+    "coordinates": "embed",
+    "head": "output_kind",
+    "heads": "output_kinds",
+    "near": "mutate",
+    "pieces": "shrink_groups",
+    "places_by_slope": "init_uses_grad",
+    "reach": "radius",
+    "settings": "parameters",
+    "settled": "repaired",
+    "slope": "grad",
+    "told": "metadata",
+    "turn": "attempt",
+    "words": "description",
+}
+"""What parts call their methods and fields now, by what version 0.1 called them."""
 OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
 """Where code lies that imports on somebody's behalf."""
 
@@ -140,6 +175,67 @@ def attach(module: str) -> Callable[[str], Any]:
         return getattr(importlib.import_module(place), last)
 
     return get
+
+
+def arguments(function: Function) -> Function:
+    """Let a function take arguments by their old names."""
+
+    @wraps(function)
+    def call(*values: Any, **named: Any) -> Any:
+        for old, new in ARGUMENTS.items():
+            if old in named:
+                warn(f"{old}=", f"{new}=")
+                named[new] = named.pop(old)
+        return function(*values, **named)
+
+    return cast(Function, call)
+
+
+def key(name: str) -> str:
+    """A key of a config, or a setting that begins with one, by the key's name of now."""
+    first = re.split("[.=]", name, maxsplit=1)[0]
+    if first not in ARGUMENTS:
+        return name
+    warn(f"the config key {first}", ARGUMENTS[first])
+    return ARGUMENTS[first] + name[len(first) :]
+
+
+def part(text: str) -> str:
+    """A part as it prints now, from how version 0.1 printed it.
+
+    >>> part("Flips(steps=5)"), part("Gradient(steps=5)")
+    ('HillClimb(steps=5)', 'Gradient(steps=5)')
+    """
+    name, bracket, rest = text.partition("(")
+    return f"{PARTS.get(name, name)}{bracket}{rest}"
+
+
+def former(name: str) -> str:
+    """The name by which version 0.1 knew a class: digests go on with it.
+
+    >>> former("HillClimb"), former("Gradient")
+    ('Flips', 'Gradient')
+    """
+    return next((old for old, new in PARTS.items() if new == name), name)
+
+
+def attribute(node: Any, name: str) -> Any:
+    """What a part has under an old name; for its `__getattr__`."""
+    new = ATTRIBUTES.get(name)
+    if new is None or not hasattr(type(node), new):
+        raise AttributeError(f"{type(node).__name__!r} object has no attribute {name!r}")
+    warn(f"{type(node).__name__}.{name}", f"{type(node).__name__}.{new}")
+    return getattr(node, new)
+
+
+def methods(kind: type) -> None:
+    """Let a class that overrides methods by their old names override those of now."""
+    for old, new in ATTRIBUTES.items():
+        own = vars(kind).get(old)
+        overrides = isinstance(own, (FunctionType, property, cached_property)) and new not in vars(kind)
+        if overrides and any(new in vars(base) for base in kind.__mro__[1:]):
+            warn(f"{kind.__name__}.{old}", f"{kind.__name__}.{new}")
+            setattr(kind, new, own)
 
 
 def warn(old: str, new: str) -> None:

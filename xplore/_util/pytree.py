@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
 from flax.struct import field
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
+
+from xplore._util import moved
 
 __all__ = ["Number", "PyTreeNode", "field"]
 
@@ -58,6 +60,7 @@ class PyTreeNode:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__()
+        moved.methods(cls)
         made: Any = dataclasses.dataclass(frozen=True, **options)(cls)
         trees: list[str] = []
         still: list[str] = []
@@ -79,6 +82,11 @@ class PyTreeNode:
             return node.with_code_key(rest[-1]) if keyed and rest[-1] else node
 
         register_pytree_with_keys(cls, with_keys, unflatten, flatten)  # the last is called in each step
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return moved.attribute(self, name)
 
     def replace(self: Own, **changes: Any) -> Own:
         """The same with other values of some fields."""

@@ -40,7 +40,9 @@ def difference(one: dict[str, float], other: dict[str, float], correlation: floa
     return {"difference": gap, "low": gap - low, "high": gap + high}
 
 
-def prediction_interval(shares: Sequence[Sequence[float]], counts: Sequence[int], chance: float = 0.025) -> list[float]:
+def prediction_interval(
+    shares: Sequence[Sequence[float]], counts: Sequence[int], chance: float = 0.025
+) -> list[float]:
     """The largest share of each group that one more training would have, but for a `chance` over all groups.
 
     `shares` has a row for each of k trainings and a column for each group; `counts` says how many seeds the
@@ -49,7 +51,7 @@ def prediction_interval(shares: Sequence[Sequence[float]], counts: Sequence[int]
     by `1 / (2 sqrt count)`. The spread is pooled over the groups, unless a group's own, or that by chance
     over its seeds, is larger.
 
-    >>> [round(most, 2) for most in foreseen([[0.30], [0.36], [0.40], [0.33]], [1000])]
+    >>> [round(most, 2) for most in prediction_interval([[0.30], [0.36], [0.40], [0.33]], [1000])]
     [0.5]
     """
     import numpy as np

@@ -25,7 +25,7 @@ from xplore.model.capture.jaxpr import batch_first
 from xplore.model.capture.layers import Found, capturing, is_float
 from xplore.model.capture.torch import watched
 from xplore.model.output_detection import found_head_torch
-from xplore.model.outputs import Head
+from xplore.model.outputs import OutputKind
 
 
 class _Seen(NamedTuple):
@@ -48,8 +48,8 @@ class _Plan(NamedTuple):
     steps: list[str]  # every layer that was seen, in words
     held: list[int]  # those with a value an input
     seen: list[_Seen]  # the outputs, then these layers
-    climbs: bool  # do the outputs have a gradient?
-    head: Head | None  # what the outputs are, where that is seen
+    has_grad: bool  # do the outputs have a gradient?
+    head: OutputKind | None  # what the outputs are, where that is seen
     unseen: dict[str, int]  # weights of modules none of whose layers were seen
 
     def outputs_alone(self) -> _Plan:
@@ -81,7 +81,7 @@ class TorchFunction(callbacks.HostFunction):
             first = batch_first(Found(seen.kind, seen.name, value, seen.channel), seen.batch, len(x))
             checkpoint_name(first, f"{seen.kind}:{seen.name}")
         outputs = jnp.moveaxis(outputs, 1, -1) if outputs.ndim == 4 else outputs
-        return (outputs if plan.climbs else jax.lax.stop_gradient(outputs)).astype(x.dtype)
+        return (outputs if plan.has_grad else jax.lax.stop_gradient(outputs)).astype(x.dtype)
 
     def refresh(self) -> str:
         with self.lock:
@@ -93,15 +93,15 @@ class TorchFunction(callbacks.HostFunction):
         """The outputs and every layer's value, in torch's layout and with torch's derivatives."""
         shapes = [jax.ShapeDtypeStruct(seen.at(len(x)), x.dtype) for seen in plan.seen]
 
-        def look(x: Any, *, keep: bool) -> list[Any]:
-            return callbacks.call(partial(self.look, plan, keep), shapes, x)
+        def forward(x: Any, *, keep: bool) -> list[Any]:
+            return callbacks.call(partial(self.forward, plan, keep), shapes, x)
 
-        def slope(x: Any, slopes: list[Any]) -> tuple[Any]:
+        def grad(x: Any, grads: list[Any]) -> tuple[Any]:
             shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-            return (callbacks.call(partial(self.slope, plan), shape, x, *slopes),)
+            return (callbacks.call(partial(self.grad, plan), shape, x, *grads),)
 
-        values = jax.custom_vjp(partial(look, keep=False))
-        values.defvjp(lambda x: (look(x, keep=True), x), slope)
+        values = jax.custom_vjp(partial(forward, keep=False))
+        values.defvjp(lambda x: (forward(x, keep=True), x), grad)
         return values(x)
 
     def plan(self, shape: tuple[int, ...]) -> _Plan:
@@ -119,12 +119,12 @@ class TorchFunction(callbacks.HostFunction):
                 held = [i for i, layer in enumerate(layers) if layer is not None]
                 first = _Seen("output", "", shape_of_two, 0, None)
                 seen = [first, *(layer for layer in layers if layer is not None)]
-                climbs, head = outputs.requires_grad, found_head_torch(outputs)
+                has_grad, head = outputs.requires_grad, found_head_torch(outputs)
                 unseen = unseen_weights(self.module, *self.read)
-                self.plans[shape] = _Plan(steps, held, seen, climbs, head, unseen)
+                self.plans[shape] = _Plan(steps, held, seen, has_grad, head, unseen)
             return self.plans[shape]
 
-    def head(self, shape: tuple[int, ...]) -> Head | None:
+    def head(self, shape: tuple[int, ...]) -> OutputKind | None:
         """What it returns for inputs of a shape, where that is seen."""
         return self.plan(shape).head
 
@@ -154,7 +154,7 @@ class TorchFunction(callbacks.HostFunction):
             raise self.fault("a tensor, or something with `logits`", type(outputs).__name__ + keys)
         return held
 
-    def look(self, plan: _Plan, keep: bool, x: Any) -> list[np.ndarray]:
+    def forward(self, plan: _Plan, keep: bool, x: Any) -> list[np.ndarray]:
         """On the host: the values of one batch."""
         x = np.asarray(x)
         with self.lock:
@@ -163,7 +163,7 @@ class TorchFunction(callbacks.HostFunction):
         shapes = [seen.at(len(x)) for seen in plan.seen]
         return [_array(tensor, x).reshape(shape) for tensor, shape in zip(tensors, shapes, strict=True)]
 
-    def slope(self, plan: _Plan, x: Any, *slopes: Any) -> np.ndarray:
+    def grad(self, plan: _Plan, x: Any, *grads: Any) -> np.ndarray:
         """On the host: the slope at a batch, of all its values."""
         import torch
 
@@ -173,13 +173,13 @@ class TorchFunction(callbacks.HostFunction):
             if graph is None or not np.array_equal(graph[0], x) or len(graph[2]) != len(plan.seen):
                 graph = (x, *self.values(plan, x))
             _, leaf, tensors = graph
-            pairs = zip(tensors, slopes, strict=True)
+            pairs = zip(tensors, grads, strict=True)
             climbed = [(tensor, _tensor(s, tensor)) for tensor, s in pairs if tensor.requires_grad]
             if not climbed:
                 return np.zeros_like(x)
             tensors, weights = zip(*climbed, strict=True)
-            (slope,) = torch.autograd.grad(tensors, leaf, weights, allow_unused=True)
-            return np.zeros_like(x) if slope is None else _array(slope, x)
+            (grad,) = torch.autograd.grad(tensors, leaf, weights, allow_unused=True)
+            return np.zeros_like(x) if grad is None else _array(grad, x)
 
     def values(self, plan: _Plan, x: np.ndarray, *, graph: bool = True) -> tuple[Any, list[Any]]:
         """The input and all of a plan's values; layers always with a graph, so that they are the same."""

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float16
 from xplore._util.errors import InputError, one_line
 from xplore._util.folders import whole
 from xplore.archive import tables
-from xplore.archive.metadata import checked
+from xplore.archive.metadata import checked, current
 from xplore.archive.records import Disagreement, Finding, SeedRecord, Shrunk, content_hash
 from xplore.archive.rows import (
     DAMAGE,
@@ -196,7 +196,7 @@ class Archive:
     def meta(self) -> dict[str, Any]:
         with self._reading():
             pairs = self._db.execute("SELECT key, value FROM meta")
-            return checked({key: loaded(value) for key, value in pairs})
+            return current(checked({key: loaded(value) for key, value in pairs}))
 
     def seeds(self) -> Iterator[SeedRecord]:
         """Every seed whose fate is known, in order."""

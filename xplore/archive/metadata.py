@@ -10,6 +10,7 @@ import platform
 from typing import Any
 
 import xplore
+from xplore._util import moved
 from xplore._util.errors import short
 from xplore.archive.gate_record import gate_of
 
@@ -84,6 +85,21 @@ def _fits(value: Any, kind: Any) -> bool:
         parts = [(value.get(key.removesuffix("!")), key.endswith("!"), of) for key, of in kind.items()]
         return all(_fits(part, of) and not (needed and part is None) for part, needed, of in parts)
     return kind is _ANY or type(value) in kind
+
+
+def current(meta: dict[str, Any]) -> dict[str, Any]:
+    """The metadata with the names that parts have now; version 0.1 may have written others.
+
+    >>> current({"search": "Sweep(32)", "baselines": [{"search": "Flips"}]})
+    {'search': 'GridSearch(32)', 'baselines': [{'search': 'HillClimb'}]}
+    """
+    meta = dict(meta)
+    if isinstance(meta.get("search"), str):
+        meta["search"] = moved.part(meta["search"])
+    for key in ("baselines", "merged"):
+        if isinstance(meta.get(key), list):
+            meta[key] = [current(one) if isinstance(one, dict) else one for one in meta[key]]
+    return meta
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[str]]:

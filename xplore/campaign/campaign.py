@@ -19,7 +19,7 @@ from xplore.archive import Archive
 from xplore.archive.records import Finding, SeedRecord
 from xplore.campaign.backends import Backend, Backends
 from xplore.campaign.judge import Judge
-from xplore.campaign.messages import WorkResult, Reading, WorkItem
+from xplore.campaign.messages import SeedBatch, WorkItem, WorkResult
 from xplore.campaign.resume import Held, restore
 from xplore.campaign.scheduling import Rounds
 from xplore.campaign.settings import Budget, RunOptions, Totals
@@ -59,13 +59,13 @@ class Campaign:
         self._rounds = Rounds(layout, cells, plan.main_criterion, plan.lag)
         self._held: dict[int, Held] = {}
         self._digests: dict[int, tuple[int, str]] = {}
-        self._parts: dict[int, list[Reading]] = {}
-        self._unaimed: int | None = None
-        self._unread, self._left, self._seconds = 0, 0, 0.0
+        self._parts: dict[int, list[SeedBatch]] = {}
+        self._next_coverage: int | None = None
+        self._unread, self._unfinished, self._seconds = 0, 0, 0.0
 
-    def aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
+    def known(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
         """What the seeds of a round aim beside, model by model."""
-        return self._rounds.aims(index)
+        return self._rounds.known(index)
 
     def stop(self, why: str) -> None:
         """End after the running step: seeds that are open stay so, for a later run."""
@@ -81,7 +81,7 @@ class Campaign:
         reader = Thread("xplore-reading")
         try:
             start = time.perf_counter()
-            backend.warm_up(self.seeds.first, self._rounds.aims(-1))
+            backend.warm_up(self.seeds.first, self._rounds.known(-1))
             self.tally.compile_seconds = time.perf_counter() - start
             yield from self._go(backend, reader)
         finally:
@@ -91,14 +91,14 @@ class Campaign:
     def _go(self, backend: Backend, reader: Executor) -> Iterator[Totals]:
         start, admitted = time.perf_counter(), 0
         ahead = self._ahead(reader, 0)
-        while (ahead or self._unread or self._left) and not self.ended:
-            if ahead and backend.load < 4 * backend.lanes and self._unaimed is None:
+        while (ahead or self._unread or self._unfinished) and not self.ended:
+            if ahead and backend.load < 4 * backend.lanes and self._next_coverage is None:
                 more = self._admit(admitted, ahead, backend)
                 admitted += 1
                 ahead = self._ahead(reader, admitted) if more else None
-            if self._unaimed is not None and not self._rounds.waits(self._unaimed):
-                backend.aim(self._unaimed, self._rounds.aims(self._unaimed))
-                self._unaimed = None
+            if self._next_coverage is not None and not self._rounds.waits(self._next_coverage):
+                backend.set_coverage(self._next_coverage, self._rounds.known(self._next_coverage))
+                self._next_coverage = None
             self._take(backend.news())
             self.tally.draining = not ahead and backend.load < backend.lanes
             seconds = time.perf_counter() - start
@@ -141,10 +141,10 @@ class Campaign:
                 self._digests[index] = seeds, block.digest(seeds)
             open_ = seeds - len(held.closed)
             self._unread += seeds
-            self._left += open_
+            self._unfinished += open_
             self._rounds.opened(index, open_)
             backend.open(WorkItem(index, index * size, block, closed=frozenset(held.closed), more=more))
-            self._unaimed = index
+            self._next_coverage = index
         else:
             self.tally.seeds += seeds
         return more
@@ -175,7 +175,7 @@ class Campaign:
             self.tally.seeds += reading.seeds
             self.tally.already_differ += len(reading.records)
             self._end(reading.records, reading.findings)
-        for due in news.again:
+        for due in news.retries:
             self._rounds.opened(due, -1)
             self._rounds.opened(due + 1)
         self.tally.found += sum(record.fate != "not_found" for record in news.records)
@@ -192,4 +192,4 @@ class Campaign:
                 self._rounds.reach(due, covered[record.finding])
             self._rounds.opened(due, -1)
         self.tally.closed += len(records)
-        self._left -= len(records)
+        self._unfinished -= len(records)

@@ -15,7 +15,7 @@ from xplore.model.differentiability import OUTSIDE
 from xplore.objectives import Objective
 from xplore.objectives._base import among
 from xplore.panel import Panel
-from xplore.search import Flips, Gradient, Search, Sweep
+from xplore.search import Gradient, GridSearch, HillClimb, Search
 
 POINTS = 32
 """Of a change that is one number, those that are tried."""
@@ -26,7 +26,7 @@ def prepared(
 ) -> tuple[Judge, Method, list[str]]:
     """Who judges and how it is searched, after the first seeds were asked; and what is to be said of it.
 
-    Without a search it is the gradient's, or `Flips` where that cannot be climbed.
+    Without a search it is the gradient's, or `HillClimb` where that cannot be climbed.
 
     Raises:
         InputError: outputs that are certainly not what they are taken for, or a search that climbs a model
@@ -41,7 +41,7 @@ def prepared(
         notes += more
     else:
         climbable(panel, search, x)
-    if objective.reads_logits and (search.climbs or search.scores):
+    if objective.reads_logits and (search.needs_grad or search.scores):
         climbed, more = before_heads(climbed, x.shape[1:])
         notes += more
     method = Method(climbed, objective, judge.constraint, judge.oracle, search)
@@ -76,7 +76,7 @@ def default_search(
     none.
     """
     if constraint.one_number:
-        return Sweep(POINTS, first="farthest"), panel, objective, []
+        return GridSearch(POINTS, first="farthest"), panel, objective, []
     blind = panel.without_gradient(x)
     if not blind:
         return Gradient(), panel, objective, []
@@ -84,8 +84,8 @@ def default_search(
     climbed = among(objective, others)
     why = "; ".join(_blind(panel, blind))
     if climbed is None:
-        return Flips(), panel, objective, [f"{why}: the search is Flips, which needs none"]
-    models = tuple(m.replace(climbs=number not in blind) for number, m in enumerate(panel.models))
+        return HillClimb(), panel, objective, [f"{why}: the search is HillClimb, which needs none"]
+    models = tuple(m.replace(needs_grad=number not in blind) for number, m in enumerate(panel.models))
     note = f"{why}: the gradients of the other models alone are climbed, and one of them is made to deviate"
     return Gradient(), panel.replace(models=models), climbed, [note]
 

@@ -65,7 +65,7 @@ class Validity(NamedTuple):
         return Validity(outputs, alone, probabilities, decisions, self.covered[rows], self.hidden[rows])
 
 
-class Read(NamedTuple):
+class SeedLabels(NamedTuple):
     """What the models say of seeds: do they differ, what does each decide, what do they agree on, are all
     of them right? `labels` are decisions, too; None is not known. `said` is what is kept with a finding."""
 
@@ -129,7 +129,7 @@ def differences(
     if latents is None:  # seeds as they are
         return {**measured, "within": ~encoding.differ(x0, x).reshape(len(x), -1).any(axis=1)}
     z, fixed = latents
-    settings = constraint.settings(z, fixed, x0)
+    settings = constraint.parameters(z, fixed, x0)
     return {**measured, "settings": settings, "within": constraint.within(x0, x, latents)}
 
 
@@ -151,7 +151,7 @@ def _in_batches(size: int, function: Callable[..., Any], *rows: Any) -> Any:
 class Judge:
     """Judges stored inputs by the models as written, apart from the engine.
 
-    `referee` is a reference model: an outside classifier of stored inputs. `training` are inputs whose
+    `reference_model` is an outside classifier of stored inputs. `training` are inputs whose
     nearest one is measured, with their classes where these are known. What they say against a finding's
     label puts it in doubt. `batch` inputs are read at a time.
     """
@@ -160,7 +160,7 @@ class Judge:
     oracle: Oracle
     constraint: Constraint
     criteria: tuple[CellCriterion, ...] = ()
-    referee: Callable[[Shaped[np.ndarray, "b *x"]], Int[np.ndarray, " b"]] | None = None
+    reference_model: Callable[[Shaped[np.ndarray, "b *x"]], Int[np.ndarray, " b"]] | None = None
     training: Shaped[np.ndarray, "n *x"] | None = field(default=None, repr=False)
     training_labels: Int[np.ndarray, " n"] | None = field(default=None, repr=False)
     batch: int = BATCH
@@ -169,12 +169,12 @@ class Judge:
     def _neighbours(self) -> Neighbours | None:
         if self.training is None:
             return None
-        return Neighbours(self.constraint.coordinates(self.training), self.training_labels)
+        return Neighbours(self.constraint.embed(self.training), self.training_labels)
 
     @property
     def evidence(self) -> list[str]:
         """What can speak against a label from outside: `reference_model`, `training`."""
-        given = {"reference_model": self.referee, "training": self.training_labels}
+        given = {"reference_model": self.reference_model, "training": self.training_labels}
         return [name for name, of in given.items() if of is not None]
 
     def read(self, codes: Shaped[np.ndarray, "b *x"]) -> Outputs:
@@ -199,7 +199,9 @@ class Judge:
         """Do the models' decisions differ?"""
         return self._verdict(outputs)[0]
 
-    def seeds(self, outputs: Float[np.ndarray, "m b k"], truth: Shaped[np.ndarray, " b"] | None) -> Read:
+    def seeds(
+        self, outputs: Float[np.ndarray, "m b k"], truth: Shaped[np.ndarray, " b"] | None
+    ) -> SeedLabels:
         """What the models say of seeds, beside their labels; one that is -1, or NaN, is not known."""
         differ, decisions, agreed = self._verdict(outputs)
         n, values = len(differ), self.panel.head == "values"
@@ -208,14 +210,14 @@ class Judge:
             facts[row]["seed_values"] = outputs[:, row, 0].tolist()
         answered = (decisions != NO_ANSWER).all(axis=1)
         if truth is None:
-            return Read(differ, decisions, agreed, answered, (None,) * n, facts)
+            return SeedLabels(differ, decisions, agreed, answered, (None,) * n, facts)
         known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
         right = self.oracle.are_right(outputs, truth).all(axis=0)
         label = np.where(right, agreed, self.oracle.label(np.where(known, truth, 0)))
         labels = tuple(int(one) if k else None for one, k in zip(label, known, strict=True))
         for row in np.flatnonzero(known) if values else ():
             facts[row]["truth"] = float(truth[row])
-        return Read(differ, decisions, agreed, right | (~known & answered), labels, facts)
+        return SeedLabels(differ, decisions, agreed, right | (~known & answered), labels, facts)
 
     def _verdict(self, outputs: Float[np.ndarray, "m b k"]) -> Any:
         return _in_batches(self.batch, lambda o, _: _verdict(self.oracle, o), outputs.swapaxes(0, 1))
@@ -244,7 +246,8 @@ class Judge:
     ) -> list[dict[str, Any]]:
         """Sizes of each change, the margin of the disagreement, and outside opinions.
 
-        What is measured of an input does not depend on those beside it: the referee is asked one by one.
+        What is measured of an input does not depend on those beside it: the reference model is asked one by
+        one.
         """
         latents = latents if self.constraint.needs_latents else None
         size = max(self.batch // MEASURED, 1)
@@ -260,11 +263,12 @@ class Judge:
             ]
         columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
         if self._neighbours is not None:
-            distance, row = self._neighbours.nearest(self.constraint.coordinates(after))
+            distance, row = self._neighbours.nearest(self.constraint.embed(after))
             columns |= {"nearest": distance.tolist(), "nearest_row": row.tolist()}
-        if self.referee is not None:
+        if self.reference_model is not None:
             columns["referee"] = [
-                np.asarray(self.referee(after[row : row + 1])).tolist()[0] for row in range(len(after))
+                np.asarray(self.reference_model(after[row : row + 1])).tolist()[0]
+                for row in range(len(after))
             ]
         measures = [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
         if not measured_["within"].all():
@@ -287,13 +291,13 @@ class Judge:
         known = np.array([NO_ANSWER if one is None else one for one in expected])
         sure = confidences(judged.probabilities, judged.decisions)
         opinions = None
-        if self.referee is not None:
+        if self.reference_model is not None:
             opinions = np.array([measured["referee"] for measured in measures])
         nearer = None
         if (near := self._neighbours) is not None and near.classes is not None:
-            nearer = near.nearer_another(self.constraint.coordinates(after), known)
+            nearer = near.nearer_another(self.constraint.embed(after), known)
             if len(rows := np.flatnonzero(nearer)):  # of the seeds only theirs are asked for
-                seeds = self.constraint.coordinates(before[rows])
+                seeds = self.constraint.embed(before[rows])
                 nearer[rows] = ~near.nearer_another(seeds, known[rows])
         found = doubts(known, judged.decisions, sure, opinions, nearer)
         return [why if one is not None else () for why, one in zip(found, expected, strict=True)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from xplore._util.errors import InputError, one_line, short
 from xplore._util.folders import alone, whole
 from xplore.archive import Archive, tables
-from xplore.archive.merged_metadata import SAME, Meta, identity, later, parts, merged
+from xplore.archive.merged_metadata import SAME, Meta, identity, later, merged, parts
 from xplore.archive.metadata import differing
 from xplore.archive.records import Finding, content_hash
 from xplore.archive.rows import COLUMNS, DAMAGE, finding_row, pack, seed_row, shrunk_row, unpack

@@ -29,13 +29,13 @@ class Seed:
     right: bool
     label: int | None
     facts: dict[str, Any]
-    turn: int = 0
+    attempt: int = 0
     spent: int = 0
 
     @property
     def due(self) -> int:
         """The round in which its try is due: its own, and one later for each that was in vain."""
-        return self.round + self.turn
+        return self.round + self.attempt
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class WorkItem:
     round: int
     first: int
     block: Block
-    aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = field(default_factory=dict, repr=False)
+    coverage: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = field(default_factory=dict, repr=False)
     closed: frozenset[int] = frozenset()
-    left: tuple[Seed, ...] = ()
+    unfinished: tuple[Seed, ...] = ()
     more: bool = False
 
     def parted(self, size: int) -> tuple[WorkItem, WorkItem]:
@@ -66,7 +66,7 @@ class WorkItem:
         )
 
 
-class Reading(NamedTuple):
+class SeedBatch(NamedTuple):
     """Seeds of a round were read: how many, what all of them cover, and those on which models differ."""
 
     round: int
@@ -86,17 +86,17 @@ class WorkResult:
 
     steps: int = 0
     lane_steps: int = 0
-    read: list[Reading] = field(default_factory=list)
-    again: list[int] = field(default_factory=list)
+    read: list[SeedBatch] = field(default_factory=list)
+    retries: list[int] = field(default_factory=list)
     records: list[SeedRecord] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    left: list[Seed] = field(default_factory=list)
+    unfinished: list[Seed] = field(default_factory=list)
 
     def add(self, other: WorkResult) -> None:
         """Both."""
         self.steps += other.steps
         self.lane_steps += other.lane_steps
-        for name in ("read", "again", "records", "findings", "left"):
+        for name in ("read", "retries", "records", "findings", "unfinished"):
             getattr(self, name).extend(getattr(other, name))
 
 

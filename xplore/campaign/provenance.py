@@ -39,7 +39,8 @@ def record(
     """The campaign as a whole, before its first step; models have so many outputs.
 
     Parts are told by what they print, by a digest of what they are, and the constraint, where it is one of
-    xplore's own without functions, so that it can be made again. `beside` are a referee and training inputs.
+    xplore's own without functions, so that it can be made again. `beside` are a reference model and
+    training inputs.
     """
     parts = {key: getattr(method, key) for key in ("constraint", "search", "objective", "oracle")}
     spans, cells = layout.spans(), [criterion.n_cells for criterion in criteria]
@@ -81,7 +82,7 @@ def record(
         "constraint": repr(method.constraint),
         "table": method.constraint.described() if isinstance(method.constraint, Table) else None,
         "media": method.constraint.encoding.media,
-        "bound": method.constraint.words,
+        "bound": method.constraint.description,
         "search": repr(method.search),
         "objective": repr(method.objective),
         "oracle": repr(method.oracle),

@@ -148,7 +148,7 @@ def _is(chart: Constraint, account: dict[str, Any]) -> bool:
     now = {"versions": here(), "digests": {"constraint": fields(chart)}}
     if comparable(account, now):
         return account["digests"].get("constraint") == now["digests"]["constraint"]
-    return repr(chart) == account.get("constraint") and chart.words == account.get("bound")
+    return repr(chart) == account.get("constraint") and chart.description == account.get("bound")
 
 
 def shape_of(media: str, data: bytes) -> tuple[int, ...]:

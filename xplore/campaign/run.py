@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xplore._util import moved
 from xplore._util.errors import InputError, visible
 from xplore._util.folders import alone
 from xplore._util.jax_settings import own_settings
@@ -61,6 +62,7 @@ BASELINE_SEEDS = 10_000
 INTERRUPTED = "interrupted"
 
 
+@moved.arguments
 @own_settings()
 @compilation_cache()
 def run(
@@ -77,7 +79,7 @@ def run(
     steps: int | None = None,
     tries: int | None = None,
     baseline: Search | None = None,
-    referee: Callable[..., Any] | None = None,
+    reference_model: Callable[..., Any] | None = None,
     training: Any = None,
     plan: RunOptions | None = None,
     rng: int | None = None,
@@ -94,24 +96,45 @@ def run(
 ) -> Result:
     """Search from every input for one on which the models differ; judge, measure and keep it.
 
-    Inputs are images `[n h w c]`, uint8, or floats in [0, 1] that are stored (and so judged) as 8 bits; or
-    a table, a DataFrame or numbers `[n d]`, which `Features` describe (inferred, without a constraint).
-    What is memory-mapped, has slices (a file, a folder), or is a generator, is read a round at a time.
-    Labels, class numbers or the models' classes, are optional: without them (or where one is -1) a seed
-    counts as answered rightly where all models agree. `seeds` takes the first so many alone; `steps` and
-    `tries` override the search's, by default `Gradient`, or `Flips` where no model has a gradient; `baseline`
-    searches the same seeds by the same objective: `Random` at the same number of model queries, any other
-    search with its own steps and tries a seed. Without `out` the archive is temporary:
-    `result.save(folder)` keeps it.
+    A campaign ends with its seeds, its budget, or an interrupt (Ctrl-C). What was found is in the archive
+    from the first round on. Whether a finding keeps its label is assumed; a reference model and training
+    data can put it in doubt (`in_doubt`, apart from `valid`).
 
-    Whether a finding keeps its label is assumed. What can speak against it puts it in doubt (`in_doubt`,
-    apart from `valid`): `referee`, a reference model (a function of stored inputs `[n ...]` that returns
-    class numbers), and `training`, inputs with their labels (`(X, y)`, or what `xplore.data` loads).
-
-    A campaign ends with its seeds, its `budget`, or an interrupt (Ctrl-C). `resume` goes on with one that
-    lies in `out`, with nothing lost and nothing twice: also after a kill, also with more seeds than it had.
-    Without `shrink` findings are not reduced to the smallest change that shows them. `backend` says where it
-    is computed, if not here: `xplore.campaign.backends.Ray()`.
+    Args:
+        models: two or more that should agree: functions of JAX, or whatever `xplore.adapt` takes.
+        inputs: images `[n h w c]`, uint8, or floats in [0, 1] that are stored, and so judged, as 8 bits; or a
+            table, a DataFrame or numbers `[n d]`. What is memory-mapped, has slices (a file, a folder), or
+            is a generator, is read a round at a time.
+        labels: class numbers or the models' classes, `[n]`; -1 where one is not known. Without labels a seed
+            counts as answered rightly where all models agree.
+        constraint: how an input may change. By default `Features` inferred from a table, or one rectangle
+            that suits the images.
+        objective: what the search climbs. By default the joint objective of DeepXplore, for classes or values.
+        search: how it moves. By default `Gradient`; `GridSearch` where a change is one number; `HillClimb`
+            where no model has a gradient.
+        oracle: what counts as a difference. By default that labels differ.
+        criteria: coverage criteria. By default neuron coverage at 0, 0.25, 0.5 and 0.75.
+        seeds: take the first so many inputs alone.
+        steps: of the search, in place of its own.
+        tries: how often the search begins from a seed, in place of its own number.
+        baseline: another search on the same seeds, to compare with: `Random` at the same number of model
+            queries, any other with its own steps and tries.
+        reference_model: a function of stored inputs `[n ...]` that returns class numbers; it is no model
+            under test.
+        training: inputs with their labels, `(X, y)` or what `xplore.data` loads.
+        plan: lanes, rounds, the random state and how the search computes, as `RunOptions`.
+        rng: the random state, in place of the plan's.
+        lanes: how many inputs are searched from at once, in place of the plan's; by default as many as fit.
+        budget: when to stop before the seeds are done.
+        out: the folder of the archive and the reports. Without it the archive is temporary, and
+            `result.save(folder)` keeps it.
+        resume: go on with the campaign that lies in `out`, also after a kill, also with more seeds.
+        shrink: reduce each finding to the smallest change that shows it.
+        backend: where it is computed, if not here: `xplore.campaign.backends.Ray()`.
+        name: of the campaign, in reports.
+        classes: the classes' names, in reports, where the models have none.
+        progress: show a bar, or plain lines where nobody watches a terminal.
+        recorded: what a command or a config adds to the archive's metadata.
 
     >>> from xplore.data import phishing
     >>> from xplore.models.phishing import phishing1, phishing2
@@ -126,8 +149,8 @@ def run(
             that cannot be read when their round is due: what was found before is kept, and can be resumed.
     """
     checked_arguments(
-        seeds=seeds, plan=plan, budget=budget, criteria=criteria, referee=referee, backend=backend, out=out,
-        name=name, classes=classes,
+        seeds=seeds, plan=plan, budget=budget, criteria=criteria, reference_model=reference_model,
+        backend=backend, out=out, name=name, classes=classes,
     )  # fmt: skip
     chart, given_seeds, notes = opened_chart(constraint, inputs, labels)
     notes = notes + stored(chart.encoding, given_seeds.first)
@@ -152,7 +175,7 @@ def run(
     fits(chart, shape, asked)
     _check_baseline(baseline, panel, shape, inputs)
     known = checked_training(training, given_seeds, chart, truth)
-    judge = Judge(panel, judging, chart, criteria, referee, *known, min(BATCH, plan.lanes))
+    judge = Judge(panel, judging, chart, criteria, reference_model, *known, min(BATCH, plan.lanes))
     with faults():
         first = read.peek(min(BATCH, plan.round_size))
         judge, method, more = prepared(judge, checked_objective(objective, panel), search and asked, first)
@@ -168,7 +191,7 @@ def run(
         criteria,
         plan,
         n_classes,
-        {"referee": referee, "training": None if training is None else known},
+        {"referee": reference_model, "training": None if training is None else known},
     ) | {
         "evidence": judge.evidence,
         "name": name,

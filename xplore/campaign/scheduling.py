@@ -46,7 +46,7 @@ class Rounds:
         """Is coverage that guides this round still to come?"""
         return any(count and due <= index - self._lag for due, count in self._open.items())
 
-    def aims(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
+    def known(self, index: int) -> tuple[Bool[np.ndarray, " _"], ...]:
         """What the seeds of a round take as covered, model by model: units none of whose cells is left."""
         for due in [due for due in self._due if due <= index - self._lag]:
             self._known = self._known | self._due.pop(due)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from xplore._util import moved
 from xplore._util.intervals import COUNT, PART, POSITIVE, check_number
 from xplore.archive.records import Finding
 from xplore.engine.devices import default_lanes
 from xplore.model.lowering.autotune import Lowering
 from xplore.model.neurons import Layout
 from xplore.panel.panel import Precision
+
+__getattr__ = moved.attach(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Budget:
     `seconds` are those of this run, without compilation; `findings` are valid ones; `coverage` is the share
     of cells, by the criterion that guides the search, that every model is to reach.
 
-    >>> Budget(findings=2).reached(Tally(valid=2), 0.0), Budget(seconds=60).reached(Tally(), 59.0)
+    >>> Budget(findings=2).reached(Totals(valid=2), 0.0), Budget(seconds=60).reached(Totals(), 59.0)
     ('findings', None)
     """
 

@@ -99,7 +99,7 @@ def _tried(
         x, latents = constraint.render(z, fixed, x0), (z, fixed)
     else:
         x = constraint.changed(x0, change.reshape(x0.shape).astype(x0.dtype))
-        x = constraint.settled(x, x0)
+        x = constraint.repaired(x, x0)
     codes = encoding.encode(x)
     stored = encoding.decode(codes)
     outputs = panel.plain(stored)
@@ -157,9 +157,9 @@ class Shrinking:
         self._like = latent_shapes(chart, shape)
         if chart.needs_latents:
             size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self._like[0]))
-            self._pieces: Sequence[Int[np.ndarray, " n"]] = blocks(size)
+            self._groups: Sequence[Int[np.ndarray, " n"]] = blocks(size)
         else:
-            self._pieces = [piece.ravel() for piece in chart.pieces(shape)]
+            self._groups = [group.ravel() for group in chart.shrink_groups(shape)]
 
     def run(self, archive: Archive, stopped: Callable[[], bool] = lambda: False) -> Iterator[int]:
         """Reduce all findings of the search, and keep them; yields how many were done since it last did."""
@@ -194,7 +194,7 @@ class Shrinking:
         else:
             seed, found = (chart.encoding.decode(codes[None]) for codes in (before, after))
             change = np.asarray(chart.change(seed, found)).ravel()
-        steps = walk(change, self._pieces)
+        steps = walk(change, self._groups)
         return _Case(finding, before, after, z, fixed, steps, next(steps))
 
     def _try(self, cases: Sequence[_Case]) -> tuple[Any, Any, Any]:
@@ -236,7 +236,7 @@ class Shrinking:
 def blocks(size: int) -> list[Int[np.ndarray, " n"]]:
     """Numbers in blocks, from eighths down to single ones, but never more than 64 blocks.
 
-    >>> [piece.tolist() for piece in blocks(3)], [int(piece.max()) + 1 for piece in blocks(1000)]
+    >>> [piece.tolist() for group in blocks(3)], [int(piece.max()) + 1 for piece in blocks(1000)]
     ([[0, 1, 2]], [8, 16, 32, 64])
     """
     counts = [size] if size <= 64 else [8, 16, 32, 64]

@@ -75,7 +75,7 @@ def checked_training(
         training, labels = training.images, getattr(training, "labels", None)
     elif isinstance(training, tuple) and len(training) == 2:
         training, labels = training
-    array, shape = constraint.codes(training), seeds.first.shape[1:]
+    array, shape = constraint.encode_inputs(training), seeds.first.shape[1:]
     if array.shape[1:] != shape:
         raise InputError(
             "training",
@@ -93,7 +93,7 @@ def checked_arguments(**given: Any) -> None:
         "plan": ("an xplore.campaign.settings.Plan", lambda value: isinstance(value, RunOptions)),
         "budget": ("an xplore.Budget", lambda value: isinstance(value, Budget)),
         "criteria": ("criteria, in a list", lambda value: isinstance(value, Iterable)),
-        "referee": ("a function of stored inputs", callable),
+        "reference_model": ("a function of stored inputs", callable),
         "backend": ("a backend, as xplore.campaign.backends.Ray()", callable),
         "out": ("a path", lambda value: isinstance(value, (str, os.PathLike))),
         "name": ("text", lambda value: isinstance(value, str)),
@@ -191,14 +191,14 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
                 f"search {type(search).__name__}",
                 expected=f"one that can walk from seeds of shape {shape} by {type(constraint).__name__}",
                 got=one_line(error),
-                fix="use xplore.search.Gradient, Flips or Random",
+                fix="use xplore.search.Gradient, HillClimb or Random",
             ) from error
         if constraint.needs_latents and latents is None:
             raise InputError(
                 f"search {type(search).__name__}",
                 expected=f"one that moves latents, by which {type(constraint).__name__} tells its bound",
                 got="one that moves pixels",
-                fix="use xplore.search.Gradient, Flips or Random",
+                fix="use xplore.search.Gradient, HillClimb or Random",
             )
     if reason:
         raise InputError(
@@ -211,5 +211,5 @@ def fits(constraint: Constraint, shape: tuple[int, ...], search: Search) -> None
 
 def climbable(panel: Panel, search: Search, x: Any) -> None:
     """An InputError if a search climbs where a model has no gradient."""
-    if search.climbs:
-        panel.check_gradient(x, "xplore.search.Flips, Random or Sweep")
+    if search.needs_grad:
+        panel.check_gradient(x, "xplore.search.HillClimb, Random or GridSearch")

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Int, Shaped
 from xplore._util.jax_settings import Thread
 from xplore.archive.records import Finding, SeedRecord
 from xplore.campaign.findings import make_findings
-from xplore.campaign.judge import Judge, Validity, Read, Outputs
-from xplore.campaign.messages import Here, WorkResult, Reading, Seed, WorkItem
+from xplore.campaign.judge import Judge, Outputs, SeedLabels, Validity
+from xplore.campaign.messages import Here, Seed, SeedBatch, WorkItem, WorkResult
 from xplore.campaign.settings import RunOptions
 from xplore.engine.engine import Engine, Outcome, Try
 from xplore.engine.step import Method
@@ -52,7 +52,7 @@ class Worker:
         self._engine: Engine | None = None
         self._beside: Executor = Thread("xplore-beside") if beside else Here()
         self._under_way: deque[Future[tuple[WorkResult, list[Seed]]]] = deque()
-        self._aims: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
+        self._coverage: dict[int, tuple[Bool[np.ndarray, " _"], ...]] = {}
         self._waiting: dict[tuple[int, bool], deque[Seed]] = {}
         self._open: dict[int, Seed] = {}
         self._ended: list[tuple[Seed, Outcome]] = []
@@ -69,19 +69,23 @@ class Worker:
         waiting = self._reading.total() + sum(map(len, self._waiting.values()))
         return waiting + (self._engine.busy if self._engine else 0)
 
-    def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def warm_up(
+        self, first: Shaped[np.ndarray, "1 *x"], coverage: tuple[Bool[np.ndarray, " _"], ...]
+    ) -> None:
         """Compile every program that will run; two at a time.
 
         Raises:
             InputError: a model does not answer a single input, as one is judged.
         """
         try:
-            self._compile(first, aims)
+            self._compile(first, coverage)
         except Exception:
             self.judge.panel.check_alone(self.judge.constraint.encoding.decode(first))
             raise
 
-    def _compile(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def _compile(
+        self, first: Shaped[np.ndarray, "1 *x"], coverage: tuple[Bool[np.ndarray, " _"], ...]
+    ) -> None:
         shape, devices = self.method.constraint.encoding.shape(first.shape[1:]), jax.local_devices()
         if self.judge.panel.asks_host(shape):
             # Two programs that wait for Python at once can take all of XLA's threads, and wait for ever.
@@ -92,7 +96,7 @@ class Worker:
         self._engine = Engine(
             self.method, self.plan.rng, self.plan.lanes, first.shape[1:], (models, classes), devices
         )
-        latents = self._engine.warm_up(aims)  # with them, what is found is measured by another program
+        latents = self._engine.warm_up(coverage)  # with them, what is found is measured by another program
         as_found = self._beside.submit(lambda: self.judge.measures(first, first, judged.result(), latents))
         for compiled in (as_seed, as_found):
             compiled.result()
@@ -109,16 +113,16 @@ class Worker:
 
     def open(self, task: WorkItem) -> None:
         """Take a task, what was left of others first; it is searched from as its batches are read."""
-        self._aims |= task.aims
-        self._take_in(task.left)
+        self._coverage |= task.coverage
+        self._take_in(task.unfinished)
         while len(task.block):
             batch, task = task.parted(self.judge.batch)
             self._reading[task.round] += len(batch.block)
             self._do(partial(self._read, batch))
 
-    def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def set_coverage(self, index: int, coverage: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """What the seeds of a round that is open aim beside: they may be searched from."""
-        self._aims[index] = aims
+        self._coverage[index] = coverage
 
     def through(self, task: WorkItem) -> WorkResult:
         """All that comes of a task.
@@ -132,7 +136,7 @@ class Worker:
             came.add(self.news())
             if task.more and self.load < self.lanes / 2:
                 came.add(self.finish())
-                came.left += self._open.values()
+                came.unfinished += self._open.values()
                 self._engine.leave()
                 self._open, self._waiting = {}, {}
         return came
@@ -157,7 +161,7 @@ class Worker:
 
         Nothing valid can come of those: they wait until all are read, so that a budget goes to the others.
         """
-        known = (key for key in self._waiting if key[0] in self._aims)
+        known = (key for key in self._waiting if key[0] in self._coverage)
         return sorted((index, wrong) for index, wrong in known if not (wrong and self._reading[index]))
 
     def _push(self, engine: Engine) -> None:
@@ -166,12 +170,12 @@ class Worker:
             tries = self._waiting[key]
             batch = [tries.popleft() for _ in range(min(engine.room, len(tries)))]
             if batch:
-                rows = [Try(seed.number, seed.turn, seed.codes, seed.outputs) for seed in batch]
-                engine.push(rows, self._aims[key[0]])
+                rows = [Try(seed.number, seed.attempt, seed.codes, seed.outputs) for seed in batch]
+                engine.push(rows, self._coverage[key[0]])
             if not tries:
                 del self._waiting[key]
         rounds = {seed.round for seed in self._open.values()} | {i for i, n in self._reading.items() if n}
-        self._aims = {index: aims for index, aims in self._aims.items() if index in rounds}
+        self._coverage = {index: coverage for index, coverage in self._coverage.items() if index in rounds}
 
     def finish(self) -> WorkResult:
         """Judge what was found so far; seeds that are searched from stay open."""
@@ -205,9 +209,9 @@ class Worker:
         """A try ended: judge it, try again, or give the seed up."""
         seed = self._open.pop(outcome.seed)
         seed.spent += outcome.steps
-        if not outcome.found and seed.turn + 1 < self.method.search.tries:
-            came.again.append(seed.due)
-            seed.turn += 1
+        if not outcome.found and seed.attempt + 1 < self.method.search.tries:
+            came.retries.append(seed.due)
+            seed.attempt += 1
             self._take_in([seed])
         else:
             self._ended.append((seed, outcome))
@@ -242,7 +246,7 @@ class Worker:
         differ = np.flatnonzero(read.differ & new)
         records, findings = self._differing(task, block.codes[differ], differ, read, outputs.rows(differ))
         covered = np.any(outputs.covered, axis=0)
-        return WorkResult(read=[Reading(index, len(block), covered, records, findings)]), opened
+        return WorkResult(read=[SeedBatch(index, len(block), covered, records, findings)]), opened
 
     def _judge(self, ended: Sequence[tuple[Seed, Outcome]]) -> WorkResult:
         """Decode what was found, judge it by the plain models, and keep what still divides them."""
@@ -263,7 +267,7 @@ class Worker:
 
     def _record(self, seed: Seed, outcome: Outcome, fate: str) -> SeedRecord:
         queries = seed.spent * self.method.search.queries_a_step
-        figures = (seed.label, seed.decisions, fate, outcome.turn + 1, seed.spent, queries)
+        figures = (seed.label, seed.decisions, fate, outcome.attempt + 1, seed.spent, queries)
         return SeedRecord(seed.number, seed.round, *figures)
 
     def _findings(
@@ -292,7 +296,7 @@ class Worker:
         task: WorkItem,
         codes: Shaped[np.ndarray, "d *x"],
         rows: Int[np.ndarray, " d"],
-        read: Read,
+        read: SeedLabels,
         outputs: Outputs,
     ) -> tuple[list[SeedRecord], list[Finding]]:
         """Seeds on which models differ as they are: kept apart from what the search finds."""

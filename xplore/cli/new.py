@@ -30,19 +30,19 @@ USED = {
     "oracle": "xplore.oracles:LabelsDiffer",
     "criteria": "xplore.coverage:NeuronCoverage",
     "baseline": "xplore.search:Random",
-    "referee": "xplore.models.referee:referee",
+    "reference_model": "xplore.models.referee:referee",
     "training": "xplore.data.mnist:load",
     "backend": "xplore.campaign.backends:Ray",
 }
 """The parts of the example; `OUT` are left out of it."""
-OUT = ("oracle", "referee", "training", "backend")
+OUT = ("oracle", "reference_model", "training", "backend")
 ELSE = {
     "seeds": "in xplore.data: photos:load, npz:load, idx:load, udacity:load, pdf:load, phishing:load",
     "constraint": "in xplore.constraints: Lighting, Blackout, Ball, Affine, Photometric, Blur, Fog, Rain",
     "objective": "in xplore.objectives: Diverge, where models return numbers",
-    "search": "in xplore.search: Flips, where a model has no gradient; Random; Sweep; Original",
+    "search": "in xplore.search: HillClimb, where a model has no gradient; Random; GridSearch; Original",
     "oracle": "in xplore.oracles: ValuesDiffer, AnglesDiffer, where models return numbers",
-    "baseline": "in xplore.search: Sweep, Original",
+    "baseline": "in xplore.search: GridSearch, Original",
 }
 """What may stand there instead."""
 GIVEN: dict[str, Any] = {
@@ -50,7 +50,7 @@ GIVEN: dict[str, Any] = {
     "seeds.path": "folder/with/idx/files",
     "training.path": "folder/with/idx/files",
     "search.optimizer": {"use": "optax:adam", "learning_rate": 0.1},
-    "referee.path": "referee.safetensors",
+    "reference_model.path": "referee.safetensors",
     "backend.address": "auto",
     "backend.gpus": 0.5,
     "campaign.lanes": 64,
@@ -92,7 +92,7 @@ HELP = {
     "criteria.scale": "layer: each layer scaled to [0, 1] by its extremes; none: as it is",
     "baseline.steps": "a try; random search goes on until it has asked the models as often",
     "baseline.tries": "a seed",
-    "referee.path": "weights of your own",
+    "reference_model.path": "weights of your own",
     "training.part": "what the models were trained on",
     "training.path": "as for seeds",
     "backend.address": "of a Ray cluster; by default a new one on this machine",

@@ -40,7 +40,7 @@ def review(
     with closing(Session(folder, reviewer or _user(), sample=sample, rng=rng)) as session:
         with Server(session, port) as server:
             print(f"review: {server.url}")
-            show(session.aim())
+            show(session.goal())
             print("each answer is kept at once; Ctrl-C ends", flush=True)
             if browser and _has_screen():
                 webbrowser.open(server.url)

@@ -12,8 +12,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore._util.errors import InputError
-from xplore._util.recipe import Recipe
 from xplore._util.pytree import PyTreeNode
+from xplore._util.recipe import Recipe
 from xplore.inputs.columns import is_frame
 from xplore.inputs.encoding import Encoding, Pixels, pixels
 
@@ -78,7 +78,7 @@ class Constraint(PyTreeNode, abc.ABC):
         """How the inputs that it changes are stored: 8-bit images, unless a chart says otherwise."""
         return Pixels()
 
-    def codes(self, inputs: Any) -> Shaped[np.ndarray, "n *code"]:
+    def encode_inputs(self, inputs: Any) -> Shaped[np.ndarray, "n *code"]:
         """Inputs as users give them, as they are stored; an `InputError` for what they cannot be."""
         if is_frame(inputs):
             fix = "use xplore.constraints.Features.infer(X), or no constraint"
@@ -91,7 +91,7 @@ class Constraint(PyTreeNode, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         """The size of a latent's range; step sizes are shares of it."""
 
     @property
@@ -101,16 +101,16 @@ class Constraint(PyTreeNode, abc.ABC):
 
     @property
     def one_number(self) -> bool:
-        """Is a latent one number an input? `Sweep` then tries it from far to near, cheaper than a climb."""
+        """Is a latent one number an input? `GridSearch` tries it from far to near, cheaper than a climb."""
         return False
 
     @property
     @abc.abstractmethod
-    def words(self) -> str:
+    def description(self) -> str:
         """The bound in words, for reports."""
 
     @property
-    def places_by_slope(self) -> bool:
+    def init_uses_grad(self) -> bool:
         """Does every try need the slope at the seed to choose its place, restarts too?"""
         return False
 
@@ -119,8 +119,8 @@ class Constraint(PyTreeNode, abc.ABC):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b *x"],
-        slope: Float[Array, "b *x"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b *x"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Any, Any]:
         """Where a try starts, as `(z, fixed)`: it renders the seed, or next to it.
 
@@ -154,17 +154,17 @@ class Constraint(PyTreeNode, abc.ABC):
         `latents`, a pair `(z, fixed)`, are given to a chart that needs them (`rendered`).
         """
 
-    def settings(self, z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> dict[str, Float[Array, " b"]]:
+    def parameters(self, z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> dict[str, Float[Array, " b"]]:
         """What latents mean, in named numbers that people know; asked of a chart that needs its latents."""
         del z, fixed, x0
         return {}
 
-    def near(self, key: Key[Array, " b"], z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> tuple[Any, Any]:
+    def mutate(self, key: Key[Array, " b"], z: Any, fixed: Any, x0: Float[Array, "b *x"]) -> tuple[Any, Any]:
         """A random point of the chart beside this one: anywhere, where a chart knows no nearer."""
         del z, fixed
         return self.sample(key, x0)
 
-    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, "*x"]]:
+    def shrink_groups(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, "*x"]]:
         """Which numbers of a change are put back together when it is shrunk, from coarse to fine.
 
         Of images of that shape `[h w c]`, tiles; nothing, of a chart whose change is one whole. Charts that
@@ -188,7 +188,7 @@ class Constraint(PyTreeNode, abc.ABC):
         """The input that a `change` makes."""
         return before + change
 
-    def settled(self, x: Float[Array, "b *x"], x0: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
+    def repaired(self, x: Float[Array, "b *x"], x0: Float[Array, "b *x"]) -> Float[Array, "b *x"]:
         """The input, where a part of its change was put back: numbers that follow from others follow."""
         del x0
         return x
@@ -201,7 +201,7 @@ class Constraint(PyTreeNode, abc.ABC):
         """How large each change is, in measures that are shown; of images, unless a chart says otherwise."""
         return _sizes(before, after)
 
-    def coordinates(self, codes: Shaped[np.ndarray, "n *x"]) -> Float[np.ndarray, "n e"]:
+    def embed(self, codes: Shaped[np.ndarray, "n *x"]) -> Float[np.ndarray, "n e"]:
         """Stored inputs as points whose distance tells how near they are; pixels in [0, 1], as it is here."""
         return codes.reshape(len(codes), -1).astype(np.float32) / 255
 

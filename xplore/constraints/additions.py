@@ -12,9 +12,9 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, Shaped
 
 from xplore._util.errors import InputError
-from xplore._util.recipe import Recipe
 from xplore._util.intervals import COUNT, by_field
 from xplore._util.pytree import Number, field
+from xplore._util.recipe import Recipe
 from xplore.constraints._base import Constraint
 from xplore.inputs.encoding import Names, Sparse
 from xplore.inputs.ranges import inward
@@ -56,7 +56,7 @@ class Additions(Constraint):
         return self.encoding_
 
     @property
-    def reach(self) -> float:
+    def radius(self) -> float:
         return 1.0
 
     @property
@@ -65,11 +65,11 @@ class Additions(Constraint):
         return Recipe.of(optax.sgd, learning_rate=0.5, momentum=0.9)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         few, all_ = len(self.allowed), self.encoding.features
         return f"at most {self.changes} of {few:,} features added, of {all_:,} in all; none taken away"
 
-    def codes(self, inputs: Any) -> Int32[np.ndarray, "n k"]:
+    def encode_inputs(self, inputs: Any) -> Int32[np.ndarray, "n k"]:
         """Inputs as they are stored: sorted numbers, filled up with the number of features."""
         codes, size = np.asarray(inputs), self.encoding.features
         wanted = f"sets as int32 [n {self.encoding.width}], sorted and filled up with {size}"
@@ -93,11 +93,11 @@ class Additions(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b d"],
-        slope: Float[Array, "b d"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b d"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b a"], tuple[()]]:
         start, fixed = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None], start, 0), fixed
+        return jnp.where((attempt > 0)[:, None], start, 0), fixed
 
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b d"]) -> tuple[Float[Array, "b a"], tuple[()]]:
         def one(key: Key[Array, ""], free: Bool[Array, " a"]) -> Float[Array, " a"]:
@@ -108,7 +108,7 @@ class Additions(Constraint):
 
         return jax.vmap(one)(key, self._free(x0)), ()
 
-    def near(
+    def mutate(
         self, key: Key[Array, " b"], z: Float[Array, "b a"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> tuple[Float[Array, "b a"], tuple[()]]:
         """One feature more, in another's place where there are `changes`, or one less."""
@@ -147,7 +147,7 @@ class Additions(Constraint):
         """Every wish in [0, 1], and 0 where the seed has it; how many come true is up to `render`."""
         return jnp.where(self._free(x0), jnp.clip(z, 0, 1), 0)
 
-    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
+    def shrink_groups(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
         return [np.arange(shape[0])]
 
     def within(
@@ -163,7 +163,7 @@ class Additions(Constraint):
         number = count.astype(before.dtype)
         return {"changed": count, "l1": number, "l2": jnp.sqrt(number)}
 
-    def coordinates(self, codes: Shaped[np.ndarray, "n k"]) -> Float[np.ndarray, "n e"]:
+    def embed(self, codes: Shaped[np.ndarray, "n k"]) -> Float[np.ndarray, "n e"]:
         """Which allowed features there are: others never change."""
         at = np.searchsorted(self.allowed, codes).clip(max=len(self.allowed) - 1)
         dense = np.zeros((len(codes), len(self.allowed)), np.float32)

@@ -13,10 +13,10 @@ from jaxtyping import Array, Float
 from xplore._util.intervals import SHARE, Interval, by_field
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import inside
-from xplore.constraints._dials import Dial, Dials
+from xplore.constraints._parameters import Parameter, Parametric
 
 
-class Affine(Dials):
+class Affine(Parametric):
     """`x(p) = x0(c + A^-1 (p - c - t))`, `A = scale rotation shear`, about the centre c.
 
     It is read linearly between pixels. `rotate` and `shear` are degrees, `shift` a share of each side,
@@ -24,7 +24,7 @@ class Affine(Dials):
     (`border="nearest"`: a digit keeps its ground) or mirrored (`"reflect"`: better for photographs), so
     that no black wedge comes in.
 
-    >>> Affine(rotate=5.0, shift=0.0, scale=0.0, shear=0.0).words
+    >>> Affine(rotate=5.0, shift=0.0, scale=0.0, shear=0.0).description
     'turned by at most 5 degrees, shifted by 0% of the side, larger or smaller by 0%, sheared by 0 degrees'
     """
 
@@ -41,17 +41,17 @@ class Affine(Dials):
     border: Literal["reflect", "nearest"] = field(pytree_node=False, default="nearest")
 
     @property
-    def dials(self) -> dict[str, Dial]:
+    def dials(self) -> dict[str, Parameter]:
         return {
-            "turned (degrees)": Dial(self.rotate),
-            "shifted down": Dial(self.shift),
-            "shifted right": Dial(self.shift),
-            "larger": Dial(self.scale),
-            "sheared (degrees)": Dial(self.shear),
+            "turned (degrees)": Parameter(self.rotate),
+            "shifted down": Parameter(self.shift),
+            "shifted right": Parameter(self.shift),
+            "larger": Parameter(self.scale),
+            "sheared (degrees)": Parameter(self.shear),
         }
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         turned = f"turned by at most {float(self.rotate):g} degrees"
         moved = f"shifted by {float(self.shift):.0%} of the side"
         size = f"larger or smaller by {float(self.scale):.0%}, sheared by {float(self.shear):g} degrees"
@@ -60,12 +60,12 @@ class Affine(Dials):
     def turned(
         self, values: tuple[Float[Array, "b 1 1 1"], ...], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
-        turn, down, right, larger, shear = (value[..., 0] for value in values)
+        angle, down, right, larger, shear = (value[..., 0] for value in values)
         height, width = x0.shape[1:3]
         row = np.arange(height, dtype=x0.dtype)[None, :, None] - (height - 1) / 2 - down * height
         col = np.arange(width, dtype=x0.dtype)[None, None, :] - (width - 1) / 2 - right * width
-        turn, shear = turn * (np.pi / 180), shear * (np.pi / 180)
-        cos, sin = jnp.cos(turn), jnp.sin(turn)  # counter-clockwise, as one looks at it
+        angle, shear = angle * (np.pi / 180), shear * (np.pi / 180)
+        cos, sin = jnp.cos(angle), jnp.sin(angle)  # counter-clockwise, as one looks at it
         y, x = (cos * row + sin * col) / (1 + larger), (cos * col - sin * row) / (1 + larger)
         at = jnp.stack([y + (height - 1) / 2, x + jnp.tan(shear) * y + (width - 1) / 2], axis=1)
 
@@ -75,11 +75,11 @@ class Affine(Dials):
         planes = jax.vmap(read, in_axes=(2, None), out_axes=2)
         return inside(jax.vmap(planes)(x0, at))
 
-    def settings(
+    def parameters(
         self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         """Angles in degrees, shifts in pixels, the size in percent."""
-        values = super().settings(z, fixed, x0)
+        values = super().parameters(z, fixed, x0)
         return {
             "turned (degrees)": values["turned (degrees)"],
             "shifted down (px)": values["shifted down"] * x0.shape[1],

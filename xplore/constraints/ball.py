@@ -34,13 +34,13 @@ class Ball(Constraint):
         check_level("Ball", self.bound)
 
     @property
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         if self.bound is None:
             return 1.0
         return level_bound(self.bound) if self.norm == "inf" else self.bound
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         name = "L-infinity" if self.norm == "inf" else "L2"
         return "any change" if self.bound is None else f"{name} change of at most {float(self.bound):g}"
 
@@ -48,17 +48,17 @@ class Ball(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
         start, fixed = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None, None, None], start, 0), fixed
+        return jnp.where((attempt > 0)[:, None, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
         sign = jax.vmap(lambda k: jax.random.rademacher(k, x0.shape[1:], x0.dtype))(key)
-        return self.project(sign * self.reach, (), x0), ()
+        return self.project(sign * self.radius, (), x0), ()
 
     def render(
         self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]
@@ -71,7 +71,7 @@ class Ball(Constraint):
         self, z: Float[Array, "b h w c"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
         if self.bound is not None and self.norm == "inf":
-            z = jnp.clip(z, -self.reach, self.reach)
+            z = jnp.clip(z, -self.radius, self.radius)
         if self.bound is not None and self.norm == "2":
             z = z * jnp.minimum(1, self.bound / jnp.maximum(_length(z), 1e-12))[:, None, None, None]
         return jnp.clip(z, -x0, 1 - x0)
@@ -83,7 +83,7 @@ class Ball(Constraint):
             return jnp.ones(len(before), bool)
         change = after - before
         if self.norm == "inf":
-            return (jnp.abs(change) <= self.reach + ROUNDING).all(axis=(1, 2, 3))
+            return (jnp.abs(change) <= self.radius + ROUNDING).all(axis=(1, 2, 3))
         return _length(change) <= self.bound + ROUNDING
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from xplore._util.recipe import Recipe
 from xplore._util.intervals import COUNT, PART, by_field
 from xplore._util.pytree import Number, field
+from xplore._util.recipe import Recipe
 from xplore.constraints._base import HALF_LEVEL, Constraint
 from xplore.constraints._windows import check_room, cover, hidden_by_window, hidden_share
 
@@ -25,7 +25,7 @@ class Blackout(Constraint):
     `bound` of the seed's content, however dark. After the blackout of Pei et al. (2017, section 6),
     which draws new places at each step: `search.Original` does so.
 
-    >>> Blackout(count=2, size=3).words
+    >>> Blackout(count=2, size=3).description
     'at most 2 dark 3x3 rectangles that hide at most 10% of the content'
     """
 
@@ -38,7 +38,7 @@ class Blackout(Constraint):
         check_room(self, self.size, self.size, codes.shape[1:])
 
     @property
-    def reach(self) -> float:
+    def radius(self) -> float:
         return 1.0
 
     @property
@@ -47,7 +47,7 @@ class Blackout(Constraint):
         return Recipe.of(optax.sgd, learning_rate=10.0, momentum=0.9)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         shapes = f"at most {self.count} dark {self.size}x{self.size} rectangles"
         return (
             shapes
@@ -59,11 +59,11 @@ class Blackout(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b rows cols"], tuple[()]]:
         start, fixed = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None, None], start, 0), fixed
+        return jnp.where((attempt > 0)[:, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]

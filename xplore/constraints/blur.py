@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import Number
 from xplore.constraints._base import cosines, inside
-from xplore.constraints._dials import Dial, Dials
+from xplore.constraints._parameters import Parameter, Parametric
 
 
-class Blur(Dials):
+class Blur(Parametric):
     """`x = exp(t L / 2) x0`, L the pixels' Laplacian: a Gaussian of variance `t <= sigma^2`, in pixels.
 
     The discrete Gaussian of Lindeberg (1990), mirrored at the borders: it keeps the mean, two blurs are one
@@ -31,11 +31,11 @@ class Blur(Dials):
     sigma: Number = 1.0
 
     @property
-    def dials(self) -> dict[str, Dial]:
-        return {"blurred (px)": Dial(self.sigma**2, both=False)}
+    def dials(self) -> dict[str, Parameter]:
+        return {"blurred (px)": Parameter(self.sigma**2, both=False)}
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"blurred by at most {float(self.sigma):g} pixels (standard deviation)"
 
     def turned(
@@ -46,7 +46,7 @@ class Blur(Dials):
         x = x0 + jnp.einsum("brs,bswc->brwc", rows, x0)
         return inside(x + jnp.einsum("bwv,bhvc->bhwc", cols, x))
 
-    def settings(
+    def parameters(
         self, z: Float[Array, "b 1"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         """The blur's standard deviation."""

@@ -10,8 +10,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from xplore._util.errors import InputError
-from xplore._util.recipe import Recipe
 from xplore._util.pytree import field
+from xplore._util.recipe import Recipe
 from xplore.constraints._base import Constraint, rendered
 from xplore.inputs.encoding import Pixels
 
@@ -25,7 +25,7 @@ class Chain(Constraint):
         InputError: no part, or one that is no constraint on images.
 
     >>> from xplore.constraints import Ball, Lighting
-    >>> Chain((Lighting(0.1), Ball(0.05))).words
+    >>> Chain((Lighting(0.1), Ball(0.05))).description
     'every pixel lighter or darker by at most 0.1; then L-infinity change of at most 0.05'
     """
 
@@ -50,20 +50,22 @@ class Chain(Constraint):
             part.check_moves()
 
     @property
-    def reach(self) -> tuple[Any, ...]:
-        return tuple(part.reach for part in self.parts)
+    def radius(self) -> tuple[Any, ...]:
+        return tuple(part.radius for part in self.parts)
 
     @property
     def default_optimizer(self) -> Recipe:
-        return Recipe(_side_by_side, numbers={"recipes": tuple(part.default_optimizer for part in self.parts)})
+        return Recipe(
+            _side_by_side, numbers={"recipes": tuple(part.default_optimizer for part in self.parts)}
+        )
 
     @property
-    def words(self) -> str:
-        return "; then ".join(part.words for part in self.parts)
+    def description(self) -> str:
+        return "; then ".join(part.description for part in self.parts)
 
     @property
-    def places_by_slope(self) -> bool:
-        return any(part.places_by_slope for part in self.parts)
+    def init_uses_grad(self) -> bool:
+        return any(part.init_uses_grad for part in self.parts)
 
     @property
     def needs_latents(self) -> bool:
@@ -77,20 +79,20 @@ class Chain(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        return self._drawn(key, x0, lambda n, key, x: self.parts[n].init(key, x, slope, turn))
+        return self._drawn(key, x0, lambda n, key, x: self.parts[n].init(key, x, grad, attempt))
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return self._drawn(key, x0, lambda n, key, x: self.parts[n].sample(key, x))
 
-    def near(
+    def mutate(
         self, key: Key[Array, " b"], z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        return self._drawn(key, x0, lambda n, key, x: self.parts[n].near(key, z[n], fixed[n], x))
+        return self._drawn(key, x0, lambda n, key, x: self.parts[n].mutate(key, z[n], fixed[n], x))
 
     def _drawn(
         self, key: Key[Array, " b"], x: Float[Array, "b h w c"], draw: Callable[..., Any]
@@ -133,12 +135,12 @@ class Chain(Constraint):
             x = made
         return within
 
-    def settings(
+    def parameters(
         self, z: tuple[Any, ...], fixed: tuple[Any, ...], x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         values: dict[str, Float[Array, " b"]] = {}
         for part, own, place in zip(self.parts, z, fixed, strict=True):
-            for name, value in part.settings(own, place, x0).items():
+            for name, value in part.parameters(own, place, x0).items():
                 values[name if name not in values else f"{name}, again"] = value
             x0 = part.render(own, place, x0)
         return values

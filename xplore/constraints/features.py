@@ -48,7 +48,7 @@ class Features(Ranges, Constraint, repr=False):
         return Rows(*known, missing if any(missing) else ())
 
     @property
-    def reach(self) -> float:
+    def radius(self) -> float:
         return 1.0
 
     @property
@@ -57,7 +57,7 @@ class Features(Ranges, Constraint, repr=False):
         return Recipe.of(optax.sgd, learning_rate=0.35, momentum=0.9)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         follow = len(self.follows)
         frozen = sum(self.frozen) - follow
         free = [i for i, still in enumerate(self.frozen) if not still]
@@ -72,8 +72,8 @@ class Features(Ranges, Constraint, repr=False):
         parts += [f"{count} kept" + (f": {', '.join(named)}" if named else "")] if self.rules else []
         up = [str(column.name) for column, grows in zip(self.columns, self.grows, strict=True) if grows]
         parts += [f"{', '.join(up)} only up"] if up else []
-        for words, at in (("may be lost", self.comes), ("may be found, where missing", self.goes)):
-            parts += [f"{', '.join(str(self.columns[i].name) for i in at)} {words}"] if at else []
+        for description, at in (("may be lost", self.comes), ("may be found, where missing", self.goes)):
+            parts += [f"{', '.join(str(self.columns[i].name) for i in at)} {description}"] if at else []
         return "; ".join(parts)
 
     def _values(self, key: Key[Array, ""], x0: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -104,11 +104,11 @@ class Features(Ranges, Constraint, repr=False):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b d"],
-        slope: Float[Array, "b d"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b d"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b d"], tuple[()]]:
         start, fixed = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None], start, 0), fixed
+        return jnp.where((attempt > 0)[:, None], start, 0), fixed
 
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], tuple[()]]:
         movable = self._movable(x0)
@@ -124,7 +124,7 @@ class Features(Ranges, Constraint, repr=False):
 
         return self._first_within(drawn, x0), ()
 
-    def near(
+    def mutate(
         self, key: Key[Array, " b"], z: Float[Array, "b d"], fixed: tuple[()], x0: Float[Array, "b d"]
     ) -> tuple[Float[Array, "b d"], tuple[()]]:
         """One more feature changed, or changed otherwise, or taken back; at the bound, in another's place."""
@@ -252,10 +252,10 @@ class Features(Ranges, Constraint, repr=False):
         chosen = jax.vmap(lambda sizes: _first(sizes, self.changes))(self._largest(sizes))
         return jnp.where(chosen[:, self._parts], z, 0)
 
-    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
+    def shrink_groups(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, " d"]]:
         return [self._parts]
 
-    def settled(self, x: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    def repaired(self, x: Float[Array, "b d"], x0: Float[Array, "b d"]) -> Float[Array, "b d"]:
         return self._followed(self._stored(x), x0)
 
     def within(
@@ -263,13 +263,13 @@ class Features(Ranges, Constraint, repr=False):
     ) -> Bool[Array, " b"]:
         low, high = self._range(before)
         follow, followed = self._follow, self._followed(after, before)
-        near = jnp.abs(after - followed) <= NEAR * jnp.abs(after)
+        mutate = jnp.abs(after - followed) <= NEAR * jnp.abs(after)
         still = before == after
         if self._gaps.any():
             missing, lost = jnp.isnan(before), jnp.isnan(after)
-            near |= lost & jnp.isnan(followed)
+            mutate |= lost & jnp.isnan(followed)
             still |= missing & lost
-        still = still.at[:, follow].set(near[:, follow])
+        still = still.at[:, follow].set(mutate[:, follow])
         inside = (after >= low) & (after <= high)
         inside &= self._is_a("float") | (after == jnp.round(after))
         for at, grain in self.grains:

@@ -13,7 +13,7 @@ from xplore._util.intervals import COUNT, POSITIVE, SHARE, by_field
 from xplore._util.jax_settings import PRNG
 from xplore._util.pytree import Number, field
 from xplore.constraints._base import cosines, inside
-from xplore.constraints._dials import Dial, Drawn
+from xplore.constraints._parameters import Drawn, Parameter
 
 
 class Fog(Drawn):
@@ -22,7 +22,7 @@ class Fog(Drawn):
     Distances are not known: d falls from 1 at the top of the image to 0.35 at its foot, times `exp` of smooth
     noise with `waves` half waves a side, drawn for each try and as strong as the fog is patchy.
 
-    >>> Fog(0.5).words
+    >>> Fog(0.5).description
     'fog that lets through 61% of the light at the top, on average, at its thickest'
     """
 
@@ -32,11 +32,14 @@ class Fog(Drawn):
     waves: int = field(pytree_node=False, default=5)
 
     @property
-    def dials(self) -> dict[str, Dial]:
-        return {"fog thickness": Dial(self.thickness, both=False), "patchiness": Dial(0.5, both=False)}
+    def dials(self) -> dict[str, Parameter]:
+        return {
+            "fog thickness": Parameter(self.thickness, both=False),
+            "patchiness": Parameter(0.5, both=False),
+        }
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         through = np.exp(-float(self.thickness))
         return f"fog that lets through {through:.0%} of the light at the top, on average, at its thickest"
 
@@ -48,8 +51,8 @@ class Fog(Drawn):
     ) -> Float[Array, "b h w c"]:
         thickness, patchy = values
         height, width = x0.shape[1:3]
-        near = jnp.asarray(np.linspace(1, 0.35, height), x0.dtype)[None, :, None, None]
-        distance = near * jnp.exp(patchy * self._noise(fixed, height, width, x0.dtype))
+        mutate = jnp.asarray(np.linspace(1, 0.35, height), x0.dtype)[None, :, None, None]
+        distance = mutate * jnp.exp(patchy * self._noise(fixed, height, width, x0.dtype))
         return inside(x0 - jnp.expm1(-thickness * distance) * (self.light - x0))
 
     def _noise(

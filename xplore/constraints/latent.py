@@ -26,7 +26,7 @@ class Latent(Constraint):
     deviation, where latents are whitened.
 
     >>> decode, encode = (lambda z: z[:, :, None, None]), (lambda x: x.mean(axis=(2, 3)))
-    >>> Latent(decode, encode, bound=0.5).words
+    >>> Latent(decode, encode, bound=0.5).description
     "at most 0.5 away in the decoder's latent space"
     """
 
@@ -47,11 +47,11 @@ class Latent(Constraint):
         return f"Latent({', '.join(names)}, bound={self.bound!r})"
 
     @property
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         return self.bound
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"at most {float(self.bound):g} away in the decoder's latent space"
 
     @property
@@ -62,11 +62,11 @@ class Latent(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
         start, at = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None], start, 0), at
+        return jnp.where((attempt > 0)[:, None], start, 0), at
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
@@ -91,7 +91,7 @@ class Latent(Constraint):
     ) -> Bool[Array, " b"]:
         return rendered(self, before, after, latents)
 
-    def settings(
+    def parameters(
         self, z: Float[Array, "b k"], fixed: Float[Array, "b k"], x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         return {"latent distance": jnp.sqrt((z**2).sum(axis=1))}

@@ -10,23 +10,23 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from xplore._util.recipe import Recipe
 from xplore._util.intervals import PART, by_field
 from xplore._util.pytree import Number
+from xplore._util.recipe import Recipe
 from xplore.constraints._base import Constraint, check_level, level_bound, whole_levels
 from xplore.inputs.encoding import ROUNDING
 
 
-def rungs(turn: Int[Array, " b"]) -> Float[Array, " b"]:
+def rungs(attempt: Int[Array, " b"]) -> Float[Array, " b"]:
     """Starts in [-1, 1], far ones first, each new one amid the widest gap; both signs in turn.
 
     >>> rungs(jnp.arange(8)).tolist()
     [1.0, -1.0, 0.5, -0.5, 0.75, -0.75, 0.25, -0.25]
     """
-    index = turn // 2
+    index = attempt // 2
     bits = jnp.arange(10)[None]
     half = ((index[:, None] >> bits) & 1) * 0.5 ** (bits + 1.0)  # van der Corput, base 2
-    return jnp.where(turn % 2 == 0, 1, -1) * (1 - half.sum(axis=1))
+    return jnp.where(attempt % 2 == 0, 1, -1) * (1 - half.sum(axis=1))
 
 
 class Lighting(Constraint):
@@ -58,7 +58,7 @@ class Lighting(Constraint):
         return 0.5 if self.bound is None else self.bound
 
     @property
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         return self.limit
 
     @property
@@ -70,20 +70,20 @@ class Lighting(Constraint):
         return Recipe.of(optax.sign_sgd, learning_rate=0.05)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"every pixel lighter or darker by at most {float(self._most):g}"
 
     def init(
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, " b"], tuple[()]]:
-        up = jnp.where(x0 < 1, slope, 0).sum(axis=(1, 2, 3))
-        down = jnp.where(x0 > 0, -slope, 0).sum(axis=(1, 2, 3))
+        up = jnp.where(x0 < 1, grad, 0).sum(axis=(1, 2, 3))
+        down = jnp.where(x0 > 0, -grad, 0).sum(axis=(1, 2, 3))
         uphill = jnp.where(up >= down, 1.0, -1.0)
-        start = jnp.where(turn == 0, uphill, rungs(turn - 1))
+        start = jnp.where(attempt == 0, uphill, rungs(attempt - 1))
         return (start * self.limit).astype(x0.dtype), ()
 
     def sample(
@@ -100,7 +100,7 @@ class Lighting(Constraint):
     def project(self, z: Float[Array, " b"], fixed: Any, x0: Float[Array, "b h w c"]) -> Float[Array, " b"]:
         return jnp.clip(z, -self.limit, self.limit)
 
-    def pieces(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, "*x"]]:
+    def shrink_groups(self, shape: tuple[int, ...]) -> list[Int[np.ndarray, "*x"]]:
         return []
 
     def within(
@@ -111,7 +111,7 @@ class Lighting(Constraint):
         uniform = (jnp.abs(lit - after) <= ROUNDING).all(axis=(1, 2, 3))
         return uniform & (jnp.abs(shift) <= self.limit + ROUNDING)[:, 0, 0, 0]
 
-    def settled(self, x: Float[Array, "b h w c"], x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def repaired(self, x: Float[Array, "b h w c"], x0: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         return jnp.clip(x0 + whole_levels(self._shift(x0, x)), 0, 1)
 
     def _shift(

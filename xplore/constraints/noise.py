@@ -11,9 +11,9 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.errors import InputError
-from xplore._util.recipe import Recipe
 from xplore._util.intervals import NOT_NEGATIVE, POSITIVE, by_field
 from xplore._util.pytree import Number, field
+from xplore._util.recipe import Recipe
 from xplore.constraints._base import Constraint, added, cosines, rendered
 
 
@@ -24,7 +24,7 @@ class Noise(Constraint):
     black and white the change is `room tanh(n / room)`, room what is left to 0 or 1, so that no slope dies. A
     first try starts at the seed, a restart at random noise of full strength.
 
-    >>> Noise(0.1, 0.4, 0.03).words
+    >>> Noise(0.1, 0.4, 0.03).description
     'noise of 0.1 to 0.4 cycles a pixel, root mean square at most 0.03'
     """
 
@@ -39,7 +39,7 @@ class Noise(Constraint):
             raise InputError("constraint Noise", expected="low at most high", got=came)
 
     @property
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         return self.bound
 
     @property
@@ -47,7 +47,7 @@ class Noise(Constraint):
         return Recipe.of(optax.sgd, learning_rate=0.35)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         band = f"{self.low:g} to {self.high:g} cycles a pixel"
         return f"noise of {band}, root mean square at most {float(self.bound):g}"
 
@@ -66,11 +66,11 @@ class Noise(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b k l c"], tuple[()]]:
         start, fixed = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None, None, None], start, 0), fixed
+        return jnp.where((attempt > 0)[:, None, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
@@ -100,7 +100,7 @@ class Noise(Constraint):
     ) -> Bool[Array, " b"]:
         return rendered(self, before, after, latents)
 
-    def settings(
+    def parameters(
         self, z: Float[Array, "b k l c"], fixed: tuple[()], x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         return {"noise (root mean square)": jnp.sqrt((z**2).sum(axis=(1, 2, 3)) / x0.shape[3])}

@@ -26,7 +26,7 @@ class Occlusion(Constraint):
     a digit neither loses the strokes nor gets the strokes that would make another of it. `bound=None` allows
     any content, as published.
 
-    >>> Occlusion(3, 5, 0.5).words
+    >>> Occlusion(3, 5, 0.5).description
     'one 3x5 rectangle that changes at most 50% of the content'
     """
 
@@ -58,11 +58,11 @@ class Occlusion(Constraint):
         check_room(self, self.height, self.width, codes.shape[1:])
 
     @property
-    def reach(self) -> float:
+    def radius(self) -> float:
         return 1.0
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         shape = f"one {self.height}x{self.width} rectangle"
         return (
             shape
@@ -71,7 +71,7 @@ class Occlusion(Constraint):
         )
 
     @property
-    def places_by_slope(self) -> bool:
+    def init_uses_grad(self) -> bool:
         return True
 
     def _place(self, gain: Float[Array, "b rows cols"]) -> Float[Array, "b h w 1"]:
@@ -84,14 +84,14 @@ class Occlusion(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b h w c"], Float[Array, "b h w 1"]]:
-        promise = jnp.maximum(slope * (1 - x0), -slope * x0).sum(axis=-1)
+        promise = jnp.maximum(grad * (1 - x0), -grad * x0).sum(axis=-1)
         gain = windows(promise, self.height, self.width)
         gain = gain / jnp.maximum(gain.max(axis=(1, 2), keepdims=True), 1e-30)
         noise = jax.vmap(lambda k: jax.random.uniform(k, gain.shape[1:], x0.dtype))(key)
-        gain = jnp.where((turn > 0)[:, None, None], gain + noise / 2, gain)
+        gain = jnp.where((attempt > 0)[:, None, None], gain + noise / 2, gain)
         return jnp.zeros_like(x0), self._place(gain)
 
     def sample(

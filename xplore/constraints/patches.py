@@ -38,11 +38,11 @@ class Patches(Constraint):
         check_level("Patches", self.bound)
 
     @property
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         return 1.0 if self.bound is None else level_bound(self.bound)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         count = len(self.boxes)
         where = "one given box" if count == 1 else f"{count} given boxes"
         return where if self.bound is None else f"{where}, each pixel by at most {float(self.bound):g}"
@@ -73,11 +73,11 @@ class Patches(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
         start, fixed = self.sample(key, x0)
-        return jnp.where((turn > 0)[:, None, None, None], start, 0), fixed
+        return jnp.where((attempt > 0)[:, None, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
@@ -93,12 +93,12 @@ class Patches(Constraint):
     def project(
         self, z: Float[Array, "b h w c"], fixed: tuple[()], x0: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w c"]:
-        z = z if self.bound is None else jnp.clip(z, -self.reach, self.reach)
+        z = z if self.bound is None else jnp.clip(z, -self.radius, self.radius)
         return jnp.clip(z, -x0, 1 - x0) * self._mask(x0.shape[1:])
 
     def within(
         self, before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], latents: Any = None
     ) -> Bool[Array, " b"]:
         elsewhere = (before == after) | self._mask(before.shape[1:])
-        small = True if self.bound is None else jnp.abs(after - before) <= self.reach + ROUNDING
+        small = True if self.bound is None else jnp.abs(after - before) <= self.radius + ROUNDING
         return (elsewhere & small).all(axis=(1, 2, 3))

@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 
 from xplore._util.intervals import SHARE, Interval, by_field
 from xplore._util.pytree import Number
-from xplore.constraints._dials import Dial, Dials
+from xplore.constraints._parameters import Parameter, Parametric
 
 
-class Photometric(Dials):
+class Photometric(Parametric):
     """`clip(brightness o contrast o saturation o hue o gamma)(x0)`, each by at most its bound.
 
     `gamma: x^(1 + g)`; `hue`: the colour turned about the grey axis; `saturation: x + s (x - grey)`, grey the
@@ -21,7 +21,7 @@ class Photometric(Dials):
     sum is clipped, as a sensor does. Hue and saturation need three channels: on others they do nothing. A
     bound of 0 holds one still.
 
-    >>> Photometric(brightness=0.1, contrast=0.2).words[:42]
+    >>> Photometric(brightness=0.1, contrast=0.2).description[:42]
     'brightness by at most 0.1, contrast by 20%'
     """
 
@@ -39,26 +39,26 @@ class Photometric(Dials):
     saturation: Number = 0.3
 
     @property
-    def dials(self) -> dict[str, Dial]:
+    def dials(self) -> dict[str, Parameter]:
         return {
-            "brightness": Dial(self.brightness),
-            "contrast": Dial(self.contrast),
-            "gamma": Dial(self.gamma),
-            "hue (degrees)": Dial(self.hue),
-            "saturation": Dial(self.saturation),
+            "brightness": Parameter(self.brightness),
+            "contrast": Parameter(self.contrast),
+            "gamma": Parameter(self.gamma),
+            "hue (degrees)": Parameter(self.hue),
+            "saturation": Parameter(self.saturation),
         }
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         levels = f"brightness by at most {float(self.brightness):g}, contrast by {float(self.contrast):.0%}"
         colour = f"hue by {float(self.hue):g} degrees, saturation by {float(self.saturation):.0%}"
         return f"{levels}, gamma by {float(self.gamma):g}, {colour} (where there is colour)"
 
-    def settings(
+    def parameters(
         self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         """What each dial is at; hue and saturation only where there is colour."""
-        values = super().settings(z, fixed, x0)
+        values = super().parameters(z, fixed, x0)
         return (
             values
             if x0.shape[3] == 3

@@ -11,7 +11,7 @@ from xplore._util.intervals import POSITIVE, SHARE, Interval, by_field
 from xplore._util.jax_settings import PRNG
 from xplore._util.pytree import Number
 from xplore.constraints._base import inside
-from xplore.constraints._dials import Dial, Drawn
+from xplore.constraints._parameters import Drawn, Parameter
 
 LAYERS = ((0.06, 0.10, 0.35), (0.15, 0.05, 0.7))
 """Far drops and near ones: the streaks' length (a share of the height), the share of pixels that they
@@ -25,7 +25,7 @@ class Rain(Drawn):
     number in [0, 1]. Each is drawn out downwards, fading, and the picture of all is slanted by the wind.
     Heavy rain darkens the scene by up to a fifth.
 
-    >>> Rain(0.5).words
+    >>> Rain(0.5).description
     'rain, at most 50% strong, slanted by 20 degrees'
     """
 
@@ -35,15 +35,15 @@ class Rain(Drawn):
     light: Number = 0.85
 
     @property
-    def dials(self) -> dict[str, Dial]:
+    def dials(self) -> dict[str, Parameter]:
         return {
-            "rain strength": Dial(self.strength, both=False),
-            "density": Dial(1.0, both=False),
-            "slanted (degrees)": Dial(self.slant),
+            "rain strength": Parameter(self.strength, both=False),
+            "density": Parameter(1.0, both=False),
+            "slanted (degrees)": Parameter(self.slant),
         }
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"rain, at most {float(self.strength):.0%} strong, slanted by {float(self.slant):g} degrees"
 
     def turned(

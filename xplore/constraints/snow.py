@@ -11,7 +11,7 @@ from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.jax_settings import PRNG
 from xplore._util.pytree import Number
 from xplore.constraints._base import inside
-from xplore.constraints._dials import Dial, Drawn
+from xplore.constraints._parameters import Drawn, Parameter
 
 LAYERS = ((0.003, 0.03), (0.006, 0.02), (0.011, 0.012))
 """Far flakes, nearer and near ones: the radius (a share of the height), and the share of pixels that they
@@ -24,7 +24,7 @@ class Snow(Drawn):
     Flakes are soft discs of three sizes at random pixels, drawn for each try: a flake is there while the
     snow is denser than its own number in [0, 1]. Dense snow whitens the scene by up to a fifth.
 
-    >>> Snow(0.3).words
+    >>> Snow(0.3).description
     'snow at most 30% strong'
     """
 
@@ -32,11 +32,11 @@ class Snow(Drawn):
     strength: Number = 1.0
 
     @property
-    def dials(self) -> dict[str, Dial]:
-        return {"snow strength": Dial(self.strength, both=False), "density": Dial(1.0, both=False)}
+    def dials(self) -> dict[str, Parameter]:
+        return {"snow strength": Parameter(self.strength, both=False), "density": Parameter(1.0, both=False)}
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"snow at most {float(self.strength):.0%} strong"
 
     def turned(

@@ -25,7 +25,7 @@ class Try(NamedTuple):
     """One try of one seed: `turn` counts the tries before."""
 
     seed: int
-    turn: int
+    attempt: int
     x0: Shaped[np.ndarray, "*x"]
     before: Float[np.ndarray, "m c"]
 
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     where the chart needs them."""
 
     seed: int
-    turn: int
+    attempt: int
     found: bool
     steps: int
     codes: Shaped[np.ndarray, "*x"]
@@ -91,9 +91,9 @@ class Engine:
     def push(self, tries: Sequence[Try], covered: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Queue tries that aim beside one and the same coverage, at most `room`."""
         part: dict[int, Try] = {}
-        for attempt in tries:
+        for one in tries:
             at = max(range(self._split), key=lambda device: len(self._free[device]))
-            part[at * self._slots + self._free[at].pop()] = attempt
+            part[at * self._slots + self._free[at].pop()] = one
             if len(part) == self.block:
                 self._enqueue(part, covered)
                 part = {}
@@ -130,19 +130,19 @@ class Engine:
         block = {
             "slot": np.full(size, -1, np.int32),
             "key": np.zeros((size, 2, 2), np.uint32),
-            "turn": np.zeros(size, np.int32),
+            "attempt": np.zeros(size, np.int32),
             "x0": np.zeros((size, *self.shape), self.method.constraint.encoding.dtype),
             "before": np.zeros((size, *self.outputs), dtype),
         }
         ends = [device * self.block for device in range(self._split)]
-        for place, attempt in part.items():
+        for place, one in part.items():
             device, slot = divmod(place, self._slots)
             row = ends[device]
             ends[device] += 1
-            block["slot"][row], block["turn"][row] = slot, attempt.turn
-            entropy = np.random.SeedSequence((self.rng, attempt.seed, attempt.turn))
+            block["slot"][row], block["attempt"][row] = slot, one.attempt
+            entropy = np.random.SeedSequence((self.rng, one.seed, one.attempt))
             block["key"][row] = entropy.generate_state(4).reshape(2, 2)
-            block["x0"][row], block["before"][row] = attempt.x0, attempt.before
+            block["x0"][row], block["before"][row] = one.x0, one.before
         return block
 
     def _chunk(self, steps: int) -> Any:
@@ -233,8 +233,8 @@ class Engine:
 def _outcomes(tries: Sequence[Try], results: Results) -> list[Outcome]:
     """How tries ended, from the first rows of a block of results; waits for the copy."""
     results, outcomes = jax.tree.map(np.asarray, results), []
-    for row, attempt in enumerate(tries):
+    for row, one in enumerate(tries):
         latents = jax.tree.map(lambda leaf, row=row: leaf[row], results.latents)
         came = bool(results.found[row]), int(results.steps[row]), np.asarray(results.codes[row])
-        outcomes.append(Outcome(attempt.seed, attempt.turn, *came, latents))
+        outcomes.append(Outcome(one.seed, one.attempt, *came, latents))
     return outcomes

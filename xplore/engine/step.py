@@ -44,9 +44,9 @@ class Queue(PyTreeNode):
 
     x0: Shaped[Array, "slots *x"]
     key: Key[Array, " slots"]
-    turn: Int[Array, " slots"]
+    attempt: Int[Array, " slots"]
     before: Float[Array, "slots m c"]
-    aim: Any
+    goal: Any
     order: Int[Array, " slots"]
     head: Int[Array, " devices"]
     tail: Int[Array, " devices"]
@@ -59,7 +59,7 @@ class Lanes(PyTreeNode):
     done: Int[Array, " b"]
     start: Start
     before: Float[Array, "b m c"]
-    aim: Any
+    goal: Any
     point: Any
     x: Float[Array, "b *x"]
 
@@ -96,23 +96,23 @@ def in_pieces(f: Callable[..., Any], most: int | None, *rows: Any) -> Any:
     )
 
 
-def look(
-    method: Method, x: Float[Array, "b *x"], aim: Any, done: Int[Array, " b"]
+def query(
+    method: Method, x: Float[Array, "b *x"], goal: Any, done: Int[Array, " b"]
 ) -> tuple[Float[Array, "b m k"], Feedback]:
     """The models' outputs at x, and what the search is to see of it: the slope, the score, or neither."""
     search, nothing = method.search, Feedback(jnp.zeros_like(x), jnp.zeros(len(x), x.dtype), done)
 
     def total(x: Float[Array, "b *x"]) -> tuple[Float[Array, ""], tuple[Forward, Float[Array, " b"]]]:
         now = method.panel(x)
-        score = method.objective.score(aim, now)
+        score = method.objective.score(goal, now)
         return score.sum(), (now, score)
 
-    if search.climbs:
-        slope, (now, score) = jax.grad(total, has_aux=True)(x)
+    if search.needs_grad:
+        grad, (now, score) = jax.grad(total, has_aux=True)(x)
         # Fused with what follows, it runs slower.
-        outputs, slope = jax.lax.optimization_barrier((now.outputs, slope))
-        slope = jnp.where(jnp.isfinite(slope), slope, 0)  # or a walk would end in NaN
-        return jnp.moveaxis(outputs, 0, 1), nothing.replace(slope=slope, score=_ranked(score))
+        outputs, grad = jax.lax.optimization_barrier((now.outputs, grad))
+        grad = jnp.where(jnp.isfinite(grad), grad, 0)  # or a walk would end in NaN
+        return jnp.moveaxis(outputs, 0, 1), nothing.replace(grad=grad, score=_ranked(score))
     if search.scores:
         now, score = total(x)[1]
         return jnp.moveaxis(now.outputs, 0, 1), nothing.replace(score=_ranked(score))
@@ -130,13 +130,13 @@ def step(method: Method, state: State) -> State:
     live, encoding = lanes.slot >= 0, constraint.encoding
     codes = encoding.encode(lanes.x)
     at_once = rows_at_once(method.panel.lowering)
-    outputs, seen = in_pieces(partial(look, method), at_once, lanes.x, lanes.aim, lanes.done)
+    outputs, feedback = in_pieces(partial(query, method), at_once, lanes.x, lanes.goal, lanes.done)
     differ = method.oracle.divides(*(jnp.moveaxis(rows, 1, 0) for rows in (lanes.before, outputs)))
-    if search.as_stored:
+    if search.quantize_steps:
         differ &= encoding.counts(codes)
     changed = encoding.differ(lanes.x, lanes.start.x0).any(axis=tuple(range(1, lanes.x.ndim)))
     found = live & differ & changed
-    point = search.advance(constraint, lanes.point, lanes.start, seen)
+    point = search.update(constraint, lanes.point, lanes.start, feedback)
     done = lanes.done + 1
     ends = found | (live & (done >= search.looks))
     out = state.results
@@ -155,7 +155,7 @@ def step(method: Method, state: State) -> State:
     moved = lanes.replace(slot=jnp.where(ends, -1, lanes.slot), done=done, point=point)
     queue, lanes = refill(method, state.queue, moved)
     x = search.propose(constraint, lanes.point, lanes.start)
-    lanes = lanes.replace(x=encoding.decode(encoding.encode(x)) if search.as_stored else x)
+    lanes = lanes.replace(x=encoding.decode(encoding.encode(x)) if search.quantize_steps else x)
     return State(queue, lanes, results)
 
 
@@ -170,13 +170,13 @@ def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
     rank = queue.head + jnp.cumsum(idle, dtype=jnp.int32) - 1
     takes = idle & (rank < queue.tail)
     slot = jnp.where(takes, queue.order[rank % queue.order.size], 0)
-    start = Start(method.constraint.encoding.decode(queue.x0[slot]), queue.key[slot], queue.turn[slot])
+    start = Start(method.constraint.encoding.decode(queue.x0[slot]), queue.key[slot], queue.attempt[slot])
     fresh = Lanes(
         slot=slot,
         done=jnp.zeros_like(lanes.done),
         start=start,
         before=queue.before[slot],
-        aim=jax.tree.map(lambda leaf: leaf[slot], queue.aim),
+        goal=jax.tree.map(lambda leaf: leaf[slot], queue.goal),
         point=method.search.init(method.constraint, start),
         x=lanes.x,
     )
@@ -186,9 +186,9 @@ def refill(method: Method, queue: Queue, lanes: Lanes) -> tuple[Queue, Lanes]:
 
 def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -> State:
     """Aim a block of tries and put them in their slots; rows with slot -1 are padding."""
-    aiming, walking = (jax.random.wrap_key_data(block["key"][:, part], impl=PRNG) for part in (0, 1))
+    goal_key, walking = (jax.random.wrap_key_data(block["key"][:, part], impl=PRNG) for part in (0, 1))
     before = method.panel.logits(jnp.moveaxis(block["before"], 1, 0))
-    aim = method.objective.aim(aiming, before, covered, block["turn"])
+    goal = method.objective.goal(goal_key, before, covered, block["attempt"])
     queue, results = state.queue, state.results
     slot = jnp.where(block["slot"] < 0, queue.order.size, block["slot"])
     rank = queue.tail + jnp.arange(slot.size, dtype=jnp.int32)
@@ -201,9 +201,9 @@ def enqueue(method: Method, state: State, block: dict[str, Any], covered: Any) -
         queue=queue.replace(
             x0=put(queue.x0, block["x0"]),
             key=put(queue.key, walking),
-            turn=put(queue.turn, block["turn"]),
+            attempt=put(queue.attempt, block["attempt"]),
             before=put(queue.before, block["before"]),
-            aim=jax.tree.map(put, queue.aim, aim),
+            goal=jax.tree.map(put, queue.goal, goal),
             order=queue.order.at[place].set(slot, mode="drop"),
             tail=queue.tail + (block["slot"] >= 0).sum(dtype=jnp.int32, keepdims=True),
         ),
@@ -216,11 +216,11 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
 
     def one_try(block: dict[str, Any], covered: Any) -> tuple[Start, Any, Any]:
         x0 = method.constraint.encoding.decode(block["x0"])
-        start = Start(x0, jax.random.wrap_key_data(block["key"][:, 0], impl=PRNG), block["turn"])
-        aim = method.objective.aim(start.key, jnp.moveaxis(block["before"], 1, 0), covered, start.turn)
-        return start, aim, method.search.init(method.constraint, start)
+        start = Start(x0, jax.random.wrap_key_data(block["key"][:, 0], impl=PRNG), block["attempt"])
+        goal = method.objective.goal(start.key, jnp.moveaxis(block["before"], 1, 0), covered, start.attempt)
+        return start, goal, method.search.init(method.constraint, start)
 
-    start, aim, point = jax.eval_shape(one_try, block, covered)
+    start, goal, point = jax.eval_shape(one_try, block, covered)
     outputs, inputs, flag = block["before"], block["x0"], block["slot"] > 0
     latents = jax.eval_shape(lambda point: _latents(method, point), point)
 
@@ -232,10 +232,10 @@ def begin(method: Method, block: dict[str, Any], covered: Any, lanes: int, slots
     def rows(tree: Any, rows: int) -> Any:
         return jax.tree.map(lambda leaf: zeros(leaf, rows), tree)
 
-    queued = rows((inputs, start.key, start.turn, outputs, aim, start.turn), slots)
+    queued = rows((inputs, start.key, start.attempt, outputs, goal, start.attempt), slots)
     idle = jnp.array(np.full(lanes, -1, np.int32))
     return State(
         Queue(*queued, head=jnp.array(np.zeros(1, np.int32)), tail=jnp.array(np.zeros(1, np.int32))),
-        Lanes(idle, *rows((start.turn, start, outputs, aim, point, start.x0), lanes)),
-        Results(*rows((flag, flag, start.turn, inputs, latents), slots)),
+        Lanes(idle, *rows((start.attempt, start, outputs, goal, point, start.x0), lanes)),
+        Results(*rows((flag, flag, start.attempt, inputs, latents), slots)),
     )

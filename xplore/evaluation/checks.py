@@ -56,9 +56,8 @@ def opened_chart(
     height, width, _ = seeds.first.shape[1:]
     chart = Occlusion.fitted(height, width)
     rectangle = f"Occlusion({chart.height}, {chart.width})"
-    note = (
-        f"no constraint was given: {rectangle}, {chart.words}, as suits images of {height} x {width} pixels"
-    )
+    note = f"no constraint was given: {rectangle}, {chart.description}"
+    note += f", as suits images of {height} x {width} pixels"
     return chart, seeds, [note]
 
 

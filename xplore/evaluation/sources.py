@@ -242,7 +242,7 @@ def opened(inputs: Any, labels: Any, chart: Constraint) -> Seeds:
         seeds = OnDisk(inputs, chart)
         chart.check(seeds.first)
         return seeds
-    codes = chart.codes(inputs)
+    codes = chart.encode_inputs(inputs)
     chart.check(codes)
     return Held(codes)
 
@@ -273,7 +273,7 @@ def lazy(inputs: Any) -> bool:
 def _codes(read: Callable[[], Any], chart: Constraint, start: int) -> Shaped[np.ndarray, "n *x"]:
     """Some inputs as they are stored; an `InputError` says which they were."""
     try:
-        codes = chart.codes(np.asarray(read()))
+        codes = chart.encode_inputs(np.asarray(read()))
         chart.check(codes)
         return codes
     except InputError as error:

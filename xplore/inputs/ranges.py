@@ -118,7 +118,7 @@ class Ranges(Table, repr=False):
         l2 = jnp.sqrt((share**2).sum(axis=1))
         return {"changed": (share > 0).sum(axis=1), "l1": share.sum(axis=1), "l2": l2}
 
-    def coordinates(self, codes: Float32[np.ndarray, "n d"]) -> Float[np.ndarray, "n e"]:
+    def embed(self, codes: Float32[np.ndarray, "n d"]) -> Float[np.ndarray, "n e"]:
         """Numbers in shares of their range; two categories, and two of a one-hot group, are one apart.
 
         A missing value is one apart from a category and from the ends of a range, on an axis of its own.
@@ -157,9 +157,9 @@ def _forward(x: Array, at_low: Array, at_high: Array) -> tuple[Array, tuple[Arra
     return x, (at_low, at_high)
 
 
-def _back(ends: tuple[Array, Array], slope: Array) -> tuple[Array, None, None]:
+def _back(ends: tuple[Array, Array], grad: Array) -> tuple[Array, None, None]:
     at_low, at_high = ends
-    return jnp.where((at_low & (slope < 0)) | (at_high & (slope > 0)), 0, slope), None, None
+    return jnp.where((at_low & (grad < 0)) | (at_high & (grad > 0)), 0, grad), None, None
 
 
 inward.defvjp(_forward, _back)

@@ -282,7 +282,7 @@ class Table(PyTreeNode):
             rows[(np.random.default_rng(1).random(rows.shape) < 0.1) & gaps] = np.nan
         return np.concatenate([self.example[None], rows[1:]]).astype(np.float32)
 
-    def codes(self, table: Any) -> Float32[np.ndarray, "n d"]:
+    def encode_inputs(self, table: Any) -> Float32[np.ndarray, "n d"]:
         """A DataFrame or an array as rows that models read: categories by their number."""
         return tables.encoded(self.columns, table)
 

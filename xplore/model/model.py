@@ -23,7 +23,7 @@ from xplore.model.inference_mode import in_inference
 from xplore.model.lowering.autotune import Lowering, lower
 from xplore.model.neurons import Layer, Unit
 from xplore.model.output_detection import found_head, with_logits
-from xplore.model.outputs import Head, head_layer, log_scores, spread
+from xplore.model.outputs import OutputKind, head_layer, log_scores, spread
 
 
 class Holder(abc.ABC):
@@ -82,7 +82,7 @@ class Model(PyTreeNode):
     f: Callable[..., Any] = field(pytree_node=False)
     params: Any = None
     name: str = field(pytree_node=False, default="model", kw_only=True)
-    output: Head = field(pytree_node=False, default=None, kw_only=True)
+    output: OutputKind = field(pytree_node=False, default=None, kw_only=True)
     scale: Number = field(default=None, kw_only=True)
     mean: Number = field(default=None, kw_only=True)
     std: Number = field(default=None, kw_only=True)
@@ -99,7 +99,7 @@ class Model(PyTreeNode):
     fingerprint: str = field(pytree_node=False, default="", kw_only=True)
     weights_elsewhere: int = field(pytree_node=False, default=0, kw_only=True)
     alone: bool = field(pytree_node=False, default=False, kw_only=True)
-    climbs: bool = field(pytree_node=False, default=True, kw_only=True)
+    needs_grad: bool = field(pytree_node=False, default=True, kw_only=True)
     before_head: bool = field(pytree_node=False, default=False, kw_only=True)
     declared: bool | None = field(pytree_node=False, default=None, kw_only=True)
 
@@ -186,7 +186,7 @@ class Model(PyTreeNode):
         return "" if self.given is None else self.given.program
 
     def _ask(self, params: Any, x: Any) -> Any:
-        x = x if self.climbs else jax.lax.stop_gradient(x)
+        x = x if self.needs_grad else jax.lax.stop_gradient(x)
 
         how = in_inference(self.f)
 
@@ -234,7 +234,7 @@ class Model(PyTreeNode):
             )
         return self._by_class(outputs, self.output)
 
-    def _by_class(self, outputs: Any, head: Head) -> Any:
+    def _by_class(self, outputs: Any, head: OutputKind) -> Any:
         """A column a class, in the panel's order."""
         outputs = spread(outputs, head)
         return outputs[..., np.asarray(self.order)] if self.order else outputs

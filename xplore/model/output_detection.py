@@ -16,7 +16,7 @@ import numpy as np
 from jax.extend import core
 
 from xplore.model.closure import INLINE, bind
-from xplore.model.outputs import Head
+from xplore.model.outputs import OutputKind
 
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 LAYOUTS = {
@@ -50,7 +50,7 @@ class _Step:
         return np.ravel(self.value)[0].item()
 
 
-def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> Head | None:
+def found_head(traced: core.ClosedJaxpr, shape: tuple[int, ...]) -> OutputKind | None:
     """`probabilities`, if outputs `[b *shape]` are of a softmax, or of one sigmoid a row; else None.
 
     >>> import jax, jax.numpy as jnp
@@ -267,7 +267,7 @@ VIEWS = {
 """What torch calls steps of layout, in the graph of its derivatives."""
 
 
-def found_head_torch(outputs: Any) -> Head | None:
+def found_head_torch(outputs: Any) -> OutputKind | None:
     """The same of a tensor `[b *shape]`, by torch's graph of derivatives, where it has one."""
     step, names = outputs.grad_fn, []
     while step is not None:

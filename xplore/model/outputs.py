@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Head = Literal["logits", "probabilities", "multilabel", "values"]
+OutputKind = Literal["logits", "probabilities", "multilabel", "values"]
 """`logits` and `probabilities` are of classes, along the last axis: `[b c]`, or `[b h w c]` in segmentation.
 `multilabel` are logits of labels that do not exclude each other, `values` numbers: regression, embeddings."""
 
 CLASSIFICATION = ("logits", "probabilities")
 
 
-def spread(outputs: Float[Array, "b *o"], head: Head) -> Float[Array, "b *c"]:
+def spread(outputs: Float[Array, "b *o"], head: OutputKind) -> Float[Array, "b *c"]:
     """Outputs with a column a class: a binary model's single one is that of the second class.
 
     >>> spread(jnp.array([[0.25]]), "probabilities").tolist(), spread(jnp.array([2.0]), "logits").tolist()
@@ -31,21 +31,21 @@ def spread(outputs: Float[Array, "b *o"], head: Head) -> Float[Array, "b *c"]:
     return jnp.concatenate([first, outputs], axis=1)
 
 
-def log_scores(outputs: Float[Array, "*b c"], head: Head) -> Float[Array, "*b c"]:
+def log_scores(outputs: Float[Array, "*b c"], head: OutputKind) -> Float[Array, "*b c"]:
     """Log-probabilities up to a constant a row; values as they are."""
     if head != "probabilities":
         return outputs
     return jnp.log(jnp.maximum(outputs, jnp.finfo(outputs.dtype).tiny))
 
 
-def probabilities(outputs: Float[Array, "*b c"], head: Head) -> Float[Array, "*b c"]:
+def probabilities(outputs: Float[Array, "*b c"], head: OutputKind) -> Float[Array, "*b c"]:
     """How sure a model is of each class or label; values as they are."""
     if head == "logits":
         return jax.nn.softmax(outputs)
     return jax.nn.sigmoid(outputs) if head == "multilabel" else outputs
 
 
-def head_layer(outputs: Any, head: Head) -> tuple[str, Any] | None:
+def head_layer(outputs: Any, head: OutputKind) -> tuple[str, Any] | None:
     """The layer that a panel applies to what the model returns, as DeepXplore counts it; None for none."""
     names = {"logits": "softmax", "multilabel": "sigmoid"}
     return (names[head], probabilities(outputs, head)) if head in names else None

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.errors import InputError
 from xplore._util.pytree import PyTreeNode
-from xplore.model.outputs import CLASSIFICATION, Head
+from xplore.model.outputs import CLASSIFICATION, OutputKind
 from xplore.panel.panel import Forward
 
 Deviate = int | tuple[int, ...] | Literal["random", "weakest"]
@@ -23,14 +23,14 @@ class Objective(PyTreeNode, abc.ABC):
     """Aim once, score every step: the aim is drawn without a gradient, the score is climbed.
 
     >>> from xplore.objectives import Diverge, Joint
-    >>> Joint().heads, Diverge().heads
+    >>> Joint().output_kinds, Diverge().output_kinds
     (('logits', 'probabilities'), ('values',))
     """
 
     keyed = True
 
     @property
-    def heads(self) -> tuple[Head, ...]:
+    def output_kinds(self) -> tuple[OutputKind, ...]:
         """The heads whose outputs it can read."""
         return CLASSIFICATION
 
@@ -39,12 +39,12 @@ class Objective(PyTreeNode, abc.ABC):
         """Is its score read before the softmax, so that log-probabilities will not do?"""
         return False
 
-    def fits(self, models: int, head: Head) -> None:
+    def fits(self, models: int, head: OutputKind) -> None:
         """An InputError for a panel of so many models with this head that cannot be aimed at."""
-        if head not in self.heads:
+        if head not in self.output_kinds:
             raise InputError(
                 f"objective {type(self).__name__}",
-                expected=f"models that return {' or '.join(self.heads)}",
+                expected=f"models that return {' or '.join(self.output_kinds)}",
                 got=f"output={head!r}",
                 fix="choose another of xplore.objectives, or none: the default follows the models",
             )
@@ -59,12 +59,12 @@ class Objective(PyTreeNode, abc.ABC):
             )
 
     @abc.abstractmethod
-    def aim(
+    def goal(
         self,
         key: Key[Array, " b"],
         before: Float[Array, "m b c"],
         covered: tuple[Bool[Array, " _"], ...],
-        turn: Int[Array, " b"],
+        attempt: Int[Array, " b"],
     ) -> Any:
         """What each row's try is for; every leaf leads with b.
 
@@ -73,23 +73,23 @@ class Objective(PyTreeNode, abc.ABC):
         """
 
     @abc.abstractmethod
-    def score(self, aim: Any, now: Forward) -> Float[Array, " b"]:
+    def score(self, goal: Any, now: Forward) -> Float[Array, " b"]:
         """How near each row is to its aim; a row's score depends on that row alone."""
 
 
 def deviating(
-    deviate: Deviate, draw: Float[Array, " b"], hold: Float[Array, "m b"], turn: Int[Array, " b"]
+    deviate: Deviate, draw: Float[Array, " b"], hold: Float[Array, "m b"], attempt: Int[Array, " b"]
 ) -> Int[Array, " b"]:
     """Which model is to deviate: by a draw in [0, 1), or in turn, the one with the least hold first."""
     models = len(hold)
     if isinstance(deviate, tuple):
         of = jnp.array(deviate)
-        return of[deviating("weakest", draw, hold[of], turn)]
+        return of[deviating("weakest", draw, hold[of], attempt)]
     if deviate == "random":
         return (draw * models).astype(int)
     if deviate == "weakest":
-        return jnp.take_along_axis(jnp.argsort(hold, axis=0), (turn % models)[None], axis=0)[0]
-    return jnp.full(turn.shape, deviate)
+        return jnp.take_along_axis(jnp.argsort(hold, axis=0), (attempt % models)[None], axis=0)[0]
+    return jnp.full(attempt.shape, deviate)
 
 
 def among(objective: Objective, models: tuple[int, ...]) -> Objective | None:
@@ -112,7 +112,7 @@ def among(objective: Objective, models: tuple[int, ...]) -> Objective | None:
 def uncovered(draws: Float[Array, "b m"], covered: tuple[Bool[Array, " _"], ...]) -> Int[Array, "b k"]:
     """For each draw in [0, 1) a unit of its model that is not covered; of all, where none is left.
 
-    >>> sleeping(jnp.array([[0.0], [0.4], [0.9]]), (jnp.array([True, False, True, False]),)).tolist()
+    >>> uncovered(jnp.array([[0.0], [0.4], [0.9]]), (jnp.array([True, False, True, False]),)).tolist()
     [[1], [1], [3]]
     """
 

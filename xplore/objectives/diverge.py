@@ -10,12 +10,12 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from xplore._util.intervals import NOT_NEGATIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
-from xplore.model.outputs import Head
+from xplore.model.outputs import OutputKind
 from xplore.objectives._base import Deviate, Objective, activation, deviating, uncovered
 from xplore.panel.panel import Forward
 
 
-class DivergeAim(PyTreeNode):
+class DivergeGoal(PyTreeNode):
     """The model that is to deviate, which way (1: below the others), and a sleeping neuron of each model."""
 
     deviate: Int[Array, " b"]
@@ -33,7 +33,7 @@ class Diverge(Objective):
     their turn, the other way. As published `way` is always 1: `both_ways=False`.
 
     >>> before = jnp.array([[[0.1]], [[0.2]], [[0.9]]])  # three models' values on one seed
-    >>> aim = Diverge().aim(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
+    >>> aim = Diverge().goal(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
     >>> aim.deviate.tolist(), aim.way.tolist()  # the one farthest from the others, further up
     ([2], [-1.0])
     """
@@ -46,31 +46,31 @@ class Diverge(Objective):
     both_ways: bool = field(pytree_node=False, default=True)
 
     @property
-    def heads(self) -> tuple[Head, ...]:
+    def output_kinds(self) -> tuple[OutputKind, ...]:
         return ("values",)
 
-    def aim(
+    def goal(
         self,
         key: Key[Array, " b"],
         before: Float[Array, "m b 1"],
         covered: tuple[Bool[Array, " _"], ...],
-        turn: Int[Array, " b"],
-    ) -> DivergeAim:
+        attempt: Int[Array, " b"],
+    ) -> DivergeGoal:
         models = len(before)
         draws = jax.vmap(lambda k: jax.random.uniform(k, (models + 1,)))(key)
         value = before[..., 0]
         above = value - (value.sum(axis=0, keepdims=True) - value) / max(
             models - 1, 1
         )  # each beside the others' mean
-        deviate = deviating(self.deviate, draws[:, 0], -jnp.abs(above), turn)
+        deviate = deviating(self.deviate, draws[:, 0], -jnp.abs(above), attempt)
         is_above = jnp.take_along_axis(above, deviate[None], axis=0)[0] > 0
-        down = is_above ^ (turn // models % 2 == 0) if self.both_ways else jnp.ones(turn.shape, bool)
-        return DivergeAim(deviate, jnp.where(down, 1.0, -1.0), uncovered(draws[:, 1:], covered))
+        down = is_above ^ (attempt // models % 2 == 0) if self.both_ways else jnp.ones(attempt.shape, bool)
+        return DivergeGoal(deviate, jnp.where(down, 1.0, -1.0), uncovered(draws[:, 1:], covered))
 
-    def score(self, aim: DivergeAim, now: Forward) -> Float[Array, " b"]:
+    def score(self, goal: DivergeGoal, now: Forward) -> Float[Array, " b"]:
         value = now.outputs[..., 0]
         if self.on == "before_atan":
             value = jnp.tan(jnp.clip(value, -3.1, 3.1) / 2)
-        deviates = jnp.arange(len(value))[:, None] == aim.deviate[None]
+        deviates = jnp.arange(len(value))[:, None] == goal.deviate[None]
         apart = jnp.where(deviates, -self.lambda1 * value, value).sum(axis=0)
-        return aim.way * apart + self.lambda2 * activation(now, aim.neurons)
+        return goal.way * apart + self.lambda2 * activation(now, goal.neurons)

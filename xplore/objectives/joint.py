@@ -14,7 +14,7 @@ from xplore.objectives._base import Deviate, Objective, activation, deviating, u
 from xplore.panel.panel import Forward
 
 
-class JointAim(PyTreeNode):
+class JointGoal(PyTreeNode):
     """The agreed class, the model that is to deviate from it, and a sleeping neuron of each model."""
 
     label: Int[Array, " b"]
@@ -34,7 +34,7 @@ class Joint(Objective):
     at a model's end reads, where that can be seen; a campaign says so, where it cannot.
 
     >>> before = jnp.array([[[2.0, 0.0]], [[1.0, 0.0]]])  # two models' logits on one seed
-    >>> aim = Joint().aim(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
+    >>> aim = Joint().goal(jax.random.split(jax.random.key(0), 1), before, (), jnp.array([0]))
     >>> aim.label.tolist(), aim.deviate.tolist()  # the class they agree on; the one that is less certain
     ([0], [1])
     """
@@ -51,23 +51,23 @@ class Joint(Objective):
     def reads_logits(self) -> bool:
         return self.on == "logits"
 
-    def aim(
+    def goal(
         self,
         key: Key[Array, " b"],
         before: Float[Array, "m b c"],
         covered: tuple[Bool[Array, " _"], ...],
-        turn: Int[Array, " b"],
-    ) -> JointAim:
+        attempt: Int[Array, " b"],
+    ) -> JointGoal:
         draws = jax.vmap(lambda k: jax.random.uniform(k, (len(before) + 1,)))(key)
         top = jax.lax.top_k(jax.nn.log_softmax(before), 2)[0]
-        deviate = deviating(self.deviate, draws[:, 0], top[..., 0] - top[..., 1], turn)
-        return JointAim(before[0].argmax(axis=-1), deviate, uncovered(draws[:, 1:], covered))
+        deviate = deviating(self.deviate, draws[:, 0], top[..., 0] - top[..., 1], attempt)
+        return JointGoal(before[0].argmax(axis=-1), deviate, uncovered(draws[:, 1:], covered))
 
-    def score(self, aim: JointAim, now: Forward) -> Float[Array, " b"]:
-        deviates = jnp.arange(len(now.logits))[:, None] == aim.deviate[None]
-        agreed = self._read(now.logits, aim.label, deviates)
+    def score(self, goal: JointGoal, now: Forward) -> Float[Array, " b"]:
+        deviates = jnp.arange(len(now.logits))[:, None] == goal.deviate[None]
+        agreed = self._read(now.logits, goal.label, deviates)
         differ = jnp.where(deviates, -self.lambda1 * agreed, agreed).sum(axis=0)
-        return differ + self.lambda2 * activation(now, aim.neurons)
+        return differ + self.lambda2 * activation(now, goal.neurons)
 
     def _read(
         self, logits: Float[Array, "m b c"], label: Int[Array, " b"], deviates: Bool[Array, "m b"]

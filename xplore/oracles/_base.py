@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import PyTreeNode, field
 from xplore.archive.records import NO_ANSWER
-from xplore.model.outputs import CLASSIFICATION, Head
+from xplore.model.outputs import CLASSIFICATION, OutputKind
 
 
 def finite(outputs: Any) -> Bool[Array, "m b"]:
@@ -37,7 +37,7 @@ class Oracle(PyTreeNode, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def heads(self) -> tuple[Head, ...]:
+    def output_kinds(self) -> tuple[OutputKind, ...]:
         """The heads whose outputs it can judge."""
 
     @abc.abstractmethod
@@ -108,12 +108,12 @@ class Oracle(PyTreeNode, abc.ABC):
         known = np.where(answers[None, :, None], scores, 0).astype(scores.dtype)
         return np.where(answers, self.margin(known), np.nan)
 
-    def fits(self, head: Head, shape: tuple[int, ...]) -> None:
+    def fits(self, head: OutputKind, shape: tuple[int, ...]) -> None:
         """An InputError if it cannot judge outputs of this head and shape `[m b *o]`."""
-        if head not in self.heads or len(shape) != 3:
+        if head not in self.output_kinds or len(shape) != 3:
             raise InputError(
                 f"oracle {type(self).__name__}",
-                expected=f"models that return {' or '.join(self.heads)}, [b k]",
+                expected=f"models that return {' or '.join(self.output_kinds)}, [b k]",
                 got=f"output={head!r} of shape {['b', *shape[2:]]}",
                 fix="choose another of xplore.oracles, or give models with these outputs",
             )
@@ -123,10 +123,10 @@ class Oracle(PyTreeNode, abc.ABC):
         return {}
 
 
-class OfLabels(Oracle):
+class ClassificationOracle(Oracle):
     """Of models with exclusive classes, `[b c]`; a decision is a class.
 
-    >>> class BothSure(OfLabels):
+    >>> class BothSure(ClassificationOracle):
     ...     def differ(self, outputs):
     ...         labels, sure = self.decide(outputs), jnp.abs(outputs).max(axis=-1) > 2
     ...         return (labels != labels[:1]).any(axis=0) & sure.all(axis=0)
@@ -135,7 +135,7 @@ class OfLabels(Oracle):
     """
 
     @property
-    def heads(self) -> tuple[Head, ...]:
+    def output_kinds(self) -> tuple[OutputKind, ...]:
         return CLASSIFICATION
 
     def decide(self, outputs: Float[Array, "m b c"]) -> Int[Array, "m b"]:
@@ -168,7 +168,7 @@ class OfLabels(Oracle):
         return pairs.max(axis=(0, 1))
 
 
-class OfValues(Oracle):
+class RegressionOracle(Oracle):
     """Of models with one value an input, `[b 1]`; a model is right within `apart` of the label.
 
     >>> from xplore.oracles import ValuesDiffer
@@ -180,14 +180,14 @@ class OfValues(Oracle):
     apart: float = field(pytree_node=False)
 
     @property
-    def heads(self) -> tuple[Head, ...]:
+    def output_kinds(self) -> tuple[OutputKind, ...]:
         return ("values",)
 
     def agreed(self, outputs: Float[Array, "m b 1"]) -> Int[Array, " b"]:
         """What the median of the values amounts to."""
         return self.decide(jnp.median(outputs, axis=0, keepdims=True))[0]
 
-    def fits(self, head: Head, shape: tuple[int, ...]) -> None:
+    def fits(self, head: OutputKind, shape: tuple[int, ...]) -> None:
         super().fits(head, shape)
         if shape[2] != 1 or not 0 < self.apart < np.inf:
             wanted = "one value an input, and a distance above 0 at which values differ"

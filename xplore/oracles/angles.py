@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from xplore._util.pytree import field
-from xplore.oracles._base import OfValues
+from xplore.oracles._base import RegressionOracle
 
 SIDES = ("right", "straight on", "left")
 
 
-class AnglesDiffer(OfValues):
+class AnglesDiffer(RegressionOracle):
     """Steering angles (radians, positive to the left) more than `apart` apart and not all of one sign.
 
     So Pei et al. (2017) judge driving. A decision is a side: left or right beyond `apart / 2`, else straight

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from jaxtyping import Array, Bool, Float
 
-from xplore.oracles._base import OfLabels
+from xplore.oracles._base import ClassificationOracle
 
 
-class NegativeFlips(OfLabels):
+class NegativeFlips(ClassificationOracle):
     """Of two models, old and new, the old one decides as it did on the seed, and the new one otherwise.
 
     Where the seed was answered rightly that is a negative flip (Yan et al., 2021).

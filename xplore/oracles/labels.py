@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from jaxtyping import Array, Bool, Float
 
-from xplore.oracles._base import OfLabels
+from xplore.oracles._base import ClassificationOracle
 
 
-class LabelsDiffer(OfLabels):
+class LabelsDiffer(ClassificationOracle):
     """Any two models give different labels (Pei et al., 2017).
 
     >>> import numpy as np

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from xplore._util.pytree import field
-from xplore.oracles._base import OfValues
+from xplore.oracles._base import RegressionOracle
 
 
-class ValuesDiffer(OfValues):
+class ValuesDiffer(RegressionOracle):
     """Any two models' values are more than `apart` apart, in the `unit` of the values.
 
     A decision is a bin of width `apart`, `floor(value / apart)`: values that differ are never in one bin.

@@ -20,7 +20,7 @@ from xplore.model.capture.jaxpr import primitives
 from xplore.model.differentiability import no_gradient
 from xplore.model.lowering.autotune import Lowering
 from xplore.model.neurons import Activations, Layout, gather
-from xplore.model.outputs import CLASSIFICATION, Head, log_scores, probabilities
+from xplore.model.outputs import CLASSIFICATION, OutputKind, log_scores, probabilities
 from xplore.model.shape_errors import fault
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -104,7 +104,7 @@ class Panel(PyTreeNode):
         return next((model.classes for model in self.models if model.classes), ())
 
     @property
-    def head(self) -> Head:
+    def head(self) -> OutputKind:
         """What the first model's outputs mean; `check` sees to it that the others' are of the same kind."""
         return self.models[0].output
 

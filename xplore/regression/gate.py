@@ -196,7 +196,7 @@ def gate(
     named = {"name": f"gate: {versions[1]}", **how}
     result = run(models, inputs, labels, out=folder, **named, recorded=recorded)
     found = measured(result, flips)
-    others, given = [], how.get("referee") is not None or how.get("training") is not None
+    others, given = [], how.get("reference_model") is not None or how.get("training") is not None
     same = how if given else {**how, "shrink": False}  # evidence is held against the smallest change
     for number, model in enumerate(null, 1):
         named = {"name": f"gate: null {number}", **same}

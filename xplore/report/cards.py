@@ -25,15 +25,15 @@ def card(reading: Reading, mode: FailureMode, *, three: bool = True) -> dict[str
     row = mode.example
     badges = _badges(reading, row)
     hidden, changed = row.shown.measure("hidden"), row.shown.measure("content_changed")
-    referee = row.shown.measures.get("referee")
+    opinion = row.shown.measures.get("referee")
     badges = [row.shown.settings, *badges] if row.shown.settings else badges
     if changed is not None:  # which its bound is about
         badges += [f"{words.percent(changed)} of the content changed"]
     elif hidden is not None:
         badges += [f"{words.percent(hidden)} hidden"]
     # A reference model that agrees is no news on a card; the share is told below.
-    differs = isinstance(referee, int) and referee != row.expected
-    badges += [f"reference model: {reading.class_name(referee)}"] if differs else []
+    differs = isinstance(opinion, int) and opinion != row.expected
+    badges += [f"reference model: {reading.class_name(opinion)}"] if differs else []
     if row.changes:
         nearest = row.shown.measure("nearest_row")
         badges += [f"nearest row {nearest}"] if nearest is not None else []

@@ -136,8 +136,8 @@ def _side(reading: Reading, values: dict[str, Any]) -> dict[str, Any]:
     folder = str(reading.archive.path.parent)
     gate = values["gate"] and (values["gate"]["decision"] or "not finished")
     figures = {key: values[key] if key in values else reading.meta.get(key) for key in (*keys, *SETTINGS)}
-    climbs = bool(wording.gradient_steps(values))
-    return {"folder": folder, **figures, "gate": gate, "climbs": climbs, "digests": digests}
+    uses_grad = bool(wording.gradient_steps(values))
+    return {"folder": folder, **figures, "gate": gate, "climbs": uses_grad, "digests": digests}
 
 
 def _differ(sides: dict[str, Any], a: Reading, b: Reading) -> list[str]:

@@ -106,12 +106,12 @@ def _off(rows: Sequence[Row], model: int, kind: str) -> float:
 def _distance(row: Row, model: int) -> float | None:
     """How much larger a model's value is than the label or, without one, than its value on the seed."""
     value = row.values[model] if model < len(row.values) else None
-    aim = row.measure("truth")
-    if aim is None:
+    target = row.measure("truth")
+    if target is None:
         seeds: Any = row.measures.get("seed_values")
         known = isinstance(seeds, list) and model < len(seeds)
-        aim = finite(seeds[model]) if known else None
-    return None if value is None or aim is None else value - aim
+        target = finite(seeds[model]) if known else None
+    return None if value is None or target is None else value - target
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -181,12 +181,12 @@ def _ends(
     """The least and the largest mean of shares, each in its limits, that a score test does not reject."""
     left = spread > 0
     # Where it is largest, each slope a (1 - 2 q) is t W, or q is at an end of what fits; p falls with t.
-    slope = np.where(left, weights / np.where(left, 2 * spread, 1), 0.0)
-    farthest = 0.5 / float(slope[left].min())
+    rise = np.where(left, weights / np.where(left, 2 * spread, 1), 0.0)
+    farthest = 0.5 / float(rise[left].min())
 
     def fit(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The p that belong to some t, and the largest variances that go with them."""
-        q = np.clip(0.5 - t[:, None] * slope, least, most)
+        q = np.clip(0.5 - t[:, None] * rise, least, most)
         return q @ weights, (q * (1 - q)) @ spread
 
     def allowed(t: np.ndarray) -> np.ndarray:

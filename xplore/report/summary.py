@@ -115,7 +115,7 @@ def figures(reading: Reading) -> dict[str, Any]:
             "precision_in_doubt": precision([doubted], answers),
             "wrong": dict(zip(reading.models, wrong(reading.valid, len(reading.models)), strict=True)),
             "disagree": disagree(reading.valid, len(reading.models)),
-            "referee": referee([*reading.valid, *reading.in_doubt]),
+            "referee": opinions_of_reference([*reading.valid, *reading.in_doubt]),
             "sizes": {name: quantiles([row.measure(name) for row in reading.valid]) for name in SIZES},
             "shrunk": shrunk(reading.valid),
             "not_finite": reading.not_finite,
@@ -158,7 +158,7 @@ def disagree(rows: Sequence[Row], models: int) -> list[list[int]]:
     return table.tolist()
 
 
-def referee(rows: Sequence[Row]) -> dict[str, int]:
+def opinions_of_reference(rows: Sequence[Row]) -> dict[str, int]:
     """How often the reference model, where there is one, gives the expected label to what is shown."""
     opinions = [(row.expected, row.shown.measures.get("referee")) for row in rows]
     judged = [(expected, answer) for expected, answer in opinions if None not in (expected, answer)]

@@ -427,10 +427,10 @@ def gradient_steps(figures: dict[str, Any]) -> str:
 
     >>> gradient_steps({"search": "Gradient(steps=5)", "steps": 40, "coverage": {"net": {}}})
     '40 gradient steps'
-    >>> gradient_steps({"search": "Flips(steps=5)", "steps": 40, "coverage": {}})
+    >>> gradient_steps({"search": "HillClimb(steps=5)", "steps": 40, "coverage": {}})
     ''
     """
-    blind = (figures["search"] or "").startswith(("Flips(", "Random(", "Sweep("))
+    blind = (figures["search"] or "").startswith(("HillClimb(", "Random(", "GridSearch("))
     return "" if blind or not figures["coverage"] else f"{count(figures['steps'])} gradient steps"
 
 

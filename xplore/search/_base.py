@@ -17,27 +17,27 @@ class Start(PyTreeNode):
 
     x0: Float[Array, "b *x"]
     key: Key[Array, " b"]
-    turn: Int[Array, " b"]
+    attempt: Int[Array, " b"]
 
 
 class Feedback(PyTreeNode):
     """What one step saw: the score's slope (zero, unless the search climbs), the score (zero, unless it
     reads it), and how many steps were done before."""
 
-    slope: Float[Array, "b *x"]
+    grad: Float[Array, "b *x"]
     score: Float[Array, " b"]
     done: Int[Array, " b"]
 
 
 class Search(PyTreeNode, abc.ABC):
-    """A walk of every lane for itself: `propose` an input, see its slope, `advance`.
+    """A walk of every lane for itself: `propose` an input, see its slope, `update`.
 
     `steps` bounds one try, `tries` the tries of one seed. `climbs` says whether a step needs the score's
     gradient (a query forward and one back) or only the models' answers; `as_stored`, whether what is
-    judged on the way is the input as it will be stored; `scores`, whether `advance` reads the score.
+    judged on the way is the input as it will be stored; `scores`, whether `update` reads the score.
 
     >>> from xplore.search import Gradient, Random
-    >>> [(search.climbs, search.queries_a_step) for search in (Gradient(), Random())]
+    >>> [(search.needs_grad, search.queries_a_step) for search in (Gradient(), Random())]
     [(True, 2), (False, 1)]
     """
 
@@ -49,12 +49,12 @@ class Search(PyTreeNode, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def climbs(self) -> bool:
+    def needs_grad(self) -> bool:
         """Does a step need the gradient?"""
 
     @property
     @abc.abstractmethod
-    def as_stored(self) -> bool:
+    def quantize_steps(self) -> bool:
         """Is each proposal judged as it would be stored?"""
 
     @property
@@ -71,12 +71,12 @@ class Search(PyTreeNode, abc.ABC):
         """The input to look at."""
 
     @abc.abstractmethod
-    def advance(
+    def update(
         self,
         constraint: Constraint,
         point: Any,
         start: Start,
-        seen: Feedback,
+        feedback: Feedback,
     ) -> Any:
         """The next point, from what was seen at the proposal."""
 
@@ -93,23 +93,23 @@ class Search(PyTreeNode, abc.ABC):
     @property
     def queries_a_step(self) -> int:
         """Model queries a step: one forward, and as much again for a gradient."""
-        return 2 if self.climbs else 1
+        return 2 if self.needs_grad else 1
 
 
-class Blind(Search):
+class GradientFree(Search):
     """A search that asks the models for their answers alone, on inputs as they would be stored.
 
-    >>> from xplore.search import Flips
-    >>> isinstance(Flips(), Blind), Flips().climbs, Flips().scores
+    >>> from xplore.search import HillClimb
+    >>> isinstance(HillClimb(), GradientFree), HillClimb().needs_grad, HillClimb().scores
     (True, False, True)
     """
 
     @property
-    def climbs(self) -> bool:
+    def needs_grad(self) -> bool:
         return False
 
     @property
-    def as_stored(self) -> bool:
+    def quantize_steps(self) -> bool:
         return True
 
 

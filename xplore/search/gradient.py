@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from xplore._util.recipe import Recipe
 from xplore._util.pytree import PyTreeNode, field
+from xplore._util.recipe import Recipe
 from xplore.constraints import Constraint
-from xplore.search._base import Search, Feedback, Start, where_rows
+from xplore.search._base import Feedback, Search, Start, where_rows
 
 
 class GradientPoint(PyTreeNode):
@@ -38,16 +38,16 @@ class Gradient(Search):
     tries: int = field(pytree_node=False, default=5)
 
     @property
-    def climbs(self) -> bool:
+    def needs_grad(self) -> bool:
         return True
 
     @property
-    def as_stored(self) -> bool:
+    def quantize_steps(self) -> bool:
         return True
 
     def init(self, constraint: Constraint, start: Start) -> GradientPoint:
-        begin = (start.key, start.x0, jnp.zeros_like(start.x0), start.turn)
-        if constraint.places_by_slope:  # every try is placed at its first step
+        begin = (start.key, start.x0, jnp.zeros_like(start.x0), start.attempt)
+        if constraint.init_uses_grad:  # every try is placed at its first step
             shapes = jax.eval_shape(constraint.init, *begin)
             z, fixed = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         else:
@@ -61,7 +61,7 @@ class Gradient(Search):
 
     def _at_seed(self, constraint: Constraint, start: Start) -> Bool[Array, " b"]:
         """Which tries begin at the seed?"""
-        return jnp.full(start.turn.shape, constraint.places_by_slope) | (start.turn == 0)
+        return jnp.full(start.attempt.shape, constraint.init_uses_grad) | (start.attempt == 0)
 
     def propose(self, constraint: Constraint, point: GradientPoint, start: Start) -> Float[Array, "b *x"]:
         return constraint.render(point.z, point.fixed, start.x0)
@@ -69,31 +69,31 @@ class Gradient(Search):
     def latents(self, point: GradientPoint) -> Any:
         return point.z, point.fixed
 
-    def advance(
+    def update(
         self,
         constraint: Constraint,
         point: GradientPoint,
         start: Start,
-        seen: Feedback,
+        feedback: Feedback,
     ) -> GradientPoint:
-        placed = constraint.init(start.key, start.x0, seen.slope, start.turn)
-        begins = (seen.done == 0) & self._at_seed(constraint, start)
+        placed = constraint.init(start.key, start.x0, feedback.grad, start.attempt)
+        begins = (feedback.done == 0) & self._at_seed(constraint, start)
         z, fixed = where_rows(begins, placed, (point.z, point.fixed))
         _, pull = jax.vjp(lambda z: constraint.render(z, fixed, start.x0), z)
-        (climb,) = pull(seen.slope)
+        (climb,) = pull(feedback.grad)
         climb = jax.tree.map(_over_largest, climb)
         update, state = jax.vmap(self._optimizer(constraint).update)(
             jax.tree.map(jnp.negative, climb), point.optimizer, z
         )
-        moved = jax.tree.map(_moved, constraint.reach, z, update)
+        moved = jax.tree.map(_moved, constraint.radius, z, update)
         away = begins & ~_all_zero(z)  # the slope is the seed's: look at such a start before leaving it
         z = where_rows(away, z, constraint.project(moved, fixed, start.x0))
         return GradientPoint(z, fixed, state)
 
 
-def _moved(reach: Any, z: Any, update: Any) -> Any:
+def _moved(radius: Any, z: Any, update: Any) -> Any:
     """A step of latents that share one reach."""
-    return jax.tree.map(lambda z, u: z + reach * u, z, update)
+    return jax.tree.map(lambda z, u: z + radius * u, z, update)
 
 
 def _all_zero(z: Any) -> Bool[Array, " b"]:

@@ -13,7 +13,7 @@ from xplore._util.errors import InputError
 from xplore._util.intervals import COUNT, POSITIVE, by_field
 from xplore._util.pytree import Number, PyTreeNode, field
 from xplore.constraints import Additions, Constraint, Features
-from xplore.search._base import Search, Feedback, Start
+from xplore.search._base import Feedback, Search, Start
 
 Edit = Literal["light", "occlusion", "blackout", "features", "manifest"]
 
@@ -40,7 +40,7 @@ class Original(Search):
     adds, at each step, that one of `Additions`' features whose gradient is positive and the largest.
 
     >>> original = Original("light", step=10.0, steps=20)
-    >>> original.climbs, original.as_stored
+    >>> original.needs_grad, original.quantize_steps
     (True, False)
     """
 
@@ -53,7 +53,7 @@ class Original(Search):
     tries: int = field(pytree_node=False, default=1)
 
     @property
-    def climbs(self) -> bool:
+    def needs_grad(self) -> bool:
         return True
 
     @property
@@ -61,7 +61,7 @@ class Original(Search):
         return self.steps + 1
 
     @property
-    def as_stored(self) -> bool:
+    def quantize_steps(self) -> bool:
         return self.clip
 
     def init(self, constraint: Constraint, start: Start) -> OriginalPoint:
@@ -79,22 +79,22 @@ class Original(Search):
     def propose(self, constraint: Constraint, point: OriginalPoint, start: Start) -> Float[Array, "b *x"]:
         return point.x
 
-    def advance(
+    def update(
         self,
         constraint: Constraint,
         point: OriginalPoint,
         start: Start,
-        seen: Feedback,
+        feedback: Feedback,
     ) -> OriginalPoint:
-        slope, done, corner = seen.slope, seen.done, point.corner
+        grad, done, corner = feedback.grad, feedback.done, point.corner
         if self.edit == "features":
-            return point.replace(x=grown(constraint, point.x, slope, self.step))
+            return point.replace(x=grown(constraint, point.x, grad, self.step))
         if self.edit == "manifest":
-            return point.replace(x=added(constraint, point.x, slope))
-        g = over_rms(slope)
+            return point.replace(x=added(constraint, point.x, grad))
+        g = over_rms(grad)
         if self.edit == "blackout":
             keys = jax.vmap(jax.random.fold_in)(start.key, done)
-            corner = jax.vmap(lambda key: self.corner(key, slope.shape[1:3]))(keys)
+            corner = jax.vmap(lambda key: self.corner(key, grad.shape[1:3]))(keys)
         x = point.x + self.step * edited(self.edit, g, corner, self.size)
         return OriginalPoint(jnp.clip(x, 0, 1) if self.clip else x, corner)
 

@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 
 from xplore._util.pytree import field
 from xplore.constraints import Constraint
-from xplore.search._base import Blind, Feedback, Start
+from xplore.search._base import Feedback, GradientFree, Start
 
 
-class Random(Blind):
+class Random(GradientFree):
     """Points drawn by the constraint's `sample`, one a step, each judged as stored.
 
     >>> Random(steps=100).queries_a_step
@@ -32,12 +32,12 @@ class Random(Blind):
     def latents(self, point: Any) -> Any:
         return point
 
-    def advance(
+    def update(
         self,
         constraint: Constraint,
         point: Any,
         start: Start,
-        seen: Feedback,
+        feedback: Feedback,
     ) -> Any:
-        keys = jax.vmap(jax.random.fold_in)(start.key, seen.done + 1)
+        keys = jax.vmap(jax.random.fold_in)(start.key, feedback.done + 1)
         return constraint.sample(keys, start.x0)

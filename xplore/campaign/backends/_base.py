@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from xplore.campaign.judge import Judge
-from xplore.campaign.messages import WorkResult, WorkItem
+from xplore.campaign.messages import WorkItem, WorkResult
 from xplore.campaign.settings import RunOptions
 from xplore.engine.step import Method
 
@@ -21,8 +21,8 @@ class Backend(Protocol):
     It calls `keep` with what came before it tells it, from one thread. Which task runs when, where, and how
     often decides nothing. `xplore.campaign.worker.Fates` is the one that computes here.
 
-    >>> from xplore.campaign.worker import Fates
-    >>> all(hasattr(Fates, name) for name in ("warm_up", "open", "aim", "news", "finish", "close"))
+    >>> from xplore.campaign.worker import Worker
+    >>> all(hasattr(Worker, name) for name in ("warm_up", "open", "aim", "news", "finish", "close"))
     True
     """
 
@@ -36,7 +36,9 @@ class Backend(Protocol):
         """How many seeds are searched from at once: more are wanted while `load` is below four times that."""
         ...
 
-    def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def warm_up(
+        self, first: Shaped[np.ndarray, "1 *x"], coverage: tuple[Bool[np.ndarray, " _"], ...]
+    ) -> None:
         """Compile what will run, or find out that it cannot."""
         ...
 
@@ -44,7 +46,7 @@ class Backend(Protocol):
         """Take a task: its seeds are read, and searched from once their round aims."""
         ...
 
-    def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def set_coverage(self, index: int, coverage: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """What the seeds of a round that is open aim beside."""
         ...
 

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Shaped
 from xplore._util.errors import InputError, MissingExtraError, one_line
 from xplore._util.jax_settings import own_settings
 from xplore.campaign.judge import Judge
-from xplore.campaign.messages import WorkResult, Seed, WorkItem
+from xplore.campaign.messages import Seed, WorkItem, WorkResult
 from xplore.campaign.settings import RunOptions
 from xplore.campaign.worker import Worker
 from xplore.engine.devices import compilation_cache
@@ -91,7 +91,9 @@ class Ray:
         if fault:
             raise _no_cluster(address, fault)
 
-    def __call__(self, method: Method, judge: Judge, plan: RunOptions, keep: Callable[[WorkResult], None]) -> Cluster:
+    def __call__(
+        self, method: Method, judge: Judge, plan: RunOptions, keep: Callable[[WorkResult], None]
+    ) -> Cluster:
         return Cluster(self, method, judge, plan, keep)
 
 
@@ -118,9 +120,9 @@ class Cluster:
         self._given: Any = (method, judge, plan)
         self._size = plan.lanes
         self._waiting: deque[WorkItem] = deque()
-        self._left: list[Seed] = []
+        self._unfinished: list[Seed] = []
         self._running: dict[Any, WorkItem] = {}
-        self._aims: dict[int, Any] = {}
+        self._coverage: dict[int, Any] = {}
         self.load = 0
 
     @property
@@ -132,12 +134,14 @@ class Cluster:
         has = self._ray.cluster_resources()
         return max(1, int(min(has.get(kind, 0) / need for kind, need in self._needs.items() if need)))
 
-    def warm_up(self, first: Shaped[np.ndarray, "1 *x"], aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def warm_up(
+        self, first: Shaped[np.ndarray, "1 *x"], coverage: tuple[Bool[np.ndarray, " _"], ...]
+    ) -> None:
         """Give the workers what all tasks need, and have it compiled on as many as there are."""
         ray = self._ray
         config: Any = jax.config
         on_host = jax.tree.map(np.asarray, self._given[0])
-        self._given = ray.put((on_host, *self._given[1:], first, aims))
+        self._given = ray.put((on_host, *self._given[1:], first, coverage))
         settings = {
             "JAX_ENABLE_X64": str(int(config.jax_enable_x64)),
             "NPROC": str(self._how.threads),  # XLA's threads
@@ -161,9 +165,9 @@ class Cluster:
         self.load += len(task.block) - len(task.closed)
         self._waiting.append(task)
 
-    def aim(self, index: int, aims: tuple[Bool[np.ndarray, " _"], ...]) -> None:
+    def set_coverage(self, index: int, coverage: tuple[Bool[np.ndarray, " _"], ...]) -> None:
         """Let the tasks of a round start."""
-        self._aims[index] = self._ray.put(aims)
+        self._coverage[index] = self._ray.put(coverage)
 
     def news(self) -> WorkResult:
         """Wait until a task has ended, for a second at most."""
@@ -185,17 +189,20 @@ class Cluster:
     def _start(self) -> None:
         """Have as many tasks at Ray as can run, and some more; tries that were left go with the next."""
         while len(self._running) < AHEAD * self._places():
-            if self._waiting and self._waiting[0].round in self._aims:
+            if self._waiting and self._waiting[0].round in self._coverage:
                 task = self._cut()
-            elif self._left and (not self._running or len(self._left) >= self._plan.lanes):
-                seed = self._left[0]
+            elif self._unfinished and (not self._running or len(self._unfinished) >= self._plan.lanes):
+                seed = self._unfinished[0]
                 task = WorkItem(seed.round, seed.number, Block(seed.codes[None][:0], None))
             else:
                 return
-            left, self._left = self._left[: self._plan.lanes], self._left[self._plan.lanes :]
-            task = replace(task, left=tuple(left), more=task.more or bool(self._running))
-            rounds = {task.round, *(seed.round for seed in task.left)}
-            task = replace(task, aims={index: self._aims[index] for index in rounds})
+            unfinished, self._unfinished = (
+                self._unfinished[: self._plan.lanes],
+                self._unfinished[self._plan.lanes :],
+            )
+            task = replace(task, unfinished=tuple(unfinished), more=task.more or bool(self._running))
+            rounds = {task.round, *(seed.round for seed in task.unfinished)}
+            task = replace(task, coverage={index: self._coverage[index] for index in rounds})
             ended = self._remote[_searched].remote(self._campaign, [self._given], task)
             self._running[ended] = task
 
@@ -228,10 +235,10 @@ class Cluster:
                 if len(task.block):
                     wanted = self._size if not closed else closed / seconds * self._how.seconds
                     self._size = int(min(max(wanted, self._plan.lanes), 4 * self._size))
-        self._left += came.left
-        used = {task.round for task in self._waiting} | {seed.round for seed in self._left}
-        used |= {index for task in self._running.values() for index in task.aims}
-        self._aims = {index: aims for index, aims in self._aims.items() if index in used}
+        self._unfinished += came.unfinished
+        used = {task.round for task in self._waiting} | {seed.round for seed in self._unfinished}
+        used |= {index for task in self._running.values() for index in task.coverage}
+        self._coverage = {index: coverage for index, coverage in self._coverage.items() if index in used}
         return came
 
     def _get(self, ended: Any) -> Any:
@@ -265,10 +272,10 @@ def _warm(campaign: str, given: list[Any]) -> None:
         return
     for other in [*_held]:
         _held.pop(other).close()
-    method, judge, plan, first, aims = ray.get(given[0])
+    method, judge, plan, first, coverage = ray.get(given[0])
     single = (os.environ.get("NPROC") or "1") == "1" and jax.default_backend() == "cpu"
     fates = Worker(method, judge, plan, beside=not single)
-    fates.warm_up(first, aims)
+    fates.warm_up(first, coverage)
     _held[campaign] = fates
 
 
@@ -280,6 +287,8 @@ def _searched(campaign: str, given: list[Any], task: WorkItem) -> tuple[WorkResu
 
     _warm(campaign, given)
     start = time.perf_counter()
-    aims: dict[int, Any] = {index: ray.get(of) for index, of in cast(dict[int, Any], task.aims).items()}
-    news = _held[campaign].through(replace(task, aims=aims))
+    coverage: dict[int, Any] = {
+        index: ray.get(of) for index, of in cast(dict[int, Any], task.coverage).items()
+    }
+    news = _held[campaign].through(replace(task, coverage=coverage))
     return news, time.perf_counter() - start

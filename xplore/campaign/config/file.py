@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
 )
 
+from xplore._util import moved
 from xplore._util.checkout import folder
 from xplore._util.errors import InputError
 from xplore.campaign.config import toml
@@ -34,7 +35,7 @@ from xplore.campaign.config.instantiate import (
 __all__ = ["Config", "Settings", "build", "build_model", "find", "load", "parts"]
 
 
-OPTIONAL = ("objective", "oracle", "baseline", "referee", "training", "backend")
+OPTIONAL = ("objective", "oracle", "baseline", "reference_model", "training", "backend")
 """Parts that a config may do without: `--set baseline=none` drops one."""
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75)
 """Of neuron coverage, by which a campaign measures where it names no criteria: from Python, too."""
@@ -105,8 +106,8 @@ class Config(BaseModel):
     )
     campaign: Settings = Field(Settings(), description="everything beside the parts")
     baseline: Part | None = Field(None, description="another search on the same seeds, to compare with")
-    referee: Part | None = Field(
-        None, description="an outside classifier whose opinion of each finding is shown, not filtered on"
+    reference_model: Part | None = Field(
+        None, description="an outside classifier: findings whose label it doubts are shown apart"
     )
     training: Part | None = Field(None, description="inputs of which the nearest to each finding is measured")
     backend: Part | None = Field(None, description="where it is computed; here, where it is left out")
@@ -163,9 +164,10 @@ def load(name: str, settings: Sequence[str] = ()) -> Config:
     ours = path.parent == folder("configs")
     data = toml.read(path)
     toml.check_plain(data)
+    data = {moved.key(key): value for key, value in data.items()}
     if not ours:
         data = toml.rooted(data, path.parent)
-    for setting in settings:
+    for setting in map(moved.key, settings):
         key = setting.partition(".")[0]
         if key in DEFAULTS:
             data.setdefault(key, deepcopy(DEFAULTS[key]))

@@ -65,7 +65,7 @@ def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:
 def evidence(config: Config) -> dict[str, Any]:
     """What a config holds findings against, and whether they are reduced to the smallest change before."""
     return {
-        "referee": None if config.referee is None else build(config.referee),
+        "reference_model": None if config.reference_model is None else build(config.reference_model),
         "training": None if config.training is None else _inputs("training", config.training)[0],
         "shrink": config.campaign.shrink,
     }

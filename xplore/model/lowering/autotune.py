@@ -26,7 +26,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from xplore._util.files import cache_folder
 from xplore.model.lowering.convolution import AS_WRITTEN, Convolution, convolve
-from xplore.model.lowering.pooling import MaxPool, as_written, parted, parted_slope
+from xplore.model.lowering.pooling import MaxPool, as_written, parted, pooled_grad
 
 Lowering: TypeAlias = Literal["as_written", "fast"]
 """How the search computes the models: as they are written, or in the ways measured to be fastest."""
@@ -107,11 +107,11 @@ def _convolve_forward(conv: Convolution, lhs: Any, rhs: Any) -> tuple[Any, Any]:
     return _convolve(conv, lhs, rhs), (lhs, rhs)
 
 
-def _convolve_back(conv: Convolution, residuals: Any, slope: Any) -> tuple[Any, Any]:
+def _convolve_back(conv: Convolution, residuals: Any, grad: Any) -> tuple[Any, Any]:
     lhs, rhs = residuals
     back = conv.transposed()
-    (of_weights,) = jax.vjp(lambda rhs: convolve(conv, AS_WRITTEN, lhs, rhs), rhs)[1](slope)
-    return alone(convolve, back, fastest(back, lhs.dtype), slope, conv.turned(rhs)), of_weights
+    (of_weights,) = jax.vjp(lambda rhs: convolve(conv, AS_WRITTEN, lhs, rhs), rhs)[1](grad)
+    return alone(convolve, back, fastest(back, lhs.dtype), grad, conv.turned(rhs)), of_weights
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -124,8 +124,8 @@ def _pool_forward(pool: MaxPool, x: Any) -> tuple[Any, Any]:
     return y, (x, y)
 
 
-def _pool_back(pool: MaxPool, residuals: Any, slope: Any) -> tuple[Any]:
-    return (alone(parted_slope, pool, *residuals, slope),)
+def _pool_back(pool: MaxPool, residuals: Any, grad: Any) -> tuple[Any]:
+    return (alone(pooled_grad, pool, *residuals, grad),)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_back)
@@ -165,12 +165,12 @@ def _trial(step: Step, way: str) -> Callable[..., Any]:
     if isinstance(step, Convolution):
         return functools.partial(convolve, step, way)
 
-    def pooled(x: Any, slope: Any) -> Any:
+    def pooled(x: Any, grad: Any) -> Any:
         if way != AS_WRITTEN:
             y = parted(step, x)
-            return y, parted_slope(step, x, y, slope)
+            return y, pooled_grad(step, x, y, grad)
         y, back = jax.vjp(functools.partial(as_written, step), x)
-        return y, back(slope)
+        return y, back(grad)
 
     return pooled
 

@@ -52,13 +52,13 @@ def parted(pool: MaxPool, x: Any) -> jax.Array:
     return functools.reduce(jnp.maximum, _parts(pool, x))
 
 
-def parted_slope(pool: MaxPool, x: Any, y: Any, slope: Any) -> jax.Array:
+def pooled_grad(pool: MaxPool, x: Any, y: Any, grad: Any) -> jax.Array:
     """The slope by the input of what `parted` makes of it, `y`."""
     taken, given = jnp.zeros(y.shape, bool), []
     for part in _parts(pool, x):
         largest = (part == y) & ~taken
         taken |= largest
-        given.append(jnp.where(largest, slope, jnp.zeros((), slope.dtype)))
+        given.append(jnp.where(largest, grad, jnp.zeros((), grad.dtype)))
     rank = len(pool.shape)
     apart = jnp.stack(given).reshape(*pool.window, *y.shape)
     apart = apart.transpose(*itertools.chain(*((rank + axis, axis) for axis in range(rank))))

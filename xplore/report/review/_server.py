@@ -194,7 +194,7 @@ def _page(session: Session) -> str:
         style=Markup(_style()),
         script=Markup(_text("page.js")),
         queue=script_data(session.answers()),
-        aim=session.aim(),
+        goal=session.goal(),
         classes=session.classes,
         keys=_keys(session.classes),
         asks=script_data(_asks(session)),

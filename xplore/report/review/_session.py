@@ -196,7 +196,7 @@ class Session:
             answers = self.archive.answers()
         return [(one, precision(one.groups, answers)) for one in self.populations]
 
-    def aim(self) -> str:
+    def goal(self) -> str:
         """How many findings are to be looked at, in words."""
         parts = [wording.enough(one.of, one.needed, one.size) for one in self.populations]
         margin = f"at most {100 * MARGIN:.0f} points either side"
@@ -213,7 +213,7 @@ class Session:
         words = ["xplore", "review", self.archive.path.parent, "--reviewer", self.reviewer]
         return shell(*words, "--sample", str(sample), *(["--rng", str(self.rng)] if self.rng else []))
 
-    def precision(self) -> list[str]:
+    def summary(self) -> list[str]:
         """How many findings keep their label, and how narrow the interval is; a line a population."""
         judged = [(one, precision) for one, precision in self.precisions() if precision]
         return [

@@ -14,14 +14,14 @@ from xplore._util.pytree import Number
 from xplore.constraints._base import Constraint, rendered
 
 
-class Dial(NamedTuple):
+class Parameter(NamedTuple):
     """A number that may go as far as `limit`, both ways or up only."""
 
     limit: Number
     both: bool = True
 
 
-class Dials(Constraint):
+class Parametric(Constraint):
     """A chart of a few numbers: `z [b k]`, each a share of its limit, in [-1, 1], or [0, 1] if it only grows.
 
     A subclass says which (`dials`), draws what a try keeps (`pattern`) and changes the seed (`turned`). The
@@ -31,7 +31,7 @@ class Dials(Constraint):
 
     @property
     @abc.abstractmethod
-    def dials(self) -> dict[str, Dial]:
+    def dials(self) -> dict[str, Parameter]:
         """What each latent is, by a name with its unit."""
 
     @abc.abstractmethod
@@ -51,7 +51,7 @@ class Dials(Constraint):
         return ()
 
     @property
-    def reach(self) -> Any:
+    def radius(self) -> Any:
         return 1.0
 
     @property
@@ -65,16 +65,16 @@ class Dials(Constraint):
         self,
         key: Key[Array, " b"],
         x0: Float[Array, "b h w c"],
-        slope: Float[Array, "b h w c"],
-        turn: Int[Array, " b"],
+        grad: Float[Array, "b h w c"],
+        attempt: Int[Array, " b"],
     ) -> tuple[Float[Array, "b k"], Any]:
         start, fixed = self.sample(key, x0)
         both = self._lowest() < 0
         beside = jnp.where(both, 1e-3 * start, start)  # exactly at 0, reading between pixels has a kink
         _, pull = jax.vjp(lambda z: self.render(z, fixed, x0), beside)
-        (climb,) = pull(slope)
+        (climb,) = pull(grad)
         uphill = jnp.where(both & (climb != 0), jnp.sign(climb), start)
-        return jnp.where((turn == 0)[:, None], uphill, start), fixed
+        return jnp.where((attempt == 0)[:, None], uphill, start), fixed
 
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]) -> tuple[Float[Array, "b k"], Any]:
         k = len(self.dials)
@@ -97,13 +97,13 @@ class Dials(Constraint):
     ) -> Bool[Array, " b"]:
         return rendered(self, before, after, latents)
 
-    def settings(
+    def parameters(
         self, z: Float[Array, "b k"], fixed: Any, x0: Float[Array, "b h w c"]
     ) -> dict[str, Float[Array, " b"]]:
         return {name: z[:, i] * dial.limit for i, (name, dial) in enumerate(self.dials.items())}
 
 
-class Drawn(Dials):
+class Drawn(Parametric):
     """Dials of a pattern that is drawn for each try, and again from its key whenever it is rendered."""
 
     def pattern(self, key: Key[Array, " b"]) -> UInt32[Array, "b 2"]:
