@@ -109,7 +109,7 @@ def run(
             counts as answered rightly where all models agree.
         constraint: how an input may change. By default `Features` inferred from a table, or one rectangle
             that suits the images.
-        objective: what the search climbs. By default the joint objective of DeepXplore, for classes or values.
+        objective: what the search climbs. By default DeepXplore's joint objective, for classes or values.
         search: how it moves. By default `Gradient`; `GridSearch` where a change is one number; `HillClimb`
             where no model has a gradient.
         oracle: what counts as a difference. By default that labels differ.
