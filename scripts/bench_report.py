@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line each, nothing else")
     parser.add_argument("--page", action="store_true", help="as a page of the docs")
     args = parser.parse_args()
-    archives = beside("tests/report/archives.py", "report_archives")
-    chromium = beside("tests/browser/chromium.py", "browser_chromium")
+    archives = beside("tests/helpers/archives.py", "report_archives")
+    chromium = beside("tests/helpers/chromium.py", "browser_chromium")
     archives.ROUND = 256
     if args.page:
         print(PAGE.format(date=datetime.date.today(), cpus=os.cpu_count()))

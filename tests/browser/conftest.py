@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 
+import archives as builder
+import chromium
 import pytest
-
-
-def _beside(path: Path, name: str) -> ModuleType:
-    """A module that lies in no package."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec and spec.loader
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")
 def browser():
-    chromium = _beside(Path(__file__).with_name("chromium.py"), "browser_chromium")
     if not chromium.PROGRAM:
         pytest.skip("no chromium on PATH: the report was not opened in a browser")
     running = chromium.Browser()
@@ -33,7 +22,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def archives():
-    return _beside(Path(__file__).parents[1] / "report" / "archives.py", "report_archives")
+    return builder
 
 
 @pytest.fixture(scope="session")

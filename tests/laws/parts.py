@@ -99,7 +99,7 @@ TABLES = [
     .only("born", "lasts", "rate"),
     Features.infer(gappy(2)).follow("sum", lambda row: row.a + row.b).where(lambda row: row.start <= row.end),
 ]
-"""Constraints on rows: their laws are in tests/rows."""
+"""Constraints on rows: their laws are in tests/constraints."""
 SETS = [
     Additions.of([f"permission::{at}" for at in range(12)], [1, 2, 5, 6, 7, 11], width=12, changes=2),
     Additions.of([f"permission::{at}" for at in range(12)], [3], width=12, changes=1),
