@@ -25,7 +25,7 @@ _outputs: list[str] = []
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the reference, what stands in the root, and a page for each notebook."""
     made = {f"{name}.md": text for name, text in docs_reference.pages().items()}
-    made["contributing.md"] = (ROOT / "CONTRIBUTING.md").read_text("utf-8").replace("](docs/", "](")
+    made["contributing.md"] = from_root((ROOT / "CONTRIBUTING.md").read_text("utf-8"))
     for file in files:
         path = Path(file.src_uri)
         if path.parts[0] == NOTEBOOKS and path.suffix == ".py" and file.abs_src_path:
@@ -33,6 +33,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def from_root(text: str) -> str:
+    """A page of the root as one of the site: links into `docs` lead there, other files are only named.
+
+    >>> from_root("[a](docs/a.md#b), [the tests](tests/README.md), [c](https://c.org)")
+    '[a](a.md#b), `tests/README.md`, [c](https://c.org)'
+    """
+    return re.sub(r"\[[^\]]*\]\((?!docs/|https?:|#)([^)]*)\)", r"`\1`", text).replace("](docs/", "](")
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

@@ -56,7 +56,7 @@ its answer. Of digits a reference model has put those in doubt that it no longer
 Nothing else was chosen. That the label still holds is an assumption: judge for yourself.
 
 Made by `python scripts/gallery.py`. Constraints on tables change features, not pictures: see
-[Tables](design.md#tables).
+[Tables](internals.md#tables).
 """
 
 
