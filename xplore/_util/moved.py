@@ -125,7 +125,6 @@ ATTRIBUTES: dict[str, str] = {
     "climbs": "needs_grad",
     "codes": "encode_inputs",
     "coordinates": "embed",
-    "head": "output_kind",
     "heads": "output_kinds",
     "near": "mutate",
     "pieces": "shrink_groups",
