@@ -19,7 +19,7 @@ MODULES: dict[str, str] = {
     "xplore.account": "xplore.archive.metadata",
     "xplore.api": "xplore.campaign.run",
     "xplore.backends": "xplore.campaign.backends",
-    "xplore.call_torch": "xplore.adapters.torch_function",
+    "xplore.call_torch": "xplore.adapters._torch_function",
     "xplore.capture": "xplore.model.capture.jaxpr",
     "xplore.capture_torch": "xplore.model.capture.torch",
     "xplore.checks": "xplore.evaluation.checks",

@@ -13,7 +13,7 @@ from jax._src import xla_bridge  # nothing public says whether JAX has started
 
 from xplore._util.errors import InputError, MissingExtraError, first, one_line
 from xplore._util.identity import digest
-from xplore.adapters.torch_function import TorchFunction, evaluating, packed_parts
+from xplore.adapters._torch_function import TorchFunction, evaluating, packed_parts
 from xplore.model import Model
 
 PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
