@@ -76,7 +76,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def one_task(campaign: Campaign, size: int) -> WorkResult:
     """What comes of a task."""
     fates = Worker(campaign.method, campaign.judge, campaign.plan)
-    coverage = campaign.coverage(0)
+    coverage = campaign.known(0)
     fates.warm_up(campaign.seeds.first, coverage)
     came = fates.through(WorkItem(0, 0, campaign.seeds.read(0, size), {0: coverage}))
     fates.close()

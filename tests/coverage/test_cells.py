@@ -245,6 +245,6 @@ def test_a_unit_is_aimed_at_while_one_of_its_cells_is_left(seed: int, cells: lis
         rounds.reach(due, covered)
         came.append(covered[rows_of(cells)[main]])
         known = np.any([np.zeros_like(came[0]), *came[: max(due - lag + 1, 0)]], axis=0)
-        np.testing.assert_array_equal(np.concatenate(rounds.aims(due)), known.all(axis=0))
+        np.testing.assert_array_equal(np.concatenate(rounds.known(due)), known.all(axis=0))
         union = np.any(came, axis=0)
         assert rounds.coverage == pytest.approx({"a": union[:, :3].mean(), "b": union[:, 3:].mean()})

@@ -81,8 +81,8 @@ def test_photometric_is_dm_pix_and_the_colours_keep_their_laws(value):
     np.testing.assert_allclose(pale - grey, (1 + value) * (x0 - grey), atol=1e-5)
     one = x0[..., :1]
     np.testing.assert_array_equal(turn(wide, one, hue=90.0, saturation=0.9), one)
-    assert list(wide.settings(jnp.ones((2, 5)), (), one)) == ["brightness", "contrast", "gamma"]
-    assert len(wide.settings(jnp.ones((2, 5)), (), x0)) == 5
+    assert list(wide.parameters(jnp.ones((2, 5)), (), one)) == ["brightness", "contrast", "gamma"]
+    assert len(wide.parameters(jnp.ones((2, 5)), (), x0)) == 5
 
 
 @pytest.mark.parametrize("border", ["reflect", "nearest"])
@@ -207,8 +207,8 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     np.testing.assert_array_equal(chain.render(z, fixed, x0), by_hand)
     back = Chain((second, first)).render(z[::-1], fixed[::-1], x0)
     assert jnp.abs(back - by_hand).max() > 0.01
-    told = chain.settings(z, fixed, x0)
-    apart = first.settings(z[0], (), x0) | second.settings(z[1], (), x0)
+    told = chain.parameters(z, fixed, x0)
+    apart = first.parameters(z[0], (), x0) | second.settings(z[1], (), x0)
     assert told.keys() == apart.keys() and "turned (degrees)" in told and "gamma" in told
     assert all((told[name] == apart[name]).all() and told[name].any() for name in told)
     rows = Features.infer(np.eye(3))

@@ -14,7 +14,7 @@ from xplore._util.errors import InputError
 from xplore.constraints import Additions, Features, Lighting
 from xplore.coverage import NeuronCoverage
 from xplore.data import mnist
-from xplore.engine.step import Method, look
+from xplore.engine.step import Method, query
 from xplore.inputs.media import from_png
 from xplore.model import Model
 from xplore.model.neurons import Layer, Layout, gather
@@ -35,7 +35,7 @@ ARCHITECTURES = [((), ()), ((), (5,)), ((2,), ()), ((3, 2), (6, 5))]
 seeds = st.integers(0, 2**32 - 1)
 forward = jax.jit(Panel.__call__)
 locate = jax.jit(NeuronCoverage.locate)
-slope_at = jax.jit(look)
+slope_at = jax.jit(query)
 advance = jax.jit(Original.update)
 
 

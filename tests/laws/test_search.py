@@ -12,7 +12,7 @@ from laws.parts import SEARCHES, missing, pictures, relatives
 import xplore
 import xplore.search
 from xplore._util.recipe import Recipe
-from xplore.engine.step import Method, look
+from xplore.engine.step import Method, query
 from xplore.inputs.encoding import decode, encode
 from xplore.inputs.media import from_png, to_png
 from xplore.objectives import Joint
@@ -94,7 +94,7 @@ def test_no_pixel_leaves_the_domain_and_no_row_sees_another(search, constraint, 
     def see(method, point, start, aim, done):
         x = method.search.propose(method.constraint, point, start)
         stored = decode(encode(x)) if method.search.quantize_steps else x
-        return x, look(method, stored, aim, done)[1]
+        return x, query(method, stored, aim, done)[1]
 
     def walk(x0, keys, turn):
         start = Start(x0, keys, turn)

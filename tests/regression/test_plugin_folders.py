@@ -73,10 +73,10 @@ class TestEntry:
         campaign(tmp_path / "entry" / "0")
         first, second = Entry(tmp_path / "entry"), Entry(tmp_path / "entry")
         assert not first.why and "another one that writes there" in second.why
-        assert second.folder not in (first.folder, tmp_path) and not second.kept(0)
+        assert second.folder not in (first.folder, tmp_path) and not second.saved(0)
         campaign(second.new(0))
         second.end(passed=True, failed=False)
-        assert not second.folder.exists() and first.kept(0)
+        assert not second.folder.exists() and first.saved(0)
         first.end(passed=False, failed=True)
         assert not Entry(tmp_path / "entry").why
 
