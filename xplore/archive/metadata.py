@@ -116,7 +116,7 @@ def here() -> dict[str, Any]:
 
 def comparable(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Do two accounts have digests, of one version of Python and of xplore?"""
-    versions = [told.get("versions") for told in (one, other)]
+    versions: list[Any] = [told.get("versions") for told in (one, other)]
     digests = [told.get("digests") for told in (one, other)]
     if not all(isinstance(held, dict) for held in (*versions, *digests)):
         return False
