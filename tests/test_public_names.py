@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import shown
 
+import xplore
 from xplore._util import moved
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +47,7 @@ def test_documents_show_names_of_now() -> None:
             except (AttributeError, ImportError, FutureWarning) as error:
                 wrong.append(f"{path.relative_to(ROOT)}: {name}: {error}")
     assert wrong == []
+
+
+def test_all_lists_every_public_name() -> None:
+    assert set(xplore.__all__) == {*xplore._PUBLIC, "__version__"}

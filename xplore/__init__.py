@@ -65,7 +65,30 @@ _PUBLIC = {
     "replay": "xplore.campaign.replay",
     "run": "xplore.campaign.run",
 }
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [
+    "Budget",
+    "InputError",
+    "MissingExtraError",
+    "Model",
+    "Number",
+    "Panel",
+    "PyTreeNode",
+    "Reach",
+    "Result",
+    "__version__",
+    "adapt",
+    "compare",
+    "coverage_of",
+    "curves",
+    "field",
+    "gate",
+    "inspect",
+    "merge",
+    "reach",
+    "refit",
+    "replay",
+    "run",
+]
 
 _SHOWN = (
     "adapters",

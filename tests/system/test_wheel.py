@@ -74,6 +74,7 @@ def test_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
         "report/html.jinja",
         "report/review/page.jinja",
         "report/review/page.js",
+        "py.typed",
     ):
         assert f"xplore/{name}" in names
     assert {name.split("/")[0] for name in names} == {"xplore", "xplore_tests-0.1.0.dist-info"}

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -138,9 +138,8 @@ def keras(model: Any, *, name: str = "", **reading: Any) -> Model:
             fix="give its layers names of their own",
         )
     adapted = Model(asked, weights, name=name or model.name, **reading)
-    whole = shapes and all(isinstance(n, int) for n in shapes[0])
     try:
-        return adapted.followed(shapes[0]) if whole else adapted
+        return adapted.followed(shapes[0]) if shapes and _known(shapes[0]) else adapted
     except TypeError:  # it takes more than an input: that is told when it is asked
         return adapted
 
@@ -153,6 +152,10 @@ def _input_shapes(model: Any) -> list[tuple[int | None, ...]]:
         shapes = built[0] if len(built) == 1 else None
     each = shapes.values() if isinstance(shapes, dict) else shapes if isinstance(shapes, list) else [shapes]
     return [tuple(shape)[1:] for shape in each if isinstance(shape, tuple)]
+
+
+def _known(shape: tuple[int | None, ...]) -> TypeGuard[tuple[int, ...]]:
+    return all(isinstance(n, int) for n in shape)
 
 
 def _side_by_side(shapes: list[tuple[int | None, ...]]) -> str:

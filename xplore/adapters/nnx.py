@@ -56,4 +56,5 @@ def _split(module: Any) -> tuple[Any, Any, Any]:
     module.eval()
     modes = {name: value for name, value in INFERENCE.items() if name != "train"}  # which is a method
     module.set_attributes(**modes, raise_if_not_found=False)
-    return library.split(module, library.RngState, ...)
+    graph, random, weights = library.split(module, library.RngState, ...)
+    return graph, random, weights

@@ -34,7 +34,7 @@ def account(labels: Any, names: Sequence[Any], classes: int | None) -> dict[str,
         found = {*map(type, words)}
         of_words = kinds.get(found.pop(), "str") if len(found) == 1 else "object"
         dtype = dtype if dtype is not None and dtype.kind not in "OUS" else of_words
-    if str(dtype) == "category":
+    elif str(dtype) == "category":
         metadata |= {"categories": list(map(_plain, dtype.categories)), "ordered": bool(dtype.ordered)}
     return {**metadata, "dtype": str(dtype), "classes": words}
 

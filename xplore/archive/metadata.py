@@ -132,7 +132,7 @@ def here() -> dict[str, Any]:
 
 def comparable(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Do two accounts have digests, of one version of Python and of xplore?"""
-    versions = [metadata.get("versions") for metadata in (one, other)]
+    versions: list[Any] = [metadata.get("versions") for metadata in (one, other)]
     digests = [metadata.get("digests") for metadata in (one, other)]
     if not all(isinstance(held, dict) for held in (*versions, *digests)):
         return False

@@ -143,7 +143,11 @@ FACTORIES: dict[str, Factory] = {
         f"xplore.constraints:{name}": Factory("constraint", "xplore.constraints", name, arguments)
         for name, arguments in _CONSTRAINTS.items()
     },
-    **{name: Factory("constraint", *name.split(":"), arguments) for name, arguments in _MADE.items()},
+    **{
+        use: Factory("constraint", module, name, arguments)
+        for use, arguments in _MADE.items()
+        for module, name in [use.split(":")]
+    },
     "xplore.constraints:Features": Factory("constraint", "xplore.constraints.features", "restored", _TABLE),
     **{
         f"xplore.models.pca:{name}": Factory(

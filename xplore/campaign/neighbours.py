@@ -23,11 +23,11 @@ def nearest(
     (array([0.]), array([1]))
     """
     with np.errstate(over="ignore", invalid="ignore"):  # where it overflows, each input may be the nearest
-        lengths = (training**2).sum(axis=1) if lengths is None else lengths
+        theirs = (training**2).sum(axis=1) if lengths is None else lengths
         own = (points**2).sum(axis=1)
-        squared = own[:, None] - 2 * points @ training.T + lengths
+        squared = own[:, None] - 2 * points @ training.T + theirs
         error = (points.shape[1] + 4) * np.finfo(squared.dtype).eps
-        error = error * (np.sqrt(own) + np.sqrt(lengths.max())) ** 2
+        error = error * (np.sqrt(own) + np.sqrt(theirs.max())) ** 2
         near = ~(squared > (squared.min(axis=1) + 2 * error)[:, None])
         distance, row = np.empty(len(points)), np.empty(len(points), int)
         for at, point in enumerate(points.astype(np.float64)):

@@ -52,5 +52,5 @@ class Rounds:
             self._known = self._known | self._due.pop(due)
         for due in [due for due, count in self._open.items() if not count]:
             del self._open[due]
-        known = self._known.all(axis=0)
+        known = np.all(self._known, axis=0)
         return tuple(known[span] for span in self._spans.values())

@@ -68,8 +68,9 @@ def checked_training(
         InputError: the seeds cannot be compared to them, or the labels are none of the models' classes.
     """
     if training is None:
-        table = isinstance(constraint.encoding, Rows) and isinstance(seeds, Held)
-        return (seeds.codes if table else None), None
+        if isinstance(constraint.encoding, Rows) and isinstance(seeds, Held):
+            return seeds.codes, None
+        return None, None
     labels = None
     if hasattr(training, "images"):
         training, labels = training.images, getattr(training, "labels", None)

@@ -93,11 +93,10 @@ def run(
     figures = result.summary
     beside, seconds = f"{figures['already_differ']} differ as they are", f"{figures['seconds']:.1f} s"
     print(f"{counted(figures)} ({beside}) in {seconds}")
-    seeds = figures["seeds"]
     for line in [
         *worst_modes(figures),
-        *not_finite(figures["not_finite"], seeds),
-        *never_valid(figures["never_valid"], seeds),
+        *not_finite(figures["not_finite"], figures["seeds"]),
+        *never_valid(figures["never_valid"], figures["seeds"]),
     ]:
         show(line)
     print(f"report: {folder / 'report.html'}")

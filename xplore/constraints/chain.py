@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 

@@ -263,19 +263,18 @@ class Features(Ranges, Constraint, repr=False):
     ) -> Bool[Array, " b"]:
         low, high = self._range(before)
         follow, followed = self._follow, self._followed(after, before)
-        mutate = jnp.abs(after - followed) <= NEAR * jnp.abs(after)
+        near = jnp.abs(after - followed) <= NEAR * jnp.abs(after)
         still = before == after
-        if self._gaps.any():
-            missing, lost = jnp.isnan(before), jnp.isnan(after)
-            mutate |= lost & jnp.isnan(followed)
-            still |= missing & lost
-        still = still.at[:, follow].set(mutate[:, follow])
         inside = (after >= low) & (after <= high)
         inside &= self._is_a("float") | (after == jnp.round(after))
         for at, grain in self.grains:
             inside = inside.at[:, at].set(inside[:, at] & (after[:, at] % grain == 0))
         if self._gaps.any():
+            missing, lost = jnp.isnan(before), jnp.isnan(after)
+            near |= lost & jnp.isnan(followed)
+            still |= missing & lost
             inside = jnp.where(lost, self._among(self.comes), inside & (~missing | self._among(self.goes)))
+        still = still.at[:, follow].set(near[:, follow])
         inside &= ~np.array(self.frozen)[None]
         one_hot = jnp.ones(len(after), bool)
         for group in map(np.array, self.groups):

@@ -51,8 +51,8 @@ class Fog(Drawn):
     ) -> Float[Array, "b h w c"]:
         thickness, patchy = values
         height, width = x0.shape[1:3]
-        mutate = jnp.asarray(np.linspace(1, 0.35, height), x0.dtype)[None, :, None, None]
-        distance = mutate * jnp.exp(patchy * self._noise(fixed, height, width, x0.dtype))
+        nearness = jnp.asarray(np.linspace(1, 0.35, height), x0.dtype)[None, :, None, None]
+        distance = nearness * jnp.exp(patchy * self._noise(fixed, height, width, x0.dtype))
         return inside(x0 - jnp.expm1(-thickness * distance) * (self.light - x0))
 
     def _noise(

@@ -121,7 +121,8 @@ def between(when: Any, unit: str, origin: str) -> float:
         when = when.to_numpy()
     elif isinstance(when, datetime.datetime) and when.tzinfo is not None:
         when = when.astimezone(datetime.UTC).replace(tzinfo=None)
-    exact = np.datetime64(when) if origin else np.timedelta64(when)
+    made: Any = np.datetime64 if origin else np.timedelta64
+    exact = made(when)
     if np.isnat(exact):
         raise ValueError(f"{when!r} is no {'date' if origin else 'duration'}")
     fine = "us" if np.datetime_data(exact.dtype)[0] not in ("ns",) and unit != "ns" else "ns"
@@ -138,16 +139,16 @@ def read(codes: Float[np.ndarray, " n"], dtype: str, unit: str, origin: str) -> 
     """
     import pandas as pd
 
-    if unit not in UNITS or not fits(dtype):
+    found = _DTYPE.fullmatch(dtype)
+    if found is None or unit not in UNITS or not fits(dtype):
         raise ValueError(f"{unit!r} and {dtype!r}")
     when = _moments(codes, unit, origin)
     if dtype == "object":
         return pd.Series(when.astype("datetime64[D]").astype(object), dtype="object")
-    zone = _DTYPE.fullmatch(dtype)["zone"]  # pyright: ignore[reportOptionalSubscript] # it fits
     if unit in ("D", "h", "m"):  # which pandas has not
         when = when.astype(f"{when.dtype.kind}8[s]")
     series = pd.Series(when)
-    return (series.dt.tz_localize("UTC") if zone else series).astype(dtype)
+    return (series.dt.tz_localize("UTC") if found["zone"] else series).astype(dtype)
 
 
 def text(code: float, dtype: str, unit: str, origin: str) -> str:

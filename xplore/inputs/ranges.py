@@ -127,7 +127,8 @@ class Ranges(Table, repr=False):
         span, parts = np.asarray(self._span[0], np.float32), []
         codes = np.where(self._vast, np.arcsinh(codes), codes)
         ends = (np.asarray(end, np.float32) for end in (self.low, self.high))
-        middle = sum(np.where(self._vast[0], np.arcsinh(end), end) for end in ends) / np.float32(2)
+        both = np.asarray(sum(np.where(self._vast[0], np.arcsinh(end), end) for end in ends))
+        middle = both / np.float32(2)
         for i, column in enumerate(self.columns):
             gaps = np.isnan(codes[:, i, None])
             if column.missing:

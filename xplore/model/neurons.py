@@ -166,7 +166,7 @@ def in_units(value: Float[Array, "b *positions c"], unit: Unit) -> Float[Array, 
 
 def gather(layers: Sequence[Float[Array, "b ..."]], layout: Layout) -> Activations:
     """The captured values of all layers (channels last) as one `Activations`; at least one."""
-    units = [layer.unit for layer in layout.layers]
+    units: list[Unit] = [layer.unit for layer in layout.layers]
     # Compiled, a value may be computed anew wherever it is read, and differ in its last bit; what is held
     # is computed once. Where no extremes are asked for, none of this runs.
     held = jax.lax.optimization_barrier(tuple(layers))

@@ -104,7 +104,7 @@ class Oracle(PyTreeNode, abc.ABC):
 
     def distance(self, scores: Float[np.ndarray, "m b k"]) -> Float[np.ndarray, " b"]:
         """The margin; NaN, where a model gives no answer."""
-        answers = np.isfinite(scores).all(axis=(0, 2))
+        answers = np.all(np.isfinite(scores), axis=(0, 2))
         known = np.where(answers[None, :, None], scores, 0).astype(scores.dtype)
         return np.where(answers, self.margin(known), np.nan)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from xplore._util.errors import InputError, one_line
@@ -229,7 +230,7 @@ class Panel(PyTreeNode):
 
     def __call__(self, x: Float[Array, "b *x"]) -> Forward:
         """Every model's outputs, and every unit of every model; traced once a shape."""
-        if isinstance(x, jax.core.Tracer):
+        if isinstance(x, Tracer):
             return _forward(self, x)
         with own_settings():
             return _forward(self.bind(x.shape[1:]), x)

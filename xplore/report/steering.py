@@ -44,9 +44,9 @@ def arrows(image: Image.Image, angles: Sequence[float | None]) -> Image.Image:
     draw = ImageDraw.Draw(fine)
     for edge, colours in ((5, ("#000000",)), (0, COLOURS)):
         for number, angle in enumerate(angles):
-            if finite(angle) is None:
+            if (turned := finite(angle)) is None:
                 continue
-            _arrow(draw, fine.size, angle, size[1] / 55, edge, colours[number % len(colours)])
+            _arrow(draw, fine.size, turned, size[1] / 55, edge, colours[number % len(colours)])
     image.paste(small := fine.resize(size, Image.Resampling.LANCZOS), (0, 0), small)
     return image
 

@@ -114,7 +114,8 @@ def evidence(figures: dict[str, Any]) -> str:
     >>> evidence({"evidence": ["reference_model"], "in_doubt": 3})
     'Labels were held against a reference model: 3 findings are in doubt, and not counted as valid.'
     """
-    given, n = figures["evidence"], figures["in_doubt"]
+    given: list[str] | None = figures["evidence"]
+    n = figures["in_doubt"]
     if given is None:
         return ""
     if not given:

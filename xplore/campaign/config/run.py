@@ -56,7 +56,7 @@ def run_config(
 
 def judging(config: Config) -> tuple[list[Any], dict[str, Any]]:
     """A config's models, and its constraint and its oracle, if it names one: what judges stored inputs."""
-    how = {"constraint": checked_part("constraint", build(config.constraint), Constraint)}
+    how: dict[str, Any] = {"constraint": checked_part("constraint", build(config.constraint), Constraint)}
     if config.oracle is not None:
         how["oracle"] = checked_part("oracle", build(config.oracle), Oracle)
     return [build_model(part) for part in config.models], how
