@@ -268,4 +268,4 @@ class Finder(MetaPathFinder):
 def install() -> None:
     """Let imports find old modules; once a process."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.append(Finder())
+        sys.meta_path.insert(0, Finder())  # before folders that an older checkout has left

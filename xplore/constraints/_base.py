@@ -90,9 +90,9 @@ class Constraint(PyTreeNode, abc.ABC):
         del codes
 
     @property
-    @abc.abstractmethod
     def radius(self) -> Any:
         """The size of a latent's range; step sizes are shares of it."""
+        return 1.0
 
     @property
     def default_optimizer(self) -> Recipe:
@@ -111,10 +111,9 @@ class Constraint(PyTreeNode, abc.ABC):
 
     @property
     def init_uses_grad(self) -> bool:
-        """Does every try need the slope at the seed to choose its place, restarts too?"""
+        """Does every try need the gradient at the seed to choose its place, restarts too?"""
         return False
 
-    @abc.abstractmethod
     def init(
         self,
         key: Key[Array, " b"],
@@ -122,11 +121,18 @@ class Constraint(PyTreeNode, abc.ABC):
         grad: Float[Array, "b *x"],
         attempt: Int[Array, " b"],
     ) -> tuple[Any, Any]:
-        """Where a try starts, as `(z, fixed)`: it renders the seed, or next to it.
+        """Where a try starts, as `(z, fixed)`: at the seed, where latents are zero; a restart anywhere.
 
-        `slope` is the score's gradient at the seed, for charts that choose a place; `turn` counts the
+        `grad` is the score's gradient at the seed, for charts that choose a place; `attempt` counts the
         tries of one seed, so that a restart differs.
         """
+        del grad
+
+        def begin(z: Array) -> Array:
+            return jnp.where((attempt > 0).reshape(-1, *[1] * (z.ndim - 1)), z, 0)
+
+        start, fixed = self.sample(key, x0)
+        return jax.tree.map(begin, start), fixed
 
     @abc.abstractmethod
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b *x"]) -> tuple[Any, Any]:

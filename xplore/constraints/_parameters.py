@@ -51,10 +51,6 @@ class Parametric(Constraint):
         return ()
 
     @property
-    def radius(self) -> Any:
-        return 1.0
-
-    @property
     def needs_latents(self) -> bool:
         return True
 

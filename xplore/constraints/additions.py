@@ -56,10 +56,6 @@ class Additions(Constraint):
         return self.encoding_
 
     @property
-    def radius(self) -> float:
-        return 1.0
-
-    @property
     def default_optimizer(self) -> Recipe:
         """Features are chosen by the sum of all slopes so far; the best one at the first step."""
         return Recipe.of(optax.sgd, learning_rate=0.5, momentum=0.9)
@@ -88,16 +84,6 @@ class Additions(Constraint):
     def _free(self, x0: Float[Array, "b d"]) -> Bool[Array, "b a"]:
         """Which allowed features a seed lacks."""
         return x0[:, self.allowed] == 0
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b d"],
-        grad: Float[Array, "b d"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b a"], tuple[()]]:
-        start, fixed = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None], start, 0), fixed
 
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b d"]) -> tuple[Float[Array, "b a"], tuple[()]]:
         def one(key: Key[Array, ""], free: Bool[Array, " a"]) -> Float[Array, " a"]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import Number, field
@@ -43,16 +43,6 @@ class Ball(Constraint):
     def description(self) -> str:
         name = "L-infinity" if self.norm == "inf" else "L2"
         return "any change" if self.bound is None else f"{name} change of at most {float(self.bound):g}"
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        grad: Float[Array, "b h w c"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
-        start, fixed = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from jaxtyping import Array, Bool, Float, Key, UInt8
 
 from xplore._util.intervals import COUNT, PART, by_field
 from xplore._util.pytree import Number, field
@@ -38,10 +38,6 @@ class Blackout(Constraint):
         check_room(self, self.size, self.size, codes.shape[1:])
 
     @property
-    def radius(self) -> float:
-        return 1.0
-
-    @property
     def default_optimizer(self) -> Recipe:
         """Places are chosen anew by the sum of all slopes so far: dual averaging."""
         return Recipe.of(optax.sgd, learning_rate=10.0, momentum=0.9)
@@ -54,16 +50,6 @@ class Blackout(Constraint):
             if self.bound is None
             else f"{shapes} that hide at most {float(self.bound):.0%} of the content"
         )
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        grad: Float[Array, "b h w c"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b rows cols"], tuple[()]]:
-        start, fixed = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]

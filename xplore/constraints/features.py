@@ -48,10 +48,6 @@ class Features(Ranges, Constraint, repr=False):
         return Rows(*known, missing if any(missing) else ())
 
     @property
-    def radius(self) -> float:
-        return 1.0
-
-    @property
     def default_optimizer(self) -> Recipe:
         """Features are chosen by the sum of all slopes so far, as the places of dark rectangles are."""
         return Recipe.of(optax.sgd, learning_rate=0.35, momentum=0.9)
@@ -99,16 +95,6 @@ class Features(Ranges, Constraint, repr=False):
             lost = jax.random.uniform(jax.random.fold_in(key, 2), x0.shape) < LOST
             z = jnp.where(lost & self._among(self.comes)[0] & ~jnp.isnan(x0), jnp.nan, z)
         return z
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b d"],
-        grad: Float[Array, "b d"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b d"], tuple[()]]:
-        start, fixed = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None], start, 0), fixed
 
     def sample(self, key: Key[Array, " b"], x0: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], tuple[()]]:
         movable = self._movable(x0)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from xplore._util.intervals import POSITIVE, by_field
 from xplore._util.pytree import Number
@@ -57,16 +57,6 @@ class Latent(Constraint):
     @property
     def needs_latents(self) -> bool:
         return True
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        grad: Float[Array, "b h w c"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
-        start, at = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None], start, 0), at
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from xplore._util.errors import InputError
 from xplore._util.intervals import NOT_NEGATIVE, POSITIVE, by_field
@@ -61,16 +61,6 @@ class Noise(Constraint):
         cycles = np.hypot(ks[:, None], ls[None])
         inside = (cycles >= self.low) & (cycles <= self.high)
         return inside[..., None]
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        grad: Float[Array, "b h w c"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b k l c"], tuple[()]]:
-        start, fixed = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]

@@ -58,10 +58,6 @@ class Occlusion(Constraint):
         check_room(self, self.height, self.width, codes.shape[1:])
 
     @property
-    def radius(self) -> float:
-        return 1.0
-
-    @property
     def description(self) -> str:
         shape = f"one {self.height}x{self.width} rectangle"
         return (

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from xplore._util.errors import InputError
 from xplore._util.intervals import PART, by_field
@@ -68,16 +68,6 @@ class Patches(Constraint):
                 "Patches.boxes", expected="one box at least", got="none", fix="boxes=((0, 0, 8, 8),)"
             )
         return mask
-
-    def init(
-        self,
-        key: Key[Array, " b"],
-        x0: Float[Array, "b h w c"],
-        grad: Float[Array, "b h w c"],
-        attempt: Int[Array, " b"],
-    ) -> tuple[Float[Array, "b h w c"], tuple[()]]:
-        start, fixed = self.sample(key, x0)
-        return jnp.where((attempt > 0)[:, None, None, None], start, 0), fixed
 
     def sample(
         self, key: Key[Array, " b"], x0: Float[Array, "b h w c"]
