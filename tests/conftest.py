@@ -1,10 +1,14 @@
 """Shape annotations are checked in the whole run; two CPU devices; no cache of compiled programs.
 
-XLA compiles without its own optimisations: most of the tests' time was that.
+XLA compiles without its own optimisations: most of the tests' time was that. A test that starts a process is
+marked `slow`, or fails. With `-m "not slow"` a file that is slow as a whole is not even imported.
 """
 
 import os
+import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
@@ -15,6 +19,7 @@ from jaxtyping import install_import_hook
 install_import_hook(("xplore", "models"), "checked.functions")
 
 import jax
+import profiles  # noqa: F401
 import pytest
 
 MAPPINGS = Path("/proc/self/maps")  # where the system tells them
@@ -34,3 +39,34 @@ def few_programs():
     yield
     if MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > ENOUGH:
         jax.clear_caches()
+
+
+SLOW = re.compile(r"^pytestmark = .*\bslow\b", re.M)
+STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+now = SimpleNamespace(pure=False)
+"""Whether a test runs that is not slow."""
+
+
+def pytest_ignore_collect(collection_path, config):
+    """A file that says it is slow as a whole, where none such is asked for."""
+    if config.option.markexpr == "not slow" and collection_path.name.startswith("test_"):
+        return True if SLOW.search(collection_path.read_text("utf-8")) else None
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Only tests that are marked `slow` start processes."""
+    before, now.pure = now.pure, item.get_closest_marker("slow") is None
+    try:
+        return (yield)
+    finally:
+        now.pure = before
+
+
+def refuse(event, _):
+    if now.pure and event in STARTS:
+        raise RuntimeError(f"{event}: a test that starts a process is marked slow")
+
+
+sys.addaudithook(refuse)

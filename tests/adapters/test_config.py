@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutation import mutated
+from profiles import many
 
 from xplore._util.errors import InputError
 from xplore.adapters import adapt, with_weights
@@ -20,6 +21,8 @@ from xplore.campaign.config import file as configs
 from xplore.campaign.config.file import build, build_model
 from xplore.model import Model, weights
 from xplore.models.lenet import lenet1
+
+pytestmark = pytest.mark.slow
 
 XPLORE = Path(sysconfig.get_path("scripts")) / "xplore"
 FACTORY = """
@@ -139,7 +142,7 @@ def test_what_does_not_fit_is_named(folder: Path, setting: str, words: tuple[str
     assert [word for word in words if word not in done.stderr] == [], done.stderr
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_weights_are_told(tmp_path: Path, data: st.DataObject) -> None:
     tree = {"a": {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}, "b": {"w": np.ones(3, np.float32)}}
@@ -157,7 +160,7 @@ def test_mutated_weights_are_told(tmp_path: Path, data: st.DataObject) -> None:
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(loaded.params))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_configs_are_told(tmp_path: Path, data: st.DataObject) -> None:
     """Bytes changed, cut or put in: the config is read as it stands, or it is said what is wrong with it."""

@@ -21,6 +21,7 @@ from adapters.alike import close, is_the_plain_model, rows_are_apart
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutation import mutated
+from profiles import many
 
 import xplore
 from xplore._util.errors import InputError
@@ -28,7 +29,8 @@ from xplore.adapters import adapt
 from xplore.adapters.keras import load, load_weights
 from xplore.data import mnist
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
+pytestmark = [pytest.mark.slow, quiet]
 IMAGES = jax.random.uniform(jax.random.key(0), (4, 12, 12, 3))
 
 
@@ -224,7 +226,7 @@ def test_a_file_with_code_is_refused(tmp_path: Path) -> None:
     assert not Path(trap).exists()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_are_told(
     net: keras.Model, tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -240,7 +242,7 @@ def test_mutated_files_are_told(
         assert str(old) in str(error)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_models_are_told(
     net: keras.Model, tmp_path_factory: pytest.TempPathFactory, data: Any

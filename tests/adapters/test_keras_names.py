@@ -14,6 +14,8 @@ from adapters.alike import close
 
 from xplore.adapters import adapt
 
+pytestmark = pytest.mark.slow
+
 keras = pytest.importorskip("keras")
 
 L = keras.layers

@@ -23,6 +23,8 @@ from xplore.objectives import Joint
 from xplore.panel import Panel
 from xplore.search import Gradient
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812

@@ -171,7 +171,8 @@ def consistent(folder):
 def test_a_killed_campaign_leaves_every_committed_batch(lines, tmp_path, tmp_path_factory):
     root = Path(__file__).parents[2]
     cache = str(tmp_path_factory.getbasetemp() / "compiled")
-    settings = {"PYTHONPATH": f"{root}:{root / 'tests'}", "JAX_COMPILATION_CACHE_DIR": cache}
+    path = os.pathsep.join(map(str, (root, root / "tests", root / "tests" / "helpers")))
+    settings = {"PYTHONPATH": path, "JAX_COMPILATION_CACHE_DIR": cache}
     settings["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     child = subprocess.Popen(
         [sys.executable, "-c", SMALL_CAMPAIGN, str(tmp_path)],

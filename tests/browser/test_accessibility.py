@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 OPEN = """new Promise((done) => {
   document.querySelectorAll('details').forEach((d) => { d.open = true; });
   setTimeout(() => { document.querySelector('.tile')?.click(); setTimeout(done, 60); }, 60);

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def gate(decision):
     """What a gate left: seeds that flip, a class that broke, limits of two kinds."""

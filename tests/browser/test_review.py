@@ -10,6 +10,8 @@ import pytest
 from xplore.archive import Archive
 from xplore.report.review import Server, Session
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "<script>document.title='ran'</script>"
 READY = """new Promise((done) => { const look = () => document.getElementById('card').ariaBusy === 'false'
   ? done(document.querySelector('#card h1').textContent) : setTimeout(look, 10); look(); })"""

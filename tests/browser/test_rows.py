@@ -13,6 +13,8 @@ from xplore.constraints import Features
 from xplore.inputs.media import NPY, to_npy
 from xplore.report import reporter
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "<script>document.title='ran'</script>"
 OPEN = """new Promise((done) => {
   document.querySelectorAll('details').forEach((d) => { d.open = true; });

@@ -25,6 +25,8 @@ from xplore import cli
 from xplore.campaign.config.file import Config, Settings
 from xplore.campaign.config.instantiate import READING
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(xplore.__file__).parents[1]
 PACKAGES = ("constraints", "coverage", "objectives", "oracles", "search")
 FETCHED = {

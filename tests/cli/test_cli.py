@@ -22,6 +22,8 @@ from xplore import cli
 from xplore.archive import Archive
 from xplore.campaign.replay import AS_RECORDED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 XPLORE = [str(Path(sysconfig.get_path("scripts")) / "xplore")]
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "run_campaign.py")]

@@ -14,6 +14,8 @@ from xplore.campaign.config.file import Config, Settings, load, parts
 from xplore.campaign.config.instantiate import READING, READING_HELP, build, build_model, named
 from xplore.cli.new import ELSE, sample
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KEY = r"[a-z_0-9]+ = "
 

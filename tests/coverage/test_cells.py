@@ -13,6 +13,7 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import many
 
 import xplore
 from xplore._util.errors import InputError
@@ -234,7 +235,7 @@ def test_an_archive_that_says_other_cells_is_damaged(campaign: Any, cells: str, 
 LAYOUT = Layout((("a", (Layer("fc", "dense", (3,)),)), ("b", (Layer("fc", "dense", (4,)),))))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=many(30), deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 3))
 def test_a_unit_is_aimed_at_while_one_of_its_cells_is_left(seed: int, cells: list[int], lag: int) -> None:
     rng = np.random.default_rng(seed)

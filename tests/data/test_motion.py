@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import many
 
 from xplore.data import motion, udacity
 
@@ -35,7 +36,7 @@ def times(n: int) -> np.ndarray:
     return np.arange(n, dtype=np.int64) * (SECOND // 10)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=many(15), deadline=None)
 @given(st.integers(-6, 6), st.integers(0, 99))
 def test_an_even_turn_is_measured(pixels: int, seed: int) -> None:
     told = motion.turns(looking([pixels * i for i in range(21)], seed), times(21))

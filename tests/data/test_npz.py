@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mutation import mutated
+from profiles import many
 
 from xplore._util.errors import InputError
 from xplore.campaign.config.file import build
@@ -146,7 +147,7 @@ def test_other_packing_is_refused(tmp_path):
         npz.load(path)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=many(300))
 @given(data=st.data(), save=st.sampled_from([np.savez, np.savez_compressed]))
 def test_damaged_files_give_an_input_error_or_arrays(file, data, save):
     save(file, images=np.full((3, 4, 4), 5, np.uint8), labels=np.array([1, 0, 1]))

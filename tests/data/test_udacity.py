@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutation import mutated
 from PIL import Image
+from profiles import many
 
 from xplore._util.errors import InputError
 from xplore.data import udacity
@@ -141,7 +142,7 @@ def test_frames_that_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         udacity.load(folder)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_tables_and_frames_are_told(tmp_path: Path, data: st.DataObject) -> None:
     folder = tmp_path / "drive"

@@ -14,6 +14,7 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import many
 
 import xplore
 from xplore._util.errors import InputError
@@ -91,7 +92,7 @@ def test_the_least_of_a_layer_is_not_reached_however_many_are_read_at_once() -> 
     assert told.stdout.split("\n") == [*["logits softmax"] * 6, ""]
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=many(5))
 @given(split=st.integers(1, 23), cut=st.integers(0, 30))
 def test_laws_of_reach(split: int, cut: int) -> None:
     every = xplore.reach(model(), tiny.images(), NeuronCoverage(T))

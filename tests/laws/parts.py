@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import Phase, settings
+from profiles import many
 from tables import gappy
 
 from xplore.constraints import (
@@ -160,7 +161,8 @@ def missing(package: ModuleType, base: type, listed: list[Any]) -> set[str]:
 
 def examples(count: int) -> settings:
     """So many examples, however long the first takes to compile; a failing one is shown as it came."""
-    return settings(max_examples=count, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+    phases = [Phase.explicit, Phase.reuse, Phase.generate]
+    return settings(max_examples=many(count), deadline=None, phases=phases)
 
 
 def double() -> Any:

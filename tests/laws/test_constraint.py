@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.parts import COLOUR, CONSTRAINTS, GREY, SETS, TABLES, double, examples, missing, pictures
+from profiles import many
 
 import xplore.constraints
 from xplore._util.errors import InputError
@@ -216,7 +217,7 @@ def test_latents_beyond_the_bound_are_seen(constraint, shape):
 
 @pytest.mark.parametrize("make", BY_LEVELS, ids=["lighting", "ball", "ball in L2", "patches"])
 @given(bound=st.floats(1 / 255, 1), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=many(15), deadline=None)
 def test_bounds_on_pixels_hold_for_what_is_stored(make, bound, seed):
     """By NumPy, on levels: no pixel moves by more whole levels than the bound has; light moves all alike."""
     constraint, rng = make(bound), np.random.default_rng(seed)

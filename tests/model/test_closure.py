@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import many
 
 import xplore
 from xplore import InputError
@@ -226,7 +227,7 @@ def test_a_campaign_is_not_resumed_with_other_weights(tmp_path: Any) -> None:
         assert xplore.run([f, Net().predict], IMAGES, resume=True, **how).summary["seeds"] == len(IMAGES)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20), deadline=None)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=4), st.integers(1, 9))
 def test_any_change_of_weights_is_seen(factors: list[int], rows: int) -> None:
     net = Net()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import many
 
 import xplore
 from xplore.adapters import adapt
@@ -59,13 +60,13 @@ def followed(f: Any, **how: Any) -> Model:
     return Model(f, **how).bind((3,), 4)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=many(20))
 @given(st.sampled_from(sorted(SEVERAL)), st.sampled_from(sorted(LAYOUTS)))
 def test_a_softmax_is_probabilities(end: str, layout: str) -> None:
     assert followed(lambda x: LAYOUTS[layout](SEVERAL[end](x))).output == "probabilities"
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=many(20))
 @given(st.sampled_from(sorted(SINGLE)), st.sampled_from(sorted(LAYOUTS)), st.booleans())
 def test_one_sigmoid_is_the_probability_of_the_second_class(end: str, layout: str, flat: bool) -> None:
     def f(x: Any) -> Any:
@@ -78,7 +79,7 @@ def test_one_sigmoid_is_the_probability_of_the_second_class(end: str, layout: st
     np.testing.assert_allclose(model(ROWS).sum(axis=1), 1, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=many(20))
 @given(st.sampled_from(sorted(LOGITS)), st.sampled_from(sorted(LAYOUTS)))
 def test_all_else_is_logits(end: str, layout: str) -> None:
     assert followed(lambda x: LAYOUTS[layout](LOGITS[end](x))).output == "logits"

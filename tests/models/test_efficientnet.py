@@ -17,6 +17,8 @@ from xplore.models import depthwise, efficientnet
 from xplore.models._torch_file import read_state_dict
 from xplore.panel import Panel
 
+pytestmark = pytest.mark.slow
+
 NAMES = list(efficientnet.SIZES)
 RIGHT = {"lite0": 18, "lite1": 18, "lite2": 18}  # of the 20 photographs with a label
 

@@ -14,10 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import mutated
+from profiles import many
 
 from xplore._util.errors import InputError
 from xplore.adapters.linen import linen
 from xplore.models import hdf5, keras_file, resnet, vgg
+
+pytestmark = pytest.mark.slow
 
 MODULES = {"vgg16": vgg.module("vgg16"), "vgg19": vgg.module("vgg19"), "resnet50": resnet.module()}
 NEURONS = {"vgg16": 14_888, "vgg19": 16_168, "resnet50": 94_059}
@@ -139,7 +142,7 @@ def test_an_array_of_another_size_is_never_read(tmp_path):
         keras_file.read_layers(tmp_path / "w.h5", LIKE)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=many(25))
 @given(data=st.data())
 def test_a_damaged_file_is_told_or_read(tmp_path_factory, data):
     """In a process of its own: HDF5's library does not survive each of them."""

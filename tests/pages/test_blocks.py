@@ -29,7 +29,8 @@ from pages.reader import BLOCKS, HAS_TORCH, PAGES, ROOT, Block, fill, write
 
 from xplore.campaign.config import file as config
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras", "ignore::UserWarning:keras")
+pytestmark = [pytest.mark.slow, quiet]
 RUN = [block for block in BLOCKS if block.language in ("python", "pycon", "sh")]
 PARTIAL = {
     "models": 'models = [{use = "mymodels:old"}, {use = "mymodels:new"}]',

@@ -19,6 +19,8 @@ from xplore.data import mnist
 from xplore.models import lenet
 from xplore.regression.gate import Verdict
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = Path(__file__).parent / "versions"
 MODULE = lenet.module("lenet1")
 FOUR = 4

@@ -15,6 +15,8 @@ import xplore.campaign.replay
 import xplore.campaign.run
 import xplore.report.html  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 TEST = """
 import tiny
 from xplore.constraints import Ball

@@ -24,6 +24,8 @@ import xplore.regression.gate
 import xplore.report.html
 import xplore.report.json  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 GATE = """
 import tiny
 from xplore.constraints import Ball

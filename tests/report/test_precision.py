@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import many
 from scipy.stats import hypergeom
 from sklearn.metrics import cohen_kappa_score
 
@@ -104,7 +105,7 @@ def test_the_interval_is_what_trying_all_shares_gives():
 sized = st.lists(st.one_of(st.integers(1, 6), st.integers(1, 200)), min_size=1, max_size=13)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=many(25))
 @given(sized, st.data())
 def test_as_many_as_are_needed_are_enough_whatever_is_answered(sizes, data):
     enough, order = needed(sizes), turns(sizes)
@@ -133,7 +134,7 @@ def test_what_is_needed_of_one_group_is_what_all_answers_need():
     assert (needed([]), needed([1]), needed([0, 3]), needed([1] * 50)) == (0, 1, 3, 50)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=many(60))
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_the_interval_keeps_to_what_was_seen(groups):
     sizes = np.array([size for size, _, _ in groups])

@@ -16,6 +16,8 @@ import pytest
 
 import xplore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(xplore.__file__).parents[1]
 PAGE = (ROOT / "docs" / "results" / "models.md").read_text("utf-8")
 

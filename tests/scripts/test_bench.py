@@ -10,6 +10,8 @@ import pytest
 
 from xplore.campaign.backends import Backend
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 

@@ -23,6 +23,8 @@ from xplore.panel import Panel
 from xplore.search import Original
 from xplore.search._base import Feedback, Start
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

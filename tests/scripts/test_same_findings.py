@@ -16,6 +16,8 @@ import xplore
 from scripts.same_findings import QUERIES, differences, rows
 from xplore.constraints import Ball
 
+pytestmark = pytest.mark.slow
+
 HOW: dict[str, Any] = {"constraint": Ball(0.1), "steps": 4, "tries": 2, "lanes": 8, "progress": False}
 
 

@@ -11,6 +11,8 @@ from xplore.archive import Archive
 from xplore.cli import app
 from xplore.report.reading import read
 
+pytestmark = pytest.mark.slow
+
 CONTAGIO = os.environ.get("XPLORE_DATA", "")
 WITHOUT = ("--set", "baseline=none")
 

@@ -14,6 +14,8 @@ from xplore.campaign.config import file as config
 from xplore.campaign.config.run import run_config
 from xplore.report.steering import COLOURS, arrows
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_campaign_on_frames_is_replayed_and_told(tmp_path: Path) -> None:
     if "XPLORE_DATA" not in os.environ:

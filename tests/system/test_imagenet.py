@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 import xplore
 from xplore.campaign.config import file as config
 from xplore.campaign.config.run import run_config
 from xplore.data import photos
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_campaign_on_photographs_and_its_replay(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from pathlib import Path
 import mutants
 import pytest
 
+pytestmark = pytest.mark.slow
+
 USERS, ARCHIVES = 42, 8
 """All 500: `python scripts/mutate.py`."""
 

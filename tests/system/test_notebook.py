@@ -16,6 +16,8 @@ from jupyter_client.manager import KernelManager
 
 import xplore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(xplore.__file__).parents[1]
 LARGEST = 200_000
 

@@ -27,7 +27,8 @@ from xplore.campaign.backends.ray import WAIT
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 Rows = dict[str, list[tuple[Any, ...]]]
 
-pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore::ResourceWarning")
+quiet = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore::ResourceWarning")
+pytestmark = [pytest.mark.slow, quiet]
 
 
 @pytest.fixture(scope="module")

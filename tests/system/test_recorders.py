@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = 3
 """And five that are given; each is used in sixteen ways. By hand: `python -m recorders FOLDER 100`."""

@@ -18,6 +18,8 @@ from hostile import META, sound
 
 from xplore.archive.tables import FILE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CHILD = """
 import json, os, sys
