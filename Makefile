@@ -2,10 +2,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/mnist-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test docs results clean
+.PHONY: demo check test docs results clean
 
 demo: .venv/demo  ## Find where three digit classifiers disagree; ends by naming the report to open.
 	$(BIN)/xplore run configs/mnist.toml --out $(RUN)
+
+check: .venv/dev  ## The loop of a person at work: lint, types, imports, and the tests that start no process.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright & types=$$!; failed=0; \
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --hypothesis-profile dev || failed=1; \
+	wait $$types || failed=1; exit $$failed
 
 # A worker that crashes ends the run: by files, pytest-xdist 3.8 may wait for its successor for ever.
 test: .venv/dev  ## The whole test suite.
