@@ -117,27 +117,27 @@ PARTS: dict[str, str] = {"Flips": "HillClimb", "Sweep": "GridSearch"}
 """Classes of parts by the names that archives of version 0.1 hold."""
 ARGUMENTS: dict[str, str] = {"referee": "reference_model"}
 """Arguments of functions, and keys of configs, by their old names."""
-ATTRIBUTES: dict[str, str] = {
-    "advance": "update",
-    "aim": "goal",
-    "as_stored": "quantize_steps",
-    "ascent": "default_optimizer",
-    "climbs": "needs_grad",
-    "codes": "encode_inputs",
-    "coordinates": "embed",
-    "heads": "output_kinds",
-    "near": "mutate",
-    "pieces": "shrink_groups",
-    "places_by_slope": "init_uses_grad",
-    "reach": "radius",
-    "settings": "parameters",
-    "settled": "repaired",
-    "slope": "grad",
-    "told": "metadata",
-    "turn": "attempt",
-    "words": "description",
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "advance": ("update",),
+    "aim": ("goal",),
+    "as_stored": ("quantize_steps",),
+    "ascent": ("default_optimizer",),
+    "climbs": ("needs_grad",),
+    "codes": ("encode_inputs",),
+    "coordinates": ("embed",),
+    "heads": ("output_kinds",),
+    "near": ("mutate",),
+    "pieces": ("shrink_groups",),
+    "places_by_slope": ("init_uses_grad",),
+    "reach": ("radius",),
+    "settings": ("parameters",),
+    "settled": ("repaired",),
+    "slope": ("grad",),
+    "told": ("metadata", "text"),
+    "turn": ("attempt",),
+    "words": ("description",),
 }
-"""What parts call their methods and fields now, by what version 0.1 called them."""
+"""What methods and fields are called now, by what version 0.1 called them: the first that a class has."""
 OURS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen importlib")
 """Where code lies that imports on somebody's behalf."""
 
@@ -219,9 +219,9 @@ def former(name: str) -> str:
 
 
 def attribute(node: Any, name: str) -> Any:
-    """What a part has under an old name; for its `__getattr__`."""
-    new = ATTRIBUTES.get(name)
-    if new is None or not hasattr(type(node), new):
+    """What an object has under an old name; for its `__getattr__`."""
+    new = next((new for new in ATTRIBUTES.get(name, ()) if hasattr(type(node), new)), None)
+    if new is None:
         raise AttributeError(f"{type(node).__name__!r} object has no attribute {name!r}")
     warn(f"{type(node).__name__}.{name}", f"{type(node).__name__}.{new}")
     return getattr(node, new)
@@ -229,12 +229,12 @@ def attribute(node: Any, name: str) -> Any:
 
 def methods(kind: type) -> None:
     """Let a class that overrides methods by their old names override those of now."""
-    for old, new in ATTRIBUTES.items():
-        own = vars(kind).get(old)
-        overrides = isinstance(own, (FunctionType, property, cached_property)) and new not in vars(kind)
-        if overrides and any(new in vars(base) for base in kind.__mro__[1:]):
-            warn(f"{kind.__name__}.{old}", f"{kind.__name__}.{new}")
-            setattr(kind, new, own)
+    for old in ATTRIBUTES.keys() & vars(kind).keys():
+        own = vars(kind)[old]
+        for new in ATTRIBUTES[old] if isinstance(own, (FunctionType, property, cached_property)) else ():
+            if new not in vars(kind) and any(new in vars(base) for base in kind.__mro__[1:]):
+                warn(f"{kind.__name__}.{old}", f"{kind.__name__}.{new}")
+                setattr(kind, new, own)
 
 
 def warn(old: str, new: str) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from xplore._util import moved
 from xplore._util.errors import InputError, visible
 from xplore._util.jax_settings import own_settings
 from xplore._util.statistics import prediction_interval, share
@@ -103,6 +104,11 @@ class Verdict:
 
     def __str__(self) -> str:
         return "\n".join([self.text, *(failure(self.result) if self.result.valid else ())])
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return moved.attribute(self, name)
 
     @property
     def text(self) -> str:
