@@ -14,8 +14,10 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 )
 
+import checked
 from jaxtyping import install_import_hook
 
+checked.only_where_there_are_shapes()
 install_import_hook(("xplore", "models"), "checked.functions")
 
 import jax
