@@ -56,6 +56,11 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
+def pytest_collection_modifyitems(items):
+    """Files that are slow as a whole come first: else a worker has one left when the other has none."""
+    items.sort(key=lambda item: item.parent.get_closest_marker("slow") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Only tests that are marked `slow` start processes."""

@@ -39,11 +39,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[o
     return whole
 
 
-def test_a_dozen_kills_lose_nothing(
+@pytest.mark.slow
+def test_two_kills_lose_nothing(
     unbroken: dict[str, list[tuple[object, ...]]], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """A dozen, and each campaign of its own: `python scripts/kills.py 12`."""
     instant, cache = random.Random(5), tmp_path_factory.getbasetemp() / "compiled"
-    ended = [small.killed(tmp_path / "cut", cache, instant, most=25) for _ in range(12)]
+    ended = [small.killed(tmp_path / "cut", cache, instant, most=25) for _ in range(2)]
     closed = len(small.content(tmp_path / "cut")["seeds"])
     assert not all(ended) and closed > 20
     assert ran(tmp_path / "cut") == unbroken
