@@ -234,6 +234,7 @@ def _closed(folder: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_report_of_what_is_there(tmp_path: Path) -> None:
     code, out, err = interrupted(tmp_path, times=1)
     assert code == 130, err
@@ -243,6 +244,7 @@ def test_ctrl_c_ends_with_a_report_of_what_is_there(tmp_path: Path) -> None:
     assert "interrupted: " in report and "of 100,000 seeds" in report
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
     code, _, err = interrupted(tmp_path, times=2)
     assert code == 130 and "Traceback" not in err, err
