@@ -6,7 +6,7 @@
 
 A campaign of 500 seeds is begun in a process of its own, which is killed after a random number of its steps
 and up to 50 ms more; then it is resumed, and every row of its archive is compared, bit for bit. A campaign
-that ended before it could be killed is begun again. The tests do a dozen such kills.
+that ended before it could be killed is begun again. The tests do two such kills, and `make release` twelve.
 """
 
 import argparse

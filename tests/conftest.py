@@ -14,8 +14,10 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 )
 
+import checked
 from jaxtyping import install_import_hook
 
+checked.only_where_there_are_shapes()
 install_import_hook(("xplore", "models"), "checked.functions")
 
 import jax
@@ -52,6 +54,11 @@ def pytest_ignore_collect(collection_path, config):
     if config.option.markexpr == "not slow" and collection_path.name.startswith("test_"):
         return True if SLOW.search(collection_path.read_text("utf-8")) else None
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """Files that are slow as a whole come first: else a worker has one left when the other has none."""
+    items.sort(key=lambda item: item.parent.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(wrapper=True)

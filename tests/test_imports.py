@@ -24,11 +24,13 @@ def contract(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_imports_keep_the_contract() -> None:
     done = contract(ROOT)
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line"),
     [
@@ -76,6 +78,7 @@ def test_nothing_that_is_read_can_run_code() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "barred"),
     [

@@ -118,11 +118,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digests(tmp_path_factory.mktemp("base") / "run", SCRIPT, 0)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same(base: dict[str, str], tmp_path: Path) -> None:
     assert digests(tmp_path / "a", SCRIPT, 1) == base
     assert len(set(base.values())) == len(base)
 
 
+@pytest.mark.slow
 def test_what_does_otherwise_differs_and_nothing_else(base: dict[str, str], tmp_path: Path) -> None:
     """All changes at once: each script has one, and one process runs them all."""
     body = "".join(
@@ -148,6 +150,7 @@ def _all(folder: Path, body: str) -> list[dict[str, str]]:
     return [dict(line.split(": ") for line in run.splitlines()) for run in runs]
 
 
+@pytest.mark.slow
 def test_what_a_user_s_module_holds_is_part_of_it(base: dict[str, str], tmp_path: Path) -> None:
     other = digests(tmp_path / "other", SCRIPT, 0, HELPER.replace("LIMIT = 3", "LIMIT = 4"))
     assert {n for n in base if other[n] != base[n]} == {"module", "function of a module"}

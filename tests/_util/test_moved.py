@@ -44,6 +44,7 @@ def test_other_attributes_are_missing_as_ever() -> None:
         _ = Ball(0.1).aim  # type: ignore[attr-defined]  # what an objective had
 
 
+@pytest.mark.slow
 def test_a_part_of_version_0_1_runs_as_it_did(tmp_path: Path) -> None:
     with pytest.warns(FutureWarning) as caught:
 
@@ -92,6 +93,7 @@ def test_every_attribute_of_the_table_is_one_of_now() -> None:
     assert {new for news in moved.ATTRIBUTES.values() for new in news} <= names
 
 
+@pytest.mark.slow
 def test_an_old_argument_and_an_old_key_are_those_of_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

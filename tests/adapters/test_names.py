@@ -53,6 +53,7 @@ def test_a_module_is_called_as_the_variable_that_holds_it(library: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_panel_of_torch_modules_has_names_that_tell_them_apart() -> None:
     released, candidate = torch_net(), torch_net()
     x = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1), np.uint8)

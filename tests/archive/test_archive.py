@@ -167,6 +167,7 @@ def consistent(folder):
     return seeds, findings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 4, 15, 40])
 def test_a_killed_campaign_leaves_every_committed_batch(lines, tmp_path, tmp_path_factory):
     root = Path(__file__).parents[2]

@@ -67,6 +67,7 @@ def run(folder: Path, **how: Any) -> Result:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instant", AT)
 def test_what_is_killed_while_an_archive_is_made_leaves_none(instant: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -77,6 +78,7 @@ def test_what_is_killed_while_an_archive_is_made_leaves_none(instant: str, tmp_p
     assert [path.name for path in folder.iterdir()] == [FILE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", OLDER)
 def test_what_older_versions_left_half_made_is_begun_anew(left: str, tmp_path: Path) -> None:
     place = tmp_path / "run" / FILE
@@ -120,6 +122,7 @@ def writing(folder: Path) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused_before_it_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_a_second_writer_is_refused_before_it_computes(
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_who_waits_is_alone_in_turn(tmp_path: Path) -> None:
     """Each counts one up many times; the lock is removed by each, while others wait for that very file."""
     code = "import sys; from pathlib import Path; from xplore._util.folders import alone\n"

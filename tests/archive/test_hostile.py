@@ -248,6 +248,7 @@ for run in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_bombs_are_refused_before_they_go_off(content: bytes, tmp_path: Path) -> None:
     """In a process of its own with little memory: every use says what is wrong, and none dies."""
     runs = [altered(content, tmp_path / name / "run", *statements) for name, statements in BOMBS.items()]

@@ -266,6 +266,7 @@ def test_an_oracle_of_one_s_own_is_not_taken_for_xplore_s(tmp_path: Path) -> Non
     assert again and all(again.values())
 
 
+@pytest.mark.slow
 def test_the_command_says_why(found: Path, tmp_path: Path) -> None:
     folder = altered(found, tmp_path / "run", relabelled)
     tests = str(Path(tiny.__file__).parent)

@@ -79,6 +79,7 @@ def test_whatever_is_a_path_starts_at_the_config() -> None:
         assert {*paths} <= {*PATHS}, factory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "src", "src/deep"])
 def test_modules_lie_beside_the_config_or_in_src(place: str, away: Path) -> None:
     folder, name = away / place, f"parts_of_mine_{len(place)}"
@@ -168,6 +169,7 @@ def test_names_that_no_file_has(tell: Tell, name: str) -> None:
     assert "no such file" in tell(config=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirected", ["<&- 2>&- >&-", "2>&1 | head -1", "> /dev/full"])
 def test_a_campaign_goes_on_where_nobody_reads(redirected: str, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(tiny.CONFIG)

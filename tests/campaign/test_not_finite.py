@@ -164,6 +164,7 @@ def test_inspection_counts_no_answer_as_wrong() -> None:
     assert seen.models[1].not_finite == lost.sum() and seen.models[1].error == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_on_the_host_that_returns_nan_is_found_too() -> None:
     torch = pytest.importorskip("torch")
 

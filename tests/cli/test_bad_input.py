@@ -337,6 +337,7 @@ cli.main()
 """
 
 
+@pytest.mark.slow
 def test_missing_extra_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED],

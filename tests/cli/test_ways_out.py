@@ -46,6 +46,7 @@ def test_no_way_out_names_an_option() -> None:
     assert [(file, text) for file, text in wrong if COMMANDS.get(file, "no command") not in text] == []
 
 
+@pytest.mark.slow
 def test_the_same_error_in_python_and_on_the_command_line(tmp_path: Path) -> None:
     how = {"steps": 1, "tries": 1, "progress": False, "out": tmp_path / "run"}
     models = [tiny.one(), tiny.two()]

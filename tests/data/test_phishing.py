@@ -49,6 +49,7 @@ def test_every_page_there_can_be_is_there_once():
     assert {row.tobytes() for row in rows} < {page.tobytes() for page in pages}
 
 
+@pytest.mark.slow
 def test_neither_river_nor_jax_is_imported():
     code = (
         "import sys; from xplore.data.phishing import load; load(); print({'river', 'jax'} & {*sys.modules})"

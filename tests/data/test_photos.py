@@ -46,6 +46,7 @@ def test_the_embedded_photographs():
     assert photos.load(size=32).images.shape == (38, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_neither_package_nor_jax_is_imported():
     code = "import sys; from xplore.data import photos; photos.load(size=8); "
     code += "print({'foolbox', 'skimage', 'scipy', 'jax'} & {*sys.modules})"

@@ -46,6 +46,7 @@ def told(cache: Path, *how: str) -> list[str]:
     return [line for line in done.stderr.splitlines() if line in ("damaged", "again") or "ompil" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "how"),
     [
@@ -63,6 +64,7 @@ def test_damaged_programs_are_said_once_and_compiled_anew(
     assert [line for line in rest if "ompil" in line] == [] and rest[-1] == "again"
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "xplore").write_text("a file")
     program = (

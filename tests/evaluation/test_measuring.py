@@ -83,6 +83,7 @@ for digit in mnist.load("test").images[:2]:
 """
 
 
+@pytest.mark.slow
 def test_the_least_of_a_layer_is_not_reached_however_many_are_read_at_once() -> None:
     """Scaled it is 0, which is not above 0: as users compile it, a softmax may be computed twice."""
     env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

@@ -176,6 +176,7 @@ def test_what_fails_at_once_is_told_at_once(folder: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_command_line_names_the_file_and_how_to_go_on(folder: Path, tmp_path: Path) -> None:
     (folder / f"{DAMAGED}.png").write_bytes(b"no picture")
     reads = f'use = "xplore.data.photos:load", path = "pictures", size = {tiny.SIDE}'

@@ -259,6 +259,7 @@ def test_an_estimator_that_was_fitted_again_is_asked_anew() -> None:
         xplore.gate(old, new, *seeds, **how)
 
 
+@pytest.mark.slow
 def test_a_torch_module_that_was_changed_is_asked_anew() -> None:
     torch = pytest.importorskip("torch")
 

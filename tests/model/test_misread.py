@@ -47,6 +47,7 @@ def told(models: Any, seeds: Any, **how: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [torch_net, lambda: convolution("NHWC")], ids=["torch", "jax"])
 def test_inputs_whose_channels_come_first_are_recognised(model: Any) -> None:
     said = told([model(), model()], TURNED)

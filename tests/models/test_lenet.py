@@ -97,6 +97,7 @@ def test_modules_pickle_and_compare():
         lenet.LeNet3  # noqa: B018
 
 
+@pytest.mark.slow
 def test_importing_the_zoo_imports_no_framework():
     code = "import sys, models.lenet, models.referee; print({'jax', 'flax'} & {*sys.modules})"
     root = Path(lenet.__file__).parents[1]

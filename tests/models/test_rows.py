@@ -96,6 +96,7 @@ def test_the_forest_is_the_same_every_time():
     assert (first.argmax(axis=1) == pages.load("test").labels).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_importing_the_zoo_imports_no_framework():
     code = "import sys, models.pdf, models.phishing, models.drebin; print({'jax', 'flax'} & {*sys.modules})"
     root = Path(mlp.__file__).parents[1]

@@ -235,6 +235,7 @@ def test_random_bytes_are_refused(file, content, prefix):
         read(file, prefix + content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_it_reads_what_torch_writes(file, as_zip):
     torch = pytest.importorskip("torch")

@@ -124,6 +124,7 @@ xplore.gate(tiny.one(), tiny.two(), tiny.images(), tiny.labels(), null=null, out
 """
 
 
+@pytest.mark.slow
 def test_a_gate_that_is_killed_did_not_finish(tmp_path: Path) -> None:
     """Its campaign has ended, and the process is killed at the first of the other trainings."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "helpers")))

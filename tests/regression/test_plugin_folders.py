@@ -121,6 +121,7 @@ def blocked(kind: str, place: Path, slug: str) -> Iterator[None]:
             yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a file", "another session", "a full disk", "read-only"])
 def test_where_nothing_can_be_kept_a_temporary_folder_stays(kind: str, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_models=RUN)
@@ -139,6 +140,7 @@ def test_where_nothing_can_be_kept_a_temporary_folder_stays(kind: str, pytester:
         shutil.rmtree(found[1])
 
 
+@pytest.mark.slow
 def test_only_folders_that_last_are_named_from_wherever_a_test_is(pytester: pytest.Pytester) -> None:
     """Not those that pytest deletes; paths of options start where pytest did."""
     test = RUN.replace("(campaign):", "(campaign, tmp_path, monkeypatch):\n    monkeypatch.chdir(tmp_path)")
@@ -156,6 +158,7 @@ def test_only_folders_that_last_are_named_from_wherever_a_test_is(pytester: pyte
     assert (pytester.path / "kept" / "regressions.csv").is_file()
 
 
+@pytest.mark.slow
 def test_an_input_that_several_tests_found_is_judged_first_by_each(pytester: pytest.Pytester) -> None:
     gate = GATE.format(new="two")
     marked = '\n\n@pytest.mark.xplore("tiny.toml")\ndef test_marked(campaign_result):\n'
@@ -177,6 +180,7 @@ def test_an_input_that_several_tests_found_is_judged_first_by_each(pytester: pyt
     assert not entries(pytester)
 
 
+@pytest.mark.slow
 def test_a_skipped_test_forgets_its_own_and_an_interrupted_one_does_not(pytester: pytest.Pytester) -> None:
     run = "campaign.run([tiny.one(), tiny.two()], tiny.images(), tiny.labels(), **HOW)"
     head = RUN.split("def test_agree", maxsplit=1)[0] + "import pytest\n\ndef test_it(campaign):\n"
@@ -196,6 +200,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "test_models.py"]))
 """
 
 
+@pytest.mark.slow
 def test_two_sessions_at_once_leave_each_other_what_they_found(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_models=RUN)
     command = [sys.executable, "-c", SESSION, str(Path(tiny.__file__).parent)]

@@ -148,6 +148,7 @@ for n in range(25):
 """
 
 
+@pytest.mark.slow
 def test_what_processes_keep_at_once_is_kept_by_each(tmp_path: Path, found: dict[str, Finding]) -> None:
     (tmp_path / "base").write_bytes(pickle.dumps(found["plain"]))
     with ExitStack() as stack:

@@ -45,6 +45,7 @@ WORDS |= st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @examples(25)
 @given(st.lists(WORDS, min_size=1, max_size=4))
 def test_a_shell_takes_each_word_for_one_word(words: list[str]) -> None:
@@ -59,6 +60,7 @@ def test_a_path_is_no_option_and_no_place_of_a_program() -> None:
     assert shell("rm", Path("-rf"), Path("a b"), "=ls") == "rm ./-rf 'a b' '=ls'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -334,6 +334,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_findings(archives, tmp_path: Path) -> None:
     formats = [name for name in EXPORTS if name != "parquet" or importlib.util.find_spec("pyarrow")]
     folders = [tmp_path / "few", tmp_path / "many"]

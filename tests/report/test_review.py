@@ -512,6 +512,7 @@ def test_a_port_that_is_taken_is_said(server):
             Server(server.session, port)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_what_was_kept_and_the_reports_tell_it(folder):
     with closing(Archive.open(folder)) as archive:
         for name in ("html", "json"):

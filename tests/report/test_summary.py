@@ -176,6 +176,7 @@ def test_a_killed_campaign_says_what_is_there(build, missing):
     json.dumps(told, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_nothing_here_imports_jax():
     code = (
         "import sys, importlib, xplore.report as r\n"
