@@ -39,6 +39,7 @@ def digits() -> tuple[Any, Any, list[Any]]:
     return images[1000:1060], data.target[1000:1060], [forest, linear]
 
 
+@pytest.mark.slow
 def test_estimators_read_the_pixels_of_images(digits: Any) -> None:
     images, labels, models = digits
     search = Random(steps=20)

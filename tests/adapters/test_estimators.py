@@ -52,6 +52,7 @@ def campaign(bank, told, tmp_path_factory):
         return xplore.run(models, table[300:340], repays[300:340], **how)
 
 
+@pytest.mark.slow
 def test_findings_divide_the_estimators_as_they_are(bank, campaign):
     table, repays, models = bank
     found = campaign.frame()
@@ -72,6 +73,7 @@ def test_findings_divide_the_estimators_as_they_are(bank, campaign):
     assert first["nearest"] <= first["l2"] + 1e-3 and 0 <= first["nearest_row"] < 40
 
 
+@pytest.mark.slow
 def test_a_replay_reproduces_every_finding(bank, told, campaign):
     *_, models = bank
     again = xplore.replay(campaign.folder, models)
@@ -82,6 +84,7 @@ def test_a_replay_reproduces_every_finding(bank, told, campaign):
         xplore.replay(campaign.folder, models[::-1])
 
 
+@pytest.mark.slow
 def test_every_reporter_tells_the_changes_in_words(campaign, tmp_path):
     name, before, after = xplore.report.reading.read(campaign.archive).groups[0].example.changes[0]
     for kind in ("md", "csv", "html"):
@@ -213,6 +216,7 @@ def test_peers_are_fitted_again_and_differ():
         xplore.refit(straight, table[["age"]], repays)
 
 
+@pytest.mark.slow
 def test_a_config_names_tables_and_estimators(tmp_path):
     (tmp_path / "bank.toml").write_text(CONFIG)
     result = run_config(load(str(tmp_path / "bank.toml")), tmp_path / "run", command="", progress=False)

@@ -60,6 +60,7 @@ def test_a_regressor_as_it_is_answers_with_its_values(kind: str) -> None:
     np.testing.assert_allclose(np.asarray(adapted(jnp.asarray(rows)))[:, 0], want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_findings_of_regressors_are_what_they_predict(tmp_path: Any) -> None:
     models = [RandomForestRegressor(5, random_state=s).fit(TABLE, Y) for s in (0, 1)]
     result = xplore.run(

@@ -163,6 +163,7 @@ def altered(found: Path, folder: Path, lie: Callable[[sqlite3.Connection, str], 
     return folder
 
 
+@pytest.mark.slow
 def test_what_was_found_reproduces(found: Path) -> None:
     came = rejudged(found, MODELS)
     assert len(came.faults) > 3 and set(came.faults.values()) == {()}
@@ -171,6 +172,7 @@ def test_what_was_found_reproduces(found: Path) -> None:
     assert "seed_wrong" in reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_what_was_altered_does_not_reproduce(lie: str, found: Path, tmp_path: Path) -> None:
     alter, why = LIES[lie]
@@ -181,12 +183,14 @@ def test_what_was_altered_does_not_reproduce(lie: str, found: Path, tmp_path: Pa
     assert any(re.search(why, fault) for faults in wrong.values() for fault in faults), wrong
 
 
+@pytest.mark.slow
 def test_one_that_is_valid_for_a_reason_is_damage(found: Path, tmp_path: Path) -> None:
     folder = altered(found, tmp_path / "run", setting("UPDATE findings SET valid = 0 WHERE id = ?"))
     with pytest.raises(InputError, match="not valid, for 0 reasons"):
         xplore.replay(folder, MODELS)
 
 
+@pytest.mark.slow
 def test_other_weights_need_only_differ(found: Path, tmp_path: Path) -> None:
     folder = altered(found, tmp_path / "run", measure(l2=0.001))
     assert all(xplore.replay(folder, MODELS, as_tested=False).values())
@@ -194,6 +198,7 @@ def test_other_weights_need_only_differ(found: Path, tmp_path: Path) -> None:
     assert none and not any(none.values())
 
 
+@pytest.mark.slow
 def test_a_bound_is_that_of_the_recorded_constraint(found: Path, tmp_path: Path) -> None:
     """One that was made tighter afterwards is not the campaign's; given, neither."""
 
@@ -209,6 +214,7 @@ def test_a_bound_is_that_of_the_recorded_constraint(found: Path, tmp_path: Path)
     assert "not the one that was given" in rejudged(folder, MODELS, constraint=Ball(0.2)).unchecked[0]
 
 
+@pytest.mark.slow
 def test_rules_of_one_s_own_are_given(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).random((40, 4)).astype(np.float32)
     random = np.random.default_rng(1)
@@ -226,6 +232,7 @@ def test_rules_of_one_s_own_are_given(tmp_path: Path) -> None:
     assert len(came.unchecked) == 1 and came.faults and set(came.faults.values()) == {()}
 
 
+@pytest.mark.slow
 def test_of_a_chart_whose_latents_tell_its_bound(tmp_path: Path) -> None:
     out = tmp_path / "run"
     xplore.run(MODELS, tiny.images(), constraint=Affine(), out=out, **{**HOW, "steps": 8})
@@ -237,6 +244,7 @@ def test_of_a_chart_whose_latents_tell_its_bound(tmp_path: Path) -> None:
     assert len(wrong) >= len(came.faults) - 1, "one has its own, where it came of the search"
 
 
+@pytest.mark.slow
 def test_of_values(tmp_path: Path) -> None:
     models = [
         Model(lambda p, x: x.reshape(len(x), -1) @ p, far * np.ones((108, 1), np.float32) / 108, name=name,

@@ -39,6 +39,7 @@ def test_the_rectangle_follows_the_images(height: int, width: int) -> None:
     assert Occlusion.fitted(28, 224) == Occlusion()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [(8, 8, 1), (1, 20, 1), (20, 1, 3), (3, 3, 1), (2, 2, 5), (9, 30, 4)], ids=str
 )
@@ -58,6 +59,7 @@ def test_images_of_any_size_are_searched_and_the_choice_is_told(
         assert finding.valid
 
 
+@pytest.mark.slow
 def test_seeds_that_are_read_by_rounds_have_the_same_choice(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 7, 9, 1), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)

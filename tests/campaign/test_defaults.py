@@ -36,6 +36,7 @@ def told(folder: Path) -> dict[str, Any]:
     return {"account": account, "rows": rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "how"),
     [

@@ -81,6 +81,7 @@ def agrees(images: np.ndarray) -> np.ndarray:
     return tiny.labels()[apart.argmin(axis=1)]
 
 
+@pytest.mark.slow
 def test_findings_that_the_reference_model_contradicts_are_apart(tmp_path: Path) -> None:
     told, free = run(reference_model=contradicts, out=tmp_path / "run"), run()
     figures, kept = told.summary, [f for f in told.findings if f.verdict == "in_doubt"]
@@ -105,6 +106,7 @@ def test_findings_that_the_reference_model_contradicts_are_apart(tmp_path: Path)
         assert len(file["images"]) == 0
 
 
+@pytest.mark.slow
 def test_what_is_shown_decides_not_what_was_found() -> None:
     """A reference model that doubts large changes alone: findings are in doubt until they are shrunk."""
     far = 25.0
@@ -129,6 +131,7 @@ def test_what_is_shown_decides_not_what_was_found() -> None:
     assert whole.summary["seeds_with_valid_finding"] == len(whole.valid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pair", "data set"])
 def test_training_inputs_of_another_class_put_a_finding_in_doubt(form: str) -> None:
     """The changed image itself, under another class, is the nearest that there can be."""
@@ -153,6 +156,7 @@ def test_labels_of_training_inputs_that_do_not_fit_are_refused(labels: Any, tmp_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_without_evidence_only_the_bound_vouches(tmp_path: Path) -> None:
     told = run()
     assert told.summary["evidence"] == [] and told.summary["in_doubt"] == 0
@@ -160,6 +164,7 @@ def test_without_evidence_only_the_bound_vouches(tmp_path: Path) -> None:
     assert "Nothing but the bound vouches for the labels of these findings" in page
 
 
+@pytest.mark.slow
 def test_tables_have_doubts_too() -> None:
     pd = pytest.importorskip("pandas")
     random = np.random.default_rng(0)
@@ -196,6 +201,7 @@ def test_a_record_that_contradicts_itself_is_damage(recorded: Any, tmp_path: Pat
         list(Archive.open(tmp_path / "run").findings())
 
 
+@pytest.mark.slow
 def test_doubts_that_do_not_hold_are_seen_by_a_replay(tmp_path: Path) -> None:
     result = run(reference_model=agrees, out=tmp_path / "run")
     finding: Finding = next(one for one in result.valid if one.shrunk)

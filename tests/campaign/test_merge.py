@@ -191,6 +191,7 @@ def test_the_newest_answer_of_a_reviewer_counts(place: Path) -> None:
     assert told == {"ann": "invalid", "bob": "unsure"}
 
 
+@pytest.mark.slow
 def test_reports_tell_seeds_of_several_campaigns_apart(place: Path) -> None:
     folders = [write(place / name, name, 12) for name in IDS]
     result = xplore.merge(folders, place / "all")
@@ -208,6 +209,7 @@ def test_reports_tell_seeds_of_several_campaigns_apart(place: Path) -> None:
     assert figures["queries"] == 3 * 48 and "Merged from 3 campaigns" in figures["notes"][-1]
 
 
+@pytest.mark.slow
 def test_seeds_that_several_campaigns_searched_are_told(place: Path) -> None:
     """However they are joined; those of other seeds are not."""
     how: dict[str, Any] = {"constraint": Ball(0.1), "steps": 2, "tries": 1, "lanes": 8, "progress": False}

@@ -31,6 +31,7 @@ def run(models: Any, labels: Any = None, **how: Any) -> xplore.Result:
     return xplore.run(models, seeds, labels, **(HOW | how), progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oracle", [None, NegativeFlips()], ids=str)
 def test_seeds_that_are_answered_wrongly_are_told_and_searched_last(oracle: Oracle | None) -> None:
     whole = run([one, two], labels, oracle=oracle)
@@ -44,6 +45,7 @@ def test_seeds_that_are_answered_wrongly_are_told_and_searched_last(oracle: Orac
     assert ended["found"] and ended["never_valid"] == {}, "the budget went to the others"
 
 
+@pytest.mark.slow
 def test_seeds_without_an_answer_are_told() -> None:
     dark = seeds.mean(axis=(1, 2, 3)) / 255
     least = float(np.sort(dark)[2:4].mean())

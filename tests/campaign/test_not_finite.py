@@ -57,6 +57,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_a_version_that_gives_no_answer_fails_its_gate(kind: str) -> None:
     for of in range(CLASSES):
@@ -66,6 +67,7 @@ def test_a_version_that_gives_no_answer_fails_its_gate(kind: str) -> None:
         assert f"new returned NaN or infinity on {seeds.sum()} of {seeds.sum()} seeds" in verdict.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["logits", "probabilities", "values"])
 def test_without_labels_too(output: str) -> None:
     def head(p: Any, x: Any) -> Any:
@@ -84,6 +86,7 @@ def test_without_labels_too(output: str) -> None:
     assert verdict.result.summary["not_finite"]["new"]["seeds"] == lost
 
 
+@pytest.mark.slow
 def test_neither_answers_is_no_agreement() -> None:
     """Where the old version gives no answer, either, nothing is compared: it is not counted as right."""
     bad = [model(BAD["nan"], name) for name in ("old", "new")]
@@ -114,6 +117,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> xplore.Result:
     return xplore.run([model(), model(edge, "new")], IMAGES, LABELS, out=out, **how)
 
 
+@pytest.mark.slow
 def test_no_answer_is_a_finding_of_its_own_kind(found: xplore.Result) -> None:
     assert found.valid
     figures = found.summary
@@ -126,6 +130,7 @@ def test_no_answer_is_a_finding_of_its_own_kind(found: xplore.Result) -> None:
     assert all(xplore.replay(found.folder, [model(), model(edge, "new")]).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*FORMATS, *EXPORTS])
 def test_every_report_can_be_written_and_read_by_anyone(
     found: xplore.Result, kind: str, tmp_path: Path
@@ -141,6 +146,7 @@ def test_every_report_can_be_written_and_read_by_anyone(
         assert "NaN or infinity" in path.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_no_number_of_an_archive_is_none(found: xplore.Result) -> None:
     with closing(sqlite3.connect(found.folder / "archive.sqlite")) as db:
         texts = [t for (t,) in db.execute("SELECT measures FROM findings UNION ALL SELECT value FROM meta")]
@@ -186,6 +192,7 @@ def test_a_model_on_the_host_that_returns_nan_is_found_too() -> None:
     assert 0 < dark < 24 and figures["not_finite"]["new"]["seeds"] == dark
 
 
+@pytest.mark.slow
 def test_no_gradient_leads_into_nan() -> None:
     """A gradient of NaN is none: the walk stays among images, and what it finds is within the bound."""
 

@@ -104,6 +104,7 @@ def campaigns(monkeypatch: pytest.MonkeyPatch) -> list[Campaign]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chart", CHARTS)
 def test_the_smallest_change_shows_the_same_within_the_bound(chart: Any, panel: Any, tmp_path: Path) -> None:
     images, out = pictures(0, 60, SHAPE), tmp_path / "run"
@@ -130,6 +131,7 @@ def test_the_smallest_change_shows_the_same_within_the_bound(chart: Any, panel: 
     result.archive.close()
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped(panel: Any, tmp_path: Path, campaigns: list[Campaign]) -> None:
     images = pictures(0, 100, SHAPE)
     how: dict[str, Any] = {"constraint": Ball(0.3), "lanes": 8, "progress": False}
@@ -149,6 +151,7 @@ def test_it_goes_on_where_it_was_stopped(panel: Any, tmp_path: Path, campaigns: 
         )
 
 
+@pytest.mark.slow
 def test_a_stop_ends_it_after_the_running_batch(
     panel: Any, tmp_path: Path, campaigns: list[Campaign]
 ) -> None:
@@ -170,6 +173,7 @@ def sums(name: str, weights: list[float]) -> xplore.Model:
     return xplore.Model(lambda p, x: (x - 5) @ p["w"], {"w": w}, name=name)
 
 
+@pytest.mark.slow
 def test_features_are_put_back_one_by_one(tmp_path: Path) -> None:
     """The models differ in one feature alone: what else changed was mostly not needed."""
     models = [sums("plain", [1, 1, 1, 1, 1, 0]), sums("also", [1, 1, 1, 1, 1, 0.9])]
@@ -193,6 +197,7 @@ def test_features_are_put_back_one_by_one(tmp_path: Path) -> None:
     result.archive.close()
 
 
+@pytest.mark.slow
 def test_what_was_beyond_the_bound_shrinks_without_it(tmp_path: Path) -> None:
     """The original's way may leave the bound; then nothing keeps what is smaller inside."""
     how: dict[str, Any] = {"search": xplore.search.Original(), "steps": 20, "progress": False}

@@ -53,6 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> xplore.Result:
     return xplore.run(MODELS, images(), labels, **given, out=out, progress=False, classes=["x"])
 
 
+@pytest.mark.slow
 def test_findings_are_what_numpy_says_of_the_file(run: xplore.Result) -> None:
     assert len(run.findings) > N / 2
     for found in run.findings:
@@ -64,6 +65,7 @@ def test_findings_are_what_numpy_says_of_the_file(run: xplore.Result) -> None:
         assert found.measures["margin"] == pytest.approx(np.ptp(after), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_finding_counts_if_the_models_were_near_the_label(run: xplore.Result) -> None:
     far = {found.seed for found in run.findings if "seed_wrong" in found.reasons}
     assert far and far <= set(range(1, N, 4))
@@ -73,6 +75,7 @@ def test_a_finding_counts_if_the_models_were_near_the_label(run: xplore.Result) 
     assert all(found.valid for found in unknown)
 
 
+@pytest.mark.slow
 def test_findings_replay_by_the_recorded_oracle(run: xplore.Result) -> None:
     again = xplore.replay(run.folder, MODELS)
     assert len(again) == len(run.findings) and all(again.values())
@@ -93,6 +96,7 @@ def test_a_users_own_oracle_is_asked_for(tmp_path: Path) -> None:
     assert found and all(again.values())
 
 
+@pytest.mark.slow
 def test_values_that_are_not_angles(tmp_path: Path) -> None:
     given = {"constraint": Ball(0.2), "lanes": 8, "steps": 12, "progress": False}
     result = xplore.run(MODELS, images(), oracle=ValuesDiffer(0.15, "m"), **given, out=tmp_path / "out")
@@ -127,6 +131,7 @@ def test_what_does_not_fit_is_told(given: dict[str, Any], message: str) -> None:
         xplore.run(MODELS, images(), **given, constraint=Ball())
 
 
+@pytest.mark.slow
 def test_every_report_tells_the_angles(run: xplore.Result, tmp_path: Path) -> None:
     for format in FORMATS:
         reporter(format).write(run.archive, tmp_path)

@@ -185,6 +185,7 @@ def linear(params, x):
     return jnp.tanh(x @ params["in"]) @ params["out"]
 
 
+@pytest.mark.slow
 def test_half_a_million_features_are_dense_on_the_device_alone(monkeypatch, tmp_path):
     """As many as Drebin has; what the host holds of the inputs is their codes."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")

@@ -111,6 +111,7 @@ def stored(result: Any, *, valid: bool = False) -> np.ndarray:
     return np.stack([from_png(finding.after) for finding in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", KINDS, ids=repr)
 def test_summary_reach_and_a_plain_count_agree_to_the_cell(campaign: Any, criterion: CellCriterion) -> None:
     told, name = campaign.summary, repr(criterion)
@@ -132,6 +133,7 @@ def test_summary_reach_and_a_plain_count_agree_to_the_cell(campaign: Any, criter
         )
 
 
+@pytest.mark.slow
 def test_the_report_counts_cells(campaign: Any) -> None:
     with closing(Archive.open(campaign.folder)) as archive:
         reading = read(archive)
@@ -147,6 +149,7 @@ def test_the_report_counts_cells(campaign: Any) -> None:
     assert f"of {models[0]['reached']}" not in page and f"{models[0]['count']} cells reached" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("main", range(len(KINDS)))
 def test_a_budget_of_coverage_ends_where_that_share_of_cells_is_reached(main: int, tmp_path: Path) -> None:
     least = min(shares(KINDS[main], stored(whole := ran(tmp_path / "all", KINDS, main=main))).values())
@@ -158,6 +161,7 @@ def test_a_budget_of_coverage_ends_where_that_share_of_cells_is_reached(main: in
     assert min(model[repr(KINDS[main])] for model in half.coverage.values()) >= least / 2
 
 
+@pytest.mark.slow
 def test_resumed_and_merged_campaigns_hold_the_same_cells(campaign: Any, tmp_path: Path) -> None:
     cut = ran(tmp_path / "cut", KINDS, budget=xplore.Budget(findings=1))
     assert cut.summary["ended"] == "findings"
@@ -197,6 +201,7 @@ def test_criteria_of_one_name_with_other_cells_are_not_taken_for_each_other(tmp_
     assert compare(one, other)["coverage"] == {}
 
 
+@pytest.mark.slow
 def test_criteria_of_one_cell_are_recorded_as_ever(tmp_path: Path) -> None:
     result = ran(tmp_path / "run", [NeuronCoverage(0.6)])
     with closing(Archive.open(result.folder)) as archive:
@@ -221,6 +226,7 @@ def test_cells_that_no_finding_can_keep_are_refused(criterion: Any, said: str, t
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cells", ["[5]", "[5, 3, 1, 0]", "[5, 3, 1, -1]", '["a", 3, 1, 1]', "[10000000000, 3, 1, 1]"]
 )

@@ -81,6 +81,7 @@ def pictures(place: Path) -> tuple[Any, Any]:
     return seeds.images, seeds.labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [mapped, zipped, drawn, pictures])
 @pytest.mark.usefixtures("folder")
 def test_how_seeds_are_read_changes_nothing(
@@ -126,6 +127,7 @@ def resident() -> int:
     return 1024 * int(re.findall(r"RssFile:\s+(\d+)", told.read_text())[0])
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_ends_it_with_what_was_found_and_it_goes_on_once_mended(
     whole: dict[str, Any], folder: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_damaged_picture_ends_it_with_what_was_found_and_it_goes_on_once_mende
     assert small.content(out) == whole
 
 
+@pytest.mark.slow
 def test_a_generator_that_fails_loses_nothing_either(whole: dict[str, Any], tmp_path: Path) -> None:
     """Without `out` the folder is told, and stays."""
     broken = True

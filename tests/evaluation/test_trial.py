@@ -76,6 +76,7 @@ def test_a_guess_that_numbers_contradict_ends_the_call(kind: str, call: str, tmp
     assert told in str(error.value) and not out.exists()
 
 
+@pytest.mark.slow
 def test_what_is_declared_is_only_warned_of() -> None:
     declared = [make().replace(output="logits", name=kind) for kind, (make, _, _) in WRONG.items()][2:]
     seen = xplore.inspect([*declared, model(linear, output="probabilities", name="raw")], IMAGES, LABELS)
@@ -109,6 +110,7 @@ def test_sound_models_are_not_warned_of(seed: int) -> None:
     assert xplore.inspect(sound, IMAGES[kept], LABELS[kept]).warnings == []
 
 
+@pytest.mark.slow
 def test_models_that_say_little_are_warned_of() -> None:
     constant = model(lambda z: 0 * z + jnp.arange(3.0)[None], name="constant")
     leaning = model(lambda z: z + jnp.array([[0.0, 90.0, 0.0]]), name="leaning")
@@ -137,6 +139,7 @@ class TestBatches:
 
     KINDS = ("quantised by the batch's largest", "normalised by the batch", "a neighbour's")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", KINDS)
     def test_they_are_judged_alone(self, kind: str) -> None:
         models = [model(linear, name="plain"), self.by_batch(kind)]
@@ -198,6 +201,7 @@ def flat(kind: str, name: str) -> Model:
 class TestGradients:
     """Models whose gradient is zero, or that have none."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", FLATS)
     def test_the_others_are_climbed(self, kind: str) -> None:
         models = [model(linear, name="smooth"), flat(kind, "flat")]
@@ -215,6 +219,7 @@ class TestGradients:
         with pytest.raises(InputError, match=r"model a: .*with a gradient.*does without"):
             xplore.run(models, IMAGES[:8], search=Gradient(), **{**HOW, "steps": 1})
 
+    @pytest.mark.slow
     def test_who_is_to_deviate_must_have_one(self) -> None:
         models = [model(linear, name="smooth"), flat("rounded", "flat")]
         result = xplore.run(models, IMAGES[:8], objective=Joint(deviate=1), **HOW)
@@ -222,6 +227,7 @@ class TestGradients:
         verdict = xplore.gate(*models, IMAGES[:8], LABELS[:8], **HOW)
         assert verdict.result.summary["search"].startswith("HillClimb")
 
+    @pytest.mark.slow
     def test_a_search_that_needs_none_is_left(self) -> None:
         models = [flat("rounded", name) for name in "ab"]
         result = xplore.run(models, IMAGES[:8], search=HillClimb(), **HOW)
@@ -234,6 +240,7 @@ def ending(end: Any, shift: float) -> Model:
     return Model(lambda p, x: end((x - 0.5).reshape(len(x), -1) @ p["w"]), {"w": weights}, name=f"by {shift}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", ["logits", "log_odds"])
 @pytest.mark.parametrize(
     "end",
@@ -248,6 +255,7 @@ def test_a_search_on_logits_takes_the_steps_of_one_on_bare_logits(end: Any, on: 
     assert not [note for note in soft.summary["notes"] if "logits" in note]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", ["logits", "log_odds"])
 def test_where_logits_cannot_be_seen_it_is_said(on: str) -> None:
     how = HOW | {"objective": Joint(on=on)}
@@ -263,6 +271,7 @@ def test_where_logits_cannot_be_seen_it_is_said(on: str) -> None:
     assert [note.split()[0] for note in said] == (["unseen", "shares"] if on == "logits" else [])
 
 
+@pytest.mark.slow
 def test_light_is_swept_unless_a_search_is_named() -> None:
     how = HOW | {"constraint": Lighting(0.2), "steps": None, "tries": None}
     models = [ending(linear, 0.0), ending(linear, 0.1)]
@@ -303,6 +312,7 @@ def test_some_models_alone_deviate_in_turn() -> None:
         Joint(deviate=(0, 4)).fits(4, "logits")
 
 
+@pytest.mark.slow
 def test_seeds_of_a_generator_are_looked_at_and_searched() -> None:
     models = [model(linear, name="a"), model(lambda z: z + 0.05, name="b")]
     streamed = xplore.run(models, iter([*IMAGES[:12]]), **HOW)

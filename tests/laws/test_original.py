@@ -293,6 +293,7 @@ def lit(models, images, search, deviate):
     return xplore.run(models, images, search=search, objective=objective, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", range(1, 8))
 def test_the_input_after_each_step_is_looked_at_the_last_one_too(steps):
     """Light moves by the mean of the gradient over its rms: here by one step exactly, up or down."""
@@ -306,6 +307,7 @@ def test_the_input_after_each_step_is_looked_at_the_last_one_too(steps):
     assert result.summary["steps"] == min(steps, 3) + 1, "looks: the seed's, and one after each step"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [False, True])
 def test_images_of_one_colour_are_no_findings_of_the_originals(clip):
     rng = np.random.default_rng(0)

@@ -45,6 +45,7 @@ def test_no_search_is_missing():
     assert not missing(xplore.search, Search, [search for search, _ in SEARCHES])
 
 
+@pytest.mark.slow
 @each
 def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, panel, images, tmp_path):
     parts = {"constraint": constraint, "search": search, "lanes": 16, "rng": 4}

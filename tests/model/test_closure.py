@@ -144,6 +144,7 @@ def test_models_are_asked_as_they_are_now(kind: str) -> None:
     assert (same.digest(), same.program) == digests[0]  # of another object with the same content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bound method", "number", "compiled inside"])
 def test_a_gate_sees_the_weights_of_the_second_call(kind: str) -> None:
     _, old, _ = made(kind)
@@ -153,6 +154,7 @@ def test_a_gate_sees_the_weights_of_the_second_call(kind: str) -> None:
     assert not xplore.gate(old, new, IMAGES, allow=0.0, **HOW)
 
 
+@pytest.mark.slow
 def test_run_inspect_and_coverage_see_the_weights_of_the_second_call() -> None:
     net, f, _ = made("bound method")
     labels = np.asarray(f(IMAGES / 255.0)).argmax(1)
@@ -281,6 +283,7 @@ def test_a_torch_module_that_was_changed_is_asked_anew() -> None:
     assert not xplore.gate(old, new, IMAGES, **how)
 
 
+@pytest.mark.slow
 def test_an_nnx_module_that_was_trained_since_is_asked_as_it_is_now() -> None:
     nnx = pytest.importorskip("flax.nnx")
 
@@ -324,6 +327,7 @@ class Above(CellCriterion):
         return jnp.take_along_axis(activations.values, unit[:, None], axis=1)[:, 0] - LIMITS["by"]
 
 
+@pytest.mark.slow
 def test_an_oracle_that_reads_a_global_judges_by_what_it_is_now() -> None:
     def differ(apart: float) -> int:
         LIMITS["apart"] = apart
@@ -344,6 +348,7 @@ def test_a_criterion_that_reads_a_global_counts_by_what_it_is_now() -> None:
     assert share(100.0) == 0.0
 
 
+@pytest.mark.slow
 def test_a_rule_that_reads_a_global_holds_as_it_is_now() -> None:
     rows = RNG.uniform(0, 60, size=(24, 2)).astype(np.float32).round()
     features = Features.infer(rows, ["age", "visits"]).where(lambda row: row.age <= LIMITS["most"])
@@ -359,6 +364,7 @@ def test_a_rule_that_reads_a_global_holds_as_it_is_now() -> None:
     assert oldest(40.0) <= 40
 
 
+@pytest.mark.slow
 def test_a_decoder_draws_as_it_is_now() -> None:
     class Decoder:
         scale = 0.0

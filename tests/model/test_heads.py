@@ -137,6 +137,7 @@ def test_a_panel_reads_what_it_follows() -> None:
     np.testing.assert_allclose(of_a, of_b, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_followed_is_replayed() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 1), dtype=np.uint8)
     weights = np.random.default_rng(1).normal(size=(4, 1)).astype(np.float32)

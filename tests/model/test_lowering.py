@@ -280,6 +280,7 @@ def test_a_model_that_has_nothing_to_lower_is_left_as_it_is():
     assert lowering.chosen() == {}
 
 
+@pytest.mark.slow
 def test_the_archive_tells_which_ways_were_taken(tmp_path):
     seeds, how = mnist.load("test"), {"steps": 2, "tries": 1, "progress": False, "shrink": False}
     plan = RunOptions(lanes=8, round_size=8, lowering="fast")

@@ -63,6 +63,7 @@ def test_a_model_that_reads_the_channels_first_is_recognised() -> None:
     assert [model.right for model in plain.models] == [1.0] * 3
 
 
+@pytest.mark.slow
 def test_where_all_models_read_it_so_it_is_said() -> None:
     models = [convolution("NCHW"), lambda x: x.reshape(len(x), -1)[:, :4]]
     seen = xplore.inspect(models, TURNED)
@@ -141,6 +142,7 @@ def test_inputs_that_are_no_images_get_the_way_out(seeds: Any, words: tuple[str,
     assert said.startswith("seeds: expected") and [word for word in words if word not in said] == []
 
 
+@pytest.mark.slow
 def test_rows_under_a_constraint_of_images_get_the_way_out() -> None:
     rows = np.random.default_rng(0).normal(size=(5, 3))
     said = told([lambda x: x] * 2, rows, constraint=Ball(0.1))

@@ -34,6 +34,7 @@ def ran(folder, **numbers):
     return xplore.run([tiny.one(), tiny.two()], tiny.images(), tiny.labels(), plan=plan, out=folder, **HOW)
 
 
+@pytest.mark.slow
 def test_what_is_found_is_judged_as_written(tmp_path):
     found = {}
     for name, numbers in {"plain": {}, "short": {"dtype": "bfloat16"}, "fast": {"lowering": "fast"}}.items():

@@ -37,6 +37,7 @@ def gate(new: xplore.Model, **how: Any) -> xplore.regression.gate.Verdict:
     return xplore.gate(tiny.one(), new, images(), labels(tiny.one()), **{**HOW, **how})
 
 
+@pytest.mark.slow
 def test_a_version_that_changed_nothing_passes() -> None:
     verdict = gate(tiny.mended())
     assert verdict and not verdict.result.valid
@@ -44,6 +45,7 @@ def test_a_version_that_changed_nothing_passes() -> None:
     assert "gate passed: negative flips" in str(verdict)
 
 
+@pytest.mark.slow
 def test_shares_are_those_of_the_models_by_hand(tmp_path: Path) -> None:
     """On the data by asking the models; near it by the findings, each a flip by the plain models."""
     old, new = tiny.one(), tiny.two()
@@ -63,6 +65,7 @@ def test_shares_are_those_of_the_models_by_hand(tmp_path: Path) -> None:
     assert json.loads(json.dumps(verdict.figures))["near"]["flips"] == near.flips
 
 
+@pytest.mark.slow
 def test_what_is_allowed_is_held_against_the_lower_end(tmp_path: Path) -> None:
     near = gate(tiny.two()).lines[1]
     for allow, passes in ((near.share["low"] - 0.01, False), (near.share["low"] + 0.01, True)):
@@ -70,12 +73,14 @@ def test_what_is_allowed_is_held_against_the_lower_end(tmp_path: Path) -> None:
         assert verdict.lines[1].fails != passes and verdict.lines[1].allowed == allow
 
 
+@pytest.mark.slow
 def test_without_labels_disagreements_are_compared() -> None:
     verdict = xplore.gate(tiny.one(), tiny.two(), images(), **HOW)
     assert "disagreements" in verdict.kind
     assert verdict.lines[0].flips == int((labels(tiny.one()) != labels(tiny.two())).sum())
 
 
+@pytest.mark.slow
 def test_other_trainings_say_what_is_allowed() -> None:
     """Models as far from the old one as the null models pass; one that is much farther does not."""
     null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.3, 0.32, 0.29))]
@@ -88,6 +93,7 @@ def test_other_trainings_say_what_is_allowed() -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_class_alone_is_the_whole() -> None:
     """Seeds of a single class: it is not compared twice, nor is a class that no seed has."""
     null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.32))]
@@ -97,6 +103,7 @@ def test_one_class_alone_is_the_whole() -> None:
     assert verdict.decision == "undecided" and not any(line.fails for line in verdict.lines)  # two, 21 seeds
 
 
+@pytest.mark.slow
 def test_a_budget_counts_whole_rounds_alone() -> None:
     verdict = gate(tiny.two(), plan=tiny.plan(), budget=Budget(findings=2))
     seeds = verdict.lines[0].seeds
@@ -140,6 +147,7 @@ def test_the_interval_holds_one_more_training_as_often_as_it_says(spreads: list[
     assert 0.003 < alarms / times < 0.05
 
 
+@pytest.mark.slow
 def test_a_broken_class_is_named() -> None:
     """A class that is answered no more, in a version else as far from the old one as the null models."""
     null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.2, 0.3, 0.25, 0.35))]
@@ -207,6 +215,7 @@ def test_the_command_keeps_what_it_names(
     assert stopped.value.code == 0 and "reproduce" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_flips_whose_label_is_in_doubt_do_not_count() -> None:
     plain, held = gate(tiny.two()), gate(tiny.two(), reference_model=tiny.doubter())
     every = held.result.archive.findings()
@@ -216,6 +225,7 @@ def test_flips_whose_label_is_in_doubt_do_not_count() -> None:
     assert near.flips + len({finding.seed for finding in doubted}) == without.flips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "evidence", [{}, {"reference_model": tiny.doubter()}, {"training": (images(), None)}]
 )
@@ -263,11 +273,13 @@ def test_the_command_goes_on_with_a_gate(
     assert json.loads(asked("--out", "run", "--resume")[0]) == whole
 
 
+@pytest.mark.slow
 def test_a_verdict_without_a_folder_names_no_file_that_would_vanish() -> None:
     verdict = gate(tiny.two())
     assert verdict.result.valid and str(verdict.result.folder) not in str(verdict)
 
 
+@pytest.mark.slow
 def test_a_gate_that_could_not_fail_is_undecided() -> None:
     """Two trainings that differ from each other leave room for a quarter of the data: that is no pass."""
     null = [tiny.dense(f"null{k}", shift=shift) for k, shift in enumerate((0.28, 0.6, 0.3, 0.32, 0.29))]
@@ -283,6 +295,7 @@ def test_a_gate_that_could_not_fail_is_undecided() -> None:
     assert gate(tiny.dense("new", shift=40.0), null=null[:2]).decision in ("failed", "undecided")
 
 
+@pytest.mark.slow
 def test_a_failure_is_no_less_a_failure_where_another_place_is_undecided() -> None:
     """The new version answers everything otherwise: nothing is left to search near, and it fails."""
     turned = tiny.dense("new", shift=0.0)
@@ -292,6 +305,7 @@ def test_a_failure_is_no_less_a_failure_where_another_place_is_undecided() -> No
     assert verdict.decision == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allow", [None, 0.5])
 def test_where_nothing_is_compared_nothing_passed(allow: float | None) -> None:
     """The old version is wrong on every seed: there is nothing that the new one could break."""

@@ -105,6 +105,7 @@ def test_the_folder_says_what_the_gate_said(kind: str, tmp_path: Path) -> None:
     assert json.loads(json.dumps(verdict.figures))["decision"] == expected
 
 
+@pytest.mark.slow
 def test_a_verdict_without_a_folder_is_shown_and_saved_too(tmp_path: Path) -> None:
     verdict = gate(tiny.two(), None)
     saved = verdict.result.save(tmp_path / "kept")
@@ -137,6 +138,7 @@ def test_a_gate_that_is_killed_did_not_finish(tmp_path: Path) -> None:
     assert json.loads(texts(tmp_path / "run")["json"])["gate"]["decision"] is None
 
 
+@pytest.mark.slow
 def test_a_gate_that_goes_on_forgets_what_it_said(tmp_path: Path) -> None:
     """The same campaign with another limit; and as a plain campaign it is no gate."""
     folder = tmp_path / "run"
@@ -149,6 +151,7 @@ def test_a_gate_that_goes_on_forgets_what_it_said(tmp_path: Path) -> None:
     assert gate_of(Archive.open(folder).meta) is None
 
 
+@pytest.mark.slow
 def test_merged_campaigns_are_no_gate_and_their_notes_say_what_was_said(tmp_path: Path) -> None:
     gate(tiny.two(), tmp_path / "a")
     gate(tiny.two(), tmp_path / "b", rng=1)
@@ -159,6 +162,7 @@ def test_merged_campaigns_are_no_gate_and_their_notes_say_what_was_said(tmp_path
     assert gate_of(Archive.open(tmp_path / "one").meta).decision == "failed"
 
 
+@pytest.mark.slow
 def test_a_verdict_that_cannot_be_noted_is_told_none_the_less(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

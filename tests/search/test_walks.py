@@ -44,6 +44,7 @@ def models():
     return [xplore.Model(network, w, name=name) for w, name in zip(weights, "ab", strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
 def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
     result = xplore.run(models, TABLE, constraint=FEATURES, search=search, lanes=16, out=tmp_path / "out",
@@ -67,6 +68,7 @@ def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
     result.archive.close()
 
 
+@pytest.mark.slow
 def test_flips_find_more_than_chance(models):
     """At the same number of queries; chance is another search of the same campaign."""
     result = xplore.run(
