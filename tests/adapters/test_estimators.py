@@ -95,6 +95,7 @@ def test_every_reporter_tells_the_changes_in_words(campaign, tmp_path):
         reporter("png").write(campaign.archive, tmp_path)
 
 
+@pytest.mark.slow
 def test_trees_on_real_data_at_more_than_one_lane_width():
     from xgboost import XGBClassifier
 
@@ -195,6 +196,7 @@ def test_labels_that_no_model_answers_are_told(bank, told):
         xplore.run(models, table, np.where(repays == "yes", "maybe", repays), constraint=told, progress=False)
 
 
+@pytest.mark.slow
 def test_peers_are_fitted_again_and_differ():
     table, repays = people()
     forest = pipeline(RandomForestClassifier(10, random_state=0)).fit(table, repays)

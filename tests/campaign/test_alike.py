@@ -155,6 +155,7 @@ def test_an_archive_of_another_version_is_compared_by_what_parts_print(older: st
         assert len(archive.meta["notes"]) < 2, "it is said once"
 
 
+@pytest.mark.slow
 def test_a_table_s_campaign_goes_on_under_the_same_rule_alone(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     kernel, other = random.normal(size=(2, 4, 2)).astype(np.float32)

@@ -50,6 +50,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_that_refuses_it_is_named_before_any_search(kind: str, tmp_path: Path) -> None:
     bad, seeds = KINDS[kind]

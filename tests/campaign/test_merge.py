@@ -268,6 +268,7 @@ def test_damage_in_one_of_them_leaves_nothing(place: Path) -> None:
     assert not (place / "c").exists()
 
 
+@pytest.mark.slow
 def test_two_real_campaigns_one_of_them_cut_off(place: Path) -> None:
     """Bytes of all files stay as they are; a log that a killed campaign left behind is read."""
     whole, other, log = (place / name for name in ("whole", "other", "log"))

@@ -78,6 +78,7 @@ def findings(judge: Judge, before: Any, after: Any, latents: Any, rows: np.ndarr
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "constraint",
     [CONSTRAINTS[at] for at in (0, 2, 9, 16, 25)],

@@ -30,6 +30,8 @@ from xplore.constraints import Ball
 from xplore.report.summary import summary
 from xplore.report.wording import headline, verdict
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
@@ -39,7 +41,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[o
     return whole
 
 
-@pytest.mark.slow
 def test_two_kills_lose_nothing(
     unbroken: dict[str, list[tuple[object, ...]]], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -51,7 +52,6 @@ def test_two_kills_lose_nothing(
     assert ran(tmp_path / "cut") == unbroken
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("news", [0, 1, 7, 30, 90])
 def test_a_run_that_is_let_go_anywhere_goes_on(
     news: int, unbroken: dict[str, list[tuple[object, ...]]], tmp_path: Path
@@ -65,7 +65,6 @@ def test_a_run_that_is_let_go_anywhere_goes_on(
     assert ran(tmp_path) == unbroken, "a campaign that is complete stays as it is"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.4, 0.7])
 def test_a_disk_that_was_full_and_has_room_again_loses_nothing(
     share: float, unbroken: dict[str, list[tuple[object, ...]]], tmp_path: Path
@@ -86,7 +85,6 @@ def test_a_disk_that_was_full_and_has_room_again_loses_nothing(
     assert ran(tmp_path / "full") == unbroken
 
 
-@pytest.mark.slow
 def test_more_seeds_are_as_if_there_had_been_as_many(
     unbroken: dict[str, list[tuple[object, ...]]], tmp_path: Path
 ) -> None:
@@ -96,7 +94,6 @@ def test_more_seeds_are_as_if_there_had_been_as_many(
     assert ran(tmp_path) == unbroken
 
 
-@pytest.mark.slow
 def test_lanes_may_change_on_the_way(tmp_path: Path) -> None:
     with double():
         whole = ran(tmp_path / "whole", seeds=150, dtype=np.float64)
@@ -105,7 +102,6 @@ def test_lanes_may_change_on_the_way(tmp_path: Path) -> None:
         assert ran(tmp_path / "cut", seeds=150, dtype=np.float64, lanes=5) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "least"),
     [({"findings": 20}, 20), ({"queries": 3000}, 3000), ({"coverage": 0.5}, 0.5), ({"seconds": 0.2}, 0.2)],
@@ -139,7 +135,6 @@ def begun(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_xplore_run_resumes_and_says_so(begun: Path) -> None:
     models = [tiny.one(), tiny.two()]
     result = xplore.run(models, tiny.images(), tiny.labels(), out=begun, resume=True, **HOW)
@@ -155,7 +150,6 @@ def other_seeds() -> np.ndarray:
     return tiny.images() ^ 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -181,7 +175,6 @@ def test_another_campaign_is_refused_and_nothing_altered(
     assert small.content(begun) == before
 
 
-@pytest.mark.slow
 def test_two_runs_at_once_write_nothing_twice(begun: Path) -> None:
     running = small.campaign(seeds=60)
     folder = begun.parent / "shared"
@@ -242,7 +235,6 @@ def _closed(folder: Path) -> int:
         return 0
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_with_a_report_of_what_is_there(tmp_path: Path) -> None:
     code, out, err = interrupted(tmp_path, times=1)
     assert code == 130, err
@@ -252,7 +244,6 @@ def test_ctrl_c_ends_with_a_report_of_what_is_there(tmp_path: Path) -> None:
     assert "interrupted: " in report and "of 100,000 seeds" in report
 
 
-@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
     code, _, err = interrupted(tmp_path, times=2)
     assert code == 130 and "Traceback" not in err, err

@@ -19,6 +19,8 @@ from xplore._util.jax_settings import Thread, own_settings
 from xplore.constraints import Ball, Fog
 from xplore.coverage import NeuronCoverage
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def everywhere(**settings: Any) -> Iterator[None]:

@@ -32,6 +32,8 @@ from xplore.oracles import LabelsDiffer
 from xplore.panel import Panel
 from xplore.search import Gradient
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (8, 8, 1)
 plain = jax.jit(lambda panel, codes: panel.plain(decode(codes)))
 

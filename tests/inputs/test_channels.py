@@ -19,6 +19,8 @@ from xplore.constraints import Ball
 from xplore.inputs.media import CHANNELS, from_png, opened_png, to_png
 from xplore.report import exporter, reporter
 
+pytestmark = pytest.mark.slow
+
 HOW: dict[str, Any] = {"constraint": Ball(0.5), "steps": 2, "tries": 1, "lanes": 8, "progress": False}
 
 

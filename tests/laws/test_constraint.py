@@ -254,12 +254,14 @@ def test_a_change_beyond_the_bound_is_seen(constraint):
         assert not within(constraint, x0, decode(encode(after))).any(), f"change {number}"
 
 
+@pytest.mark.slow
 @both
 def test_no_change_is_within(constraint, shape):
     x0, key, slope, turn = start(1, shape, blank=True)
     assert within(constraint, x0, x0, walk(constraint, key, x0, slope, turn, 0.3)["latents"]["zeros"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Occlusion)], ids=repr)
 def test_occlusion_changes_one_rectangle_by_a_share_of_the_content(constraint, shape):
     for seed in range(3):
@@ -283,6 +285,7 @@ def test_occlusion_changes_one_rectangle_by_a_share_of_the_content(constraint, s
             assert (change > most).any(), "the bound is used, not only kept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint,shape", [p for p in PAIRS if isinstance(p[0], Blackout)], ids=repr)
 def test_blackout_only_darkens(constraint, shape):
     x0, key, slope, turn = start(5, shape)
@@ -325,6 +328,7 @@ def ways_back(constraint, key, x0, weights, share):
     return sum(jax.tree.leaves(flat)), (score(ahead) - score(border)) / 1e-6, inward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "constraint",
     [

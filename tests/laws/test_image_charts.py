@@ -228,6 +228,7 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     np.testing.assert_allclose(ball, jnp.clip(0.35 * 25 / 255 * jnp.sign(slope), -lit, 1 - lit), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_chain_places_its_rectangle_by_the_slope():
     x0 = decode(pictures(2, 3, (12, 12, 1)))
     chain, search = Chain((Lighting(0.1), Occlusion(3, 3, None))), Gradient()
@@ -240,6 +241,7 @@ def test_a_chain_places_its_rectangle_by_the_slope():
     assert (mask[:, 5:8, 6:9] == 1).all() and (mask.sum(axis=(1, 2, 3)) == 9).all()
 
 
+@pytest.mark.slow
 def test_latents_of_digits():
     images = decode(mnist.load("test").images[:20])
     write, read = decoder(12), encoder(12)
@@ -267,6 +269,7 @@ made = jax.jit(lambda c, key, x0: (point := c.sample(key, x0), encode(c.render(*
 within = jax.jit(lambda c, *given: c.within(*given))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", {type(c): c for c in JUDGED}.values(), ids=repr)
 @examples(6)
 @given(seed=st.integers(0, 2**31), shape=st.sampled_from([GREY, COLOUR]))

@@ -54,6 +54,7 @@ def test_no_objective_is_missing():
     assert not missing(xplore.objectives, Objective, [*OBJECTIVES, *DIVERGE])
 
 
+@pytest.mark.slow
 @each
 def test_the_slope_is_that_of_finite_differences(objective):
     with double():
@@ -70,6 +71,7 @@ def test_the_slope_is_that_of_finite_differences(objective):
                 assert float(exact[which][index]) == pytest.approx(float(ends) / (2 * width), abs=1e-6)
 
 
+@pytest.mark.slow
 @each
 @pytest.mark.parametrize("size", [1.0, 1e4])
 def test_scores_and_slopes_are_finite(objective, size):

@@ -83,6 +83,7 @@ def linen_layers(name, images):
     return rows
 
 
+@pytest.mark.slow
 def test_the_lenets_cover_what_the_original_would_on_digits():
     images = mnist.load("test").images[:200].astype(np.float32) / 255
     panel = Panel.of([lenet.lenet1(), lenet.lenet4(), lenet.lenet5()])

@@ -20,6 +20,8 @@ from xplore.oracles import LabelsDiffer
 from xplore.search import Search
 from xplore.search._base import Start
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (10, 10, 1)
 SEEDS = 48
 each = pytest.mark.parametrize("search,constraint", SEARCHES, ids=lambda part: type(part).__name__)
@@ -45,7 +47,6 @@ def test_no_search_is_missing():
     assert not missing(xplore.search, Search, [search for search, _ in SEARCHES])
 
 
-@pytest.mark.slow
 @each
 def test_findings_are_what_the_plain_models_say_of_the_file(search, constraint, panel, images, tmp_path):
     parts = {"constraint": constraint, "search": search, "lanes": 16, "rng": 4}

@@ -30,6 +30,7 @@ def test_neurons_as_the_paper_counts_them(name: str, neurons: int) -> None:
     assert (layers[-1].name, layers[-1].units) == ("before_prediction", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", dave.ARCHITECTURES)
 def test_answers_are_angles_with_a_slope(name: str) -> None:
     model, ask = getattr(dave, name)(), jax.jit(lambda model, x: model(x))

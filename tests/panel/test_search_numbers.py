@@ -15,6 +15,8 @@ from xplore.inputs.encoding import decode
 from xplore.models import lenet
 from xplore.panel import Panel
 
+pytestmark = pytest.mark.slow
+
 HOW = {"constraint": Ball(0.2), "steps": 4, "tries": 2, "progress": False, "shrink": False}
 
 
@@ -34,7 +36,6 @@ def ran(folder, **numbers):
     return xplore.run([tiny.one(), tiny.two()], tiny.images(), tiny.labels(), plan=plan, out=folder, **HOW)
 
 
-@pytest.mark.slow
 def test_what_is_found_is_judged_as_written(tmp_path):
     found = {}
     for name, numbers in {"plain": {}, "short": {"dtype": "bfloat16"}, "fast": {"lowering": "fast"}}.items():

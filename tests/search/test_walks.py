@@ -12,6 +12,8 @@ from xplore.constraints import Features
 from xplore.inputs.encoding import Rows
 from xplore.search import Gradient, GridSearch, HillClimb, Original, Random
 
+pytestmark = pytest.mark.slow
+
 SEARCHES = [HillClimb(steps=12, tries=2), Random(steps=24), Gradient(steps=8, tries=3)]
 
 
@@ -44,7 +46,6 @@ def models():
     return [xplore.Model(network, w, name=name) for w, name in zip(weights, "ab", strict=True)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
 def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
     result = xplore.run(models, TABLE, constraint=FEATURES, search=search, lanes=16, out=tmp_path / "out",
@@ -68,7 +69,6 @@ def test_findings_are_confirmed_on_the_stored_row(search, models, tmp_path):
     result.archive.close()
 
 
-@pytest.mark.slow
 def test_flips_find_more_than_chance(models):
     """At the same number of queries; chance is another search of the same campaign."""
     result = xplore.run(
