@@ -362,6 +362,7 @@ def test_a_model_without_a_gradient_is_told(f: Any, reason: str) -> None:
     Panel.of([panel.models[0]] * 2).check_gradient((8,), "Random")
 
 
+@pytest.mark.slow
 def test_steps_that_refer_to_each_other_are_followed_to_an_end() -> None:
     """A group that takes in a part of itself again and again: no endless search for reductions."""
 

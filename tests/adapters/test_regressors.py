@@ -49,6 +49,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # lbfgs is stopped early
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_regressor_as_it_is_answers_with_its_values(kind: str) -> None:

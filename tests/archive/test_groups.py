@@ -121,6 +121,7 @@ def test_each_model_counts_alike(tmp_path: Path) -> None:
     assert same(found, labels)
 
 
+@pytest.mark.slow
 def test_findings_without_hidden_layers_are_parted_by_disagreement_alone(tmp_path: Path) -> None:
     with closing(build(tmp_path, seeds=60)) as made:
         reading = read(made)

@@ -66,6 +66,7 @@ def everywhere(value: Any, text: str) -> Any:
     return {key: everywhere(item, text) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVIL, ids=lambda text: text[:12].encode().hex())
 def test_text_stays_text(text: str, content: bytes, tmp_path: Path) -> None:
     """In every field at once where it may stand; no file is written but in the folder that was named."""
@@ -90,6 +91,7 @@ def test_text_stays_text(text: str, content: bytes, tmp_path: Path) -> None:
             assert "group" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVIL, ids=lambda text: text[:12].encode().hex())
 def test_rows_of_other_text_are_refused_or_harmless(text: str, content: bytes, tmp_path: Path) -> None:
     for table, columns in TEXTS.items():

@@ -266,6 +266,7 @@ class Own(LabelsDiffer):
     """A user's own, which tells of decisions as `LabelsDiffer` does."""
 
 
+@pytest.mark.slow
 def test_an_oracle_of_one_s_own_is_not_taken_for_xplore_s(tmp_path: Path) -> None:
     xplore.run(MODELS, tiny.images(), constraint=Ball(0.1), oracle=Own(), out=tmp_path / "run", **HOW)
     with pytest.raises(InputError, match=r"oracle of .*give it"):

@@ -188,6 +188,7 @@ def altered(folder: Path, sql: str, *values: Any) -> None:
         db.execute(sql, values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [["x"], "x", [1], {"a": 1}, 5])
 def test_a_record_that_contradicts_itself_is_damage(recorded: Any, tmp_path: Path) -> None:
     """Nobody makes a doubtful finding count by a byte, nor doubts by what is no text."""

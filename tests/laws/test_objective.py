@@ -85,6 +85,7 @@ def test_scores_and_slopes_are_finite(objective, size):
         assert jnp.isfinite(leaf).all()
 
 
+@pytest.mark.slow
 @each
 def test_a_score_depends_on_its_own_row(objective):
     before, logits, values = case(3, objective)
@@ -104,6 +105,7 @@ def test_an_aim_depends_on_its_own_row(objective):
         np.testing.assert_array_equal(a[2], b[2])
 
 
+@pytest.mark.slow
 @each
 def test_covered_neurons_sleep_on_while_others_remain(objective):
     before = case(7, objective, rows=64)[0]

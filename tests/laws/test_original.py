@@ -227,6 +227,7 @@ def random_aim(rng, panel, rows):
     )
 
 
+@pytest.mark.slow
 @examples(6)
 @given(seeds, st.floats(0, 3), st.floats(0, 2))
 def test_the_joint_objective_and_its_slope_are_the_originals(seed, lambda1, lambda2):
@@ -244,6 +245,7 @@ def test_the_joint_objective_and_its_slope_are_the_originals(seed, lambda1, lamb
         np.testing.assert_allclose(slopes[row], original.slope(score, np.asarray(x[row])), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("clip", [False, True])
 def test_steps_are_the_originals(edit, clip):

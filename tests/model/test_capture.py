@@ -87,11 +87,13 @@ def agrees(model, name):
     np.testing.assert_allclose(outputs, model(x), atol=1e-5)
 
 
+@pytest.mark.slow
 @names
 def test_linen_layers_are_flaxs_own_intermediates(name):
     agrees(getattr(lenet, name)(), name)
 
 
+@pytest.mark.slow
 @names
 def test_nnx_layers_are_the_same(name):
     agrees(nnx_model(name), name)
