@@ -230,7 +230,7 @@ MAYBE = st.one_of(st.floats(-4, 4, width=32), st.sampled_from([np.nan, np.inf, -
 @settings(deadline=None)
 @given(arrays.arrays(np.float32, (2, 6, 2), elements=MAYBE), st.sampled_from(ORACLES))
 def test_no_answer_differs_from_every_answer_and_is_never_right(outputs: Any, oracle: Any) -> None:
-    outputs = outputs[..., :1] if oracle.heads == ("values",) else outputs
+    outputs = outputs[..., :1] if oracle.output_kinds == ("values",) else outputs
     answered, given = np.isfinite(outputs).all(axis=-1), jnp.asarray(outputs)
     decisions, divided = np.asarray(oracle.decisions(given)), np.asarray(oracle.divided(given))
     np.testing.assert_array_equal(decisions == NO_ANSWER, ~answered)
@@ -238,7 +238,7 @@ def test_no_answer_differs_from_every_answer_and_is_never_right(outputs: Any, or
     np.testing.assert_array_equal(divided[answered.sum(axis=0) == 0], False)
     both = answered.all(axis=0)
     np.testing.assert_array_equal(divided[both], np.asarray(oracle.differ(given))[both])
-    truth = np.zeros(6) if oracle.heads == ("values",) else np.zeros(6, int)
+    truth = np.zeros(6) if oracle.output_kinds == ("values",) else np.zeros(6, int)
     assert not (oracle.are_right(outputs, truth) & ~answered).any()
     assert (np.isnan(oracle.distance(outputs)) == ~both).all()
 

@@ -116,7 +116,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[str]
         return {}
     was, now = one["digests"], other["digests"]
     parts = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    return {key: _fields(was.get(key), now.get(key)) for key in parts}
+    return {moved.ARGUMENTS.get(key, key): _fields(was.get(key), now.get(key)) for key in parts}
 
 
 def _fields(one: Any, other: Any) -> list[str]:
