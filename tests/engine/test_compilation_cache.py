@@ -14,18 +14,18 @@ USES = """
 import pathlib, sys, warnings
 import jax
 from xplore.engine.devices import compilation_cache
-from xplore._util.files import kept_between_runs
+from xplore._util.files import cache_folder
 
 def use():
     jax.clear_caches()
     with compilation_cache():
         for times in range(3):
             jax.jit(lambda x: x * times + 1)(3.0)
-    return sorted(path.name for path in kept_between_runs().glob("*-cache"))
+    return sorted(path.name for path in cache_folder().glob("*-cache"))
 
 first = use()
 for name in first:
-    path = kept_between_runs() / name
+    path = cache_folder() / name
     path.write_bytes(eval(sys.argv[1])(path.read_bytes()))
 print("damaged", file=sys.stderr, flush=True)
 second = use()

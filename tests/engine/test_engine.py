@@ -10,8 +10,8 @@ import optax
 import pytest
 from laws.parts import double, pictures, relatives
 
-from xplore import campaign
 from xplore._util.recipe import Recipe
+from xplore.campaign import campaign
 from xplore.campaign import judge as validity
 from xplore.campaign.worker import Worker
 from xplore.constraints import Affine, Ball, Lighting, Occlusion
