@@ -208,7 +208,7 @@ def test_a_chain_is_its_parts_in_order_each_at_its_own_pace():
     back = Chain((second, first)).render(z[::-1], fixed[::-1], x0)
     assert jnp.abs(back - by_hand).max() > 0.01
     told = chain.parameters(z, fixed, x0)
-    apart = first.parameters(z[0], (), x0) | second.settings(z[1], (), x0)
+    apart = first.parameters(z[0], (), x0) | second.parameters(z[1], (), x0)
     assert told.keys() == apart.keys() and "turned (degrees)" in told and "gamma" in told
     assert all((told[name] == apart[name]).all() and told[name].any() for name in told)
     rows = Features.infer(np.eye(3))
