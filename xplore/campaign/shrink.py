@@ -236,7 +236,7 @@ class Shrinking:
 def blocks(size: int) -> list[Int[np.ndarray, " n"]]:
     """Numbers in blocks, from eighths down to single ones, but never more than 64 blocks.
 
-    >>> [piece.tolist() for group in blocks(3)], [int(piece.max()) + 1 for piece in blocks(1000)]
+    >>> [piece.tolist() for piece in blocks(3)], [int(piece.max()) + 1 for piece in blocks(1000)]
     ([[0, 1, 2]], [8, 16, 32, 64])
     """
     counts = [size] if size <= 64 else [8, 16, 32, 64]

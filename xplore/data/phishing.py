@@ -93,7 +93,7 @@ def every() -> Float32[np.ndarray, "8748 9"]:
 def realistic(changes: int = 2) -> "Features":
     """What may happen to a page: at most `changes` features take another of their `VALUES`.
 
-    >>> realistic(1).words
+    >>> realistic(1).description
     'at most 1 of 9 features, each inside its range'
     """
     from xplore.constraints import Features

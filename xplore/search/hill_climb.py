@@ -22,7 +22,7 @@ class HillClimbPoint(PyTreeNode):
 
 
 class HillClimb(GradientFree):
-    """`z' ~ near(z)`, and `z <- z'` where `score(z') >= score(z)`: a random climb by answers alone.
+    """`z' ~ mutate(z)`, and `z <- z'` where `score(z') >= score(z)`: a random climb by answers alone.
 
     It starts at a random point of the chart, each restart at another one. For models whose slope cannot be
     had, such as trees, and features that have none, such as categories.
@@ -30,7 +30,7 @@ class HillClimb(GradientFree):
     >>> from xplore.constraints import Lighting
     >>> start = Start(jnp.full((1, 2, 2, 1), 0.5), jax.random.split(jax.random.key(0), 1), jnp.array([0]))
     >>> point = HillClimb().init(Lighting(), start)
-    >>> bool(jnp.abs(point.now[0]) <= Lighting().reach), point.score.tolist()
+    >>> bool(jnp.abs(point.now[0]) <= Lighting().radius), point.score.tolist()
     (True, [-inf])
     """
 

@@ -19,10 +19,10 @@ class Backend(Protocol):
     """Where seeds are searched from: takes tasks, and tells what came of each seed, once.
 
     It calls `keep` with what came before it tells it, from one thread. Which task runs when, where, and how
-    often decides nothing. `xplore.campaign.worker.Fates` is the one that computes here.
+    often decides nothing. `xplore.campaign.worker.Worker` is the one that computes here.
 
     >>> from xplore.campaign.worker import Worker
-    >>> all(hasattr(Worker, name) for name in ("warm_up", "open", "aim", "news", "finish", "close"))
+    >>> all(hasattr(Worker, name) for name in ("warm_up", "open", "set_coverage", "news", "finish", "close"))
     True
     """
 
