@@ -115,8 +115,9 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[str]
     if not comparable(one, other):
         return {}
     was, now = one["digests"], other["digests"]
-    parts = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    return {moved.ARGUMENTS.get(key, key): _fields(was.get(key), now.get(key)) for key in parts}
+    parts: list[str] = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    names = {key: moved.ARGUMENTS.get(key) or key for key in parts}
+    return {names[key]: _fields(was.get(key), now.get(key)) for key in parts}
 
 
 def _fields(one: Any, other: Any) -> list[str]:
