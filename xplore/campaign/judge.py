@@ -251,14 +251,14 @@ class Judge:
         """
         latents = latents if self.constraint.needs_latents else None
         size = max(self.batch // MEASURED, 1)
-        measured_ = _in_batches(
+        change = _in_batches(
             size, lambda b, a, z, _: differences(self.constraint, b, a, z), before, after, latents
         )
-        columns: dict[str, Any] = {key: value.tolist() for key, value in measured_["sizes"].items()}
-        columns["within"] = measured_["within"].tolist()
-        if measured_["settings"]:
+        columns: dict[str, Any] = {key: value.tolist() for key, value in change["sizes"].items()}
+        columns["within"] = change["within"].tolist()
+        if change["settings"]:
             columns["settings"] = [
-                {name: float(value[row]) for name, value in measured_["settings"].items()}
+                {name: float(value[row]) for name, value in change["settings"].items()}
                 for row in range(len(after))
             ]
         columns["margin"] = self.oracle.distance(judged.probabilities).tolist()
@@ -271,7 +271,7 @@ class Judge:
                 for row in range(len(after))
             ]
         measures = [{key: column[row] for key, column in columns.items()} for row in range(len(after))]
-        if not measured_["within"].all():
+        if not change["within"].all():
             for measured, broken in zip(measures, self.constraint.broken(after), strict=True):
                 if broken and not measured["within"]:
                     measured["breaks"] = "; ".join(broken)

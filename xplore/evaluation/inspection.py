@@ -209,8 +209,8 @@ def inspect(
     of_models = _by_value(outputs, truth) if panel.head == "values" else _by_class(outputs, truth)
     return Inspection(
         tuple(
-            Inspected(model.name, model.parameters, layers, read_as(model), model.unit, *said_)
-            for model, (_, layers), said_ in zip(panel.models, layout.models, of_models, strict=True)
+            Inspected(model.name, model.parameters, layers, read_as(model), model.unit, *figures)
+            for model, (_, layers), figures in zip(panel.models, layout.models, of_models, strict=True)
         ),
         shape,
         outputs.shape[1],

@@ -69,7 +69,7 @@ class Objective(PyTreeNode, abc.ABC):
         """What each row's try is for; every leaf leads with b.
 
         `before` are the models' logits, or values, on the seeds, `covered` the units of each model reached
-        so far, `turn` counts the tries of one seed.
+        so far, `attempt` counts the tries of one seed.
         """
 
     @abc.abstractmethod

@@ -26,8 +26,8 @@ def drawn(reading: Reading, finding: Finding) -> list[Image.Image]:
     pictures = [decode(data) for data in inputs]
     if not reading.steers:
         return pictures
-    angles_ = [finding.probabilities, *([finding.shrunk.probabilities] if finding.shrunk else [])]
-    angles = [finding.measures.get("seed_values") or (), *(outputs[:, 0].tolist() for outputs in angles_)]
+    recorded = [finding.probabilities, *([finding.shrunk.probabilities] if finding.shrunk else [])]
+    angles = [finding.measures.get("seed_values") or (), *(outputs[:, 0].tolist() for outputs in recorded)]
     return [arrows(picture, angle) for picture, angle in zip(pictures, angles, strict=True)]
 
 
